@@ -1,0 +1,45 @@
+"""What a picture's header says, and the refusal of pictures that are left alone."""
+
+from dataclasses import dataclass
+
+
+class Unscalable(Exception):  # noqa: N818 - not a fault of the program but a finding about a picture
+    """This picture is left alone; `reason` is one sentence that says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A picture as its header describes it, before anything is decoded.
+
+    `width` and `height` are in pixels as stored (before any EXIF rotation), `channels` and `bits` (of one sample) as
+    OpenCV decodes them, `frames` counts pages or frames of an animation.
+    """
+
+    format: str
+    width: int
+    height: int
+    channels: int
+    bits: int
+    frames: int = 1
+    progressive: bool = False
+    chroma: float = 1.0
+    """Share of the full resolution at which each colour-difference plane is coded (4:2:0 is 0.25)."""
+
+
+def checked(header: Header, largest: int) -> Header:
+    """Return `header` if its doubled sides are between 1 and `largest` pixels.
+
+    Raises:
+        Unscalable: a side is zero, or the doubled picture exceeds what its format holds.
+    """
+    if header.width < 1 or header.height < 1:
+        raise Unscalable(f"its header says {header.width} x {header.height} pixels")
+    if 2 * max(header.width, header.height) > largest:
+        raise Unscalable(
+            f"doubled, its {header.width} x {header.height} pixels exceed the {largest} that {header.format} can hold"
+        )
+    return header
