@@ -1,0 +1,85 @@
+"""WsgiDAV's request server, bent to what Nextcloud answers, for what all of its WebDAV addresses have in common."""
+
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+from wsgidav.dav_error import HTTP_NOT_FOUND, HTTP_RANGE_NOT_SATISFIABLE  # type: ignore[import-untyped]
+from wsgidav.request_server import RequestServer  # type: ignore[import-untyped]
+
+from sandbox.resources import Account
+from sandbox.sabre import Multistatus, SabreError, bad_request, clark, parse_xml
+from sandbox.wsgi import Body, Environ, StartResponse, read_body
+
+
+class NextcloudServer(RequestServer):  # type: ignore[misc]
+    """Answers one request. Refusals are raised as SabreError and answered in Sabre's form."""
+
+    def __init__(self, provider: Any, account: Account) -> None:
+        super().__init__(provider)
+        self.provider = provider
+        self.account = account
+        self._possible_methods += ["REPORT", "SEARCH", "LOCK", "UNLOCK", "PATCH"]
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        try:
+            yield from super().__call__(environ, start_response)
+        except SabreError as refusal:
+            yield from refusal.respond(environ, start_response)
+
+    def _fail(self, value: Any, **_: Any) -> NoReturn:
+        """WsgiDAV's refusals, as Sabre words them."""
+        if value == HTTP_RANGE_NOT_SATISFIABLE:
+            raise SabreError(value, "RequestedRangeNotSatisfiable", "The start offset exceeded the size of the entity")
+        if value == HTTP_NOT_FOUND:
+            raise SabreError(value, "NotFound", "")
+        exception = "MethodNotAllowed" if value == HTTPStatus.METHOD_NOT_ALLOWED else "BadRequest"
+        raise SabreError(int(value), exception, HTTPStatus(value).phrase)
+
+    def do_PROPFIND(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
+        """Every depth but 0 acts as 1."""
+        wanted = wanted_properties(read_body(environ))
+        with self.account.tree.lock:
+            resource = self.provider.get_resource_inst(environ["PATH_INFO"], environ)
+            if resource is None:
+                raise self.missing(environ["PATH_INFO"])
+            resources = [resource]
+            if environ.get("HTTP_DEPTH") != "0" and resource.is_collection:
+                resources += resource.get_member_list()
+            return multistatus(resources, wanted).respond(environ, start_response)
+
+    def do_LOCK(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
+        """Nobody locks."""
+        del start_response
+        method = environ["REQUEST_METHOD"]
+        message = f"There was no plugin in the system that was willing to handle this {method} method."
+        raise SabreError(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
+
+    do_UNLOCK = do_LOCK  # noqa: N815 -- WsgiDAV's name
+
+    def missing(self, path: str) -> SabreError:
+        """The refusal for a path that leads nowhere."""
+        raise NotImplementedError
+
+
+def wanted_properties(body: bytes) -> list[str] | None:
+    """The properties that a PROPFIND asks for, None for allprop."""
+    if not body:
+        return None
+    root = parse_xml(body)
+    if root.tag != clark("d:propfind"):
+        raise bad_request("Expected a propfind element")
+    prop = root.find(clark("d:prop"))
+    return None if prop is None else [element.tag for element in prop]
+
+
+def multistatus(resources: Iterable[Any], wanted: list[str] | None) -> Multistatus:
+    """The properties (None: allprop) of resources."""
+    answer = Multistatus()
+    for resource in resources:
+        if wanted is None:
+            properties = resource.get_properties("allprop")
+        else:
+            properties = resource.get_properties("named", name_list=wanted)
+        answer.add(resource.get_href(), properties)
+    return answer

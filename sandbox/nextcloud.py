@@ -1,0 +1,262 @@
+"""A throwaway server on loopback that answers like Nextcloud 32 for one account."""
+
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from cheroot import wsgi
+from wsgidav.mw.base_mw import BaseMiddleware  # type: ignore[import-untyped]
+from wsgidav.wsgidav_app import WsgiDAVApp  # type: ignore[import-untyped]
+
+from sandbox.files import FileServer
+from sandbox.front import Doorkeeper, Front, Record
+from sandbox.other import TOP, OtherProvider, OtherServer
+from sandbox.resources import Account, FilesProvider
+from sandbox.tags import Tags
+from sandbox.tree import Entry, Tree
+from sandbox.wsgi import Body, Environ, StartResponse
+
+HOST = "127.0.0.1"
+THREADS = 40
+# Longer than the pauses between two polls, so that kept connections are still there.
+IDLE_SECONDS = 60
+
+
+class Nextcloud:
+    """The server, running from `with` to its end: files on disk in a temporary folder, the rest in memory.
+
+    user, password: the login; random if not given. user_id: the account's id where it is not the login name.
+    base_path: "/cloud" for a Nextcloud under a sub-path. latency: seconds that every request waits first.
+    quota: bytes that the account may hold. clock: what tells the server the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        user: str = "alice",
+        password: str | None = None,
+        user_id: str | None = None,
+        base_path: str = "",
+        latency: float = 0.0,
+        quota: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.user = user
+        self.user_id = user_id or user
+        self._base_path = base_path.rstrip("/")
+        self._temporary = tempfile.TemporaryDirectory(prefix="sandbox-nextcloud-")
+        top = Path(self._temporary.name)
+        self.folder = top / "files"
+        spool = top / "spool"
+        self.folder.mkdir()
+        spool.mkdir()
+        self._tree = Tree(self.folder, spool, clock)
+        self._tags = Tags(clock)
+        self._account = Account(self.user_id, self._tree, self._tags, quota, self._base_path)
+        self._doorkeeper = Doorkeeper(user, password or secrets.token_urlsafe(16), clock)
+        self._front = Front(_webdav(self._account), self._doorkeeper, self.user_id, self._base_path)
+        self._front.latency = latency
+        self._server: wsgi.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._port = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._temporary.cleanup()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        finally:
+            self._temporary.cleanup()
+
+    def start(self) -> None:
+        """Listen, on the port of the last time if there was one."""
+        if self._server is not None:
+            return
+        server = wsgi.Server(
+            (HOST, self._port),
+            self._front,
+            numthreads=THREADS,
+            max=THREADS,
+            request_queue_size=128,
+            timeout=IDLE_SECONDS,
+            shutdown_timeout=1,
+        )
+        server.error_log = _silent  # type: ignore[method-assign]
+        server.prepare()
+        self._port = server.bind_addr[1]
+        self._thread = threading.Thread(target=server.serve, name="sandbox-nextcloud", daemon=True)
+        self._thread.start()
+        self._server = server
+
+    def stop(self) -> None:
+        """Stop listening and drop all connections; files, tags and passwords stay."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.stop()
+        self._thread.join()
+        self._server = None
+
+    @property
+    def url(self) -> str:
+        """The server's root, without a slash at its end."""
+        return f"http://{HOST}:{self._port}{self._base_path}"
+
+    @property
+    def files_url(self) -> str:
+        """The account's files."""
+        return f"{self.url}/remote.php/dav/files/{self.user_id}/"
+
+    @property
+    def webdav_url(self) -> str:
+        """The account's files at the older address."""
+        return f"{self.url}/remote.php/webdav/"
+
+    @property
+    def password(self) -> str:
+        """What logs in now."""
+        return self._doorkeeper.password
+
+    def set_password(self, password: str) -> None:
+        """Let this password log in, and no other."""
+        self._doorkeeper.password = password
+
+    def forgive_failures(self) -> None:
+        """Forget wrong passwords, as the passing of half an hour would."""
+        self._doorkeeper.forgive()
+
+    @property
+    def requests(self) -> list[Record]:
+        """What was asked since the start or the last `clear_log`, in the order of the answers."""
+        return self._front.log.all()
+
+    def clear_log(self) -> None:
+        """Forget the requests up to now."""
+        self._front.log.clear()
+
+    @property
+    def maintenance(self) -> bool:
+        """Whether everything is answered with 503."""
+        return self._front.maintenance
+
+    @maintenance.setter
+    def maintenance(self, on: bool) -> None:
+        self._front.maintenance = on
+
+    @property
+    def latency(self) -> float:
+        """Seconds that every request waits before it is looked at."""
+        return self._front.latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        self._front.latency = seconds
+
+    @property
+    def quota(self) -> int | None:
+        """Bytes that the account may hold, None for any number."""
+        return self._account.quota
+
+    @quota.setter
+    def quota(self, size: int | None) -> None:
+        self._account.quota = size
+
+    def create_tag(self, name: str, *, user_assignable: bool = True, user_visible: bool = True) -> int:
+        """Make a tag, as an administrator may, and give its id. ValueError if one of that name exists."""
+        with self._tree.lock:
+            tag = self._tags.create(name, user_visible=user_visible, user_assignable=user_assignable)
+        if tag is None:
+            raise ValueError(f"there is a tag {name!r} already")
+        return tag.tag_id
+
+    def delete_tag(self, name: str) -> None:
+        """Remove a tag, from all files too. KeyError if there is none of that name."""
+        with self._tree.lock:
+            self._tags.delete(self._tags.named(name).tag_id)
+
+    def tag(self, path: str, tag_name: str) -> None:
+        """Put an existing tag on a file or folder. KeyError if there is no such tag."""
+        with self._tree.lock:
+            self._tags.assign(self._entry(path).file_id, self._tags.named(tag_name))
+
+    def untag(self, path: str, tag_name: str) -> None:
+        """Take a tag off. KeyError if there is no such tag."""
+        with self._tree.lock:
+            self._tags.take_off(self._entry(path).file_id, self._tags.named(tag_name))
+
+    def tags_of(self, path: str) -> set[str]:
+        """The names of the visible tags on a file or folder."""
+        with self._tree.lock:
+            return {tag.name for tag in self._tags.on(self._entry(path).file_id)}
+
+    def file_id(self, path: str) -> int:
+        """The id of a file or folder."""
+        with self._tree.lock:
+            return self._entry(path).file_id
+
+    def etag(self, path: str) -> str:
+        """The ETag of a file or folder, without its quotes."""
+        with self._tree.lock:
+            return self._entry(path).etag
+
+    def lock(self, path: str) -> None:
+        """Lock a file: 423 for all but MOVE, which gets 500."""
+        with self._tree.lock:
+            self._entry(path).locked = True
+
+    def unlock(self, path: str) -> None:
+        """Undo `lock`."""
+        with self._tree.lock:
+            self._entry(path).locked = False
+
+    def _entry(self, path: str) -> Entry:
+        entry = self._tree.find(path)
+        if entry is None:
+            raise FileNotFoundError(path)
+        return entry
+
+
+def _webdav(account: Account) -> WsgiDAVApp:
+    files = FilesProvider(account, f"{TOP}/files/{account.user_id}", with_tags=True)
+    older = FilesProvider(account, "/remote.php/webdav", with_tags=False)
+    return WsgiDAVApp(
+        {
+            "provider_mapping": {
+                f"{TOP}/files/{account.user_id}": files,
+                "/remote.php/webdav": older,
+                TOP: OtherProvider(account, files),
+            },
+            "middleware_stack": [_Dispatch],
+            "logging": {"enable": False},
+            "verbose": 0,
+            "hotfixes": {"re_encode_path_info": False},
+            "block_size": 1 << 18,
+            "lock_storage": False,
+            "property_manager": False,
+        }
+    )
+
+
+class _Dispatch(BaseMiddleware):  # type: ignore[misc]
+    """In the place of WsgiDAV's own resolver: the request server that fits the address."""
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Body:
+        provider: Any = environ["wsgidav.provider"]
+        server = FileServer if isinstance(provider, FilesProvider) else OtherServer
+        return server(provider, provider.account)(environ, start_response)
+
+
+def _silent(*_: object, **__: object) -> None:
+    """A client that goes away is what tests do; nothing of it belongs on the terminal."""

@@ -1,0 +1,197 @@
+"""WebDAV requests on all that is not the account's files: the top, other people's files, and tags."""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from wsgidav.dav_provider import DAVProvider  # type: ignore[import-untyped]
+
+from sandbox.dav import NextcloudServer
+from sandbox.resources import Account, FilesProvider, ListResource, TagFilesResource, TagResource, content_type
+from sandbox.sabre import (
+    Multistatus,
+    SabreError,
+    bad_request,
+    clark,
+    conflict,
+    forbidden,
+    not_found,
+    parse_xml,
+    precondition_failed,
+)
+from sandbox.search import search
+from sandbox.tags import Tag
+from sandbox.tree import split
+from sandbox.wsgi import Body, Environ, StartResponse, answer, read_body
+
+HTML = ("Content-Type", "text/html; charset=UTF-8")
+TOP = "/remote.php/dav"
+UNAVAILABLE = "Entity does not exist or is not available"
+
+
+class OtherProvider(DAVProvider):  # type: ignore[misc]
+    """All that lies directly at /remote.php/dav."""
+
+    def __init__(self, account: Account, files: FilesProvider) -> None:
+        super().__init__()
+        self.account = account
+        self.files = files
+        self.top = account.base_path + TOP
+
+    def get_resource_inst(self, path: str, environ: Environ) -> Any:
+        match split(path):
+            case []:
+                return ListResource(environ, f"{self.top}/", [])
+            case ["files", user]:
+                return ListResource(environ, f"{self.top}/files/{user}/", [])
+            case ["systemtags"]:
+                return self._all_tags(environ)
+            case ["systemtags", tag_id]:
+                return self._tag(environ, tag_id)
+            case ["systemtags", tag_id, "files"]:
+                tag = self.tag(tag_id)
+                href = f"{self.top}/systemtags/{tag_id}/files"
+                return TagFilesResource(environ, href, tag, self._existing(tag)) if tag else None
+            case ["systemtags-relations", "files", file_id]:
+                return self._tags_of(environ, file_id)
+            case ["systemtags-assigned", media]:
+                return self._tags_on(environ, media)
+        return None
+
+    def tag(self, tag_id: str) -> Tag | None:
+        """The tag of an id as it stands in a path."""
+        return self.account.tags.visible(int(tag_id)) if tag_id.isdigit() else None
+
+    def has_file(self, file_id: str) -> bool:
+        """Whether there is a file or folder of this id."""
+        return file_id.isdigit() and self.account.tree.by_id(int(file_id)) is not None
+
+    def _all_tags(self, environ: Environ) -> ListResource:
+        tags = self.account.tags.all_visible()
+        members = [TagResource(environ, f"{self.top}/systemtags/{tag.tag_id}/", tag) for tag in tags]
+        return ListResource(environ, f"{self.top}/systemtags/", members)
+
+    def _tag(self, environ: Environ, tag_id: str) -> TagResource | None:
+        tag = self.tag(tag_id)
+        return TagResource(environ, f"{self.top}/systemtags/{tag_id}/", tag) if tag else None
+
+    def _tags_of(self, environ: Environ, file_id: str) -> ListResource | None:
+        if not self.has_file(file_id):
+            return None
+        top = f"{self.top}/systemtags-relations/files/{file_id}/"
+        tags = self.account.tags.on(int(file_id))
+        return ListResource(environ, top, [TagResource(environ, f"{top}{tag.tag_id}", tag) for tag in tags])
+
+    def _tags_on(self, environ: Environ, media: str) -> ListResource:
+        top = f"{self.top}/systemtags-assigned/{media}/"
+        used = [(tag, self._existing(tag, media)) for tag in self.account.tags.all_visible()]
+        members = [TagResource(environ, f"{top}{tag.tag_id}/", tag, files) for tag, files in used if files]
+        return ListResource(environ, top, members)
+
+    def _existing(self, tag: Tag, media: str = "") -> list[int]:
+        """The ids of what carries a tag; with `media` ("image") only of files of that type."""
+        entries = filter(None, map(self.account.tree.by_id, sorted(self.account.tags.files_with(tag.tag_id))))
+        if not media:
+            return [entry.file_id for entry in entries]
+        of_type = (entry for entry in entries if not entry.is_folder)
+        return [entry.file_id for entry in of_type if content_type(entry.name).startswith(f"{media}/")]
+
+
+class OtherServer(NextcloudServer):
+    """Answers one request on what is not the account's files."""
+
+    provider: OtherProvider
+
+    def do_SEARCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+        return search(self.account, self.provider.files, environ, start_response)
+
+    def do_POST(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+        """Create a tag; sent to a file's relations, put it on too."""
+        body = read_body(environ)
+        with self.account.tree.lock:
+            match split(environ["PATH_INFO"]):
+                case ["systemtags"]:
+                    tag = self._create_tag(body)
+                case ["systemtags-relations", "files", file_id] if self.provider.has_file(file_id):
+                    tag = self._create_tag(body)
+                    self.account.tags.assign(int(file_id), tag)
+                case _:
+                    raise not_found(UNAVAILABLE)
+        headers = [("Content-Location", f"{self.provider.top}/systemtags/{tag.tag_id}"), HTML]
+        return answer(environ, start_response, HTTPStatus.CREATED, headers)
+
+    def do_PUT(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+        """Put a tag on a file or folder."""
+        file_id, tag_id = self._relation(environ)
+        if not tag_id.isdigit():
+            raise bad_request("Invalid tag id")
+        with self.account.tree.lock:
+            tag = self.provider.tag(tag_id)
+            if tag is None:
+                raise precondition_failed(f"Tag with id {tag_id} does not exist, cannot assign")
+            if tag in self.account.tags.on(file_id):
+                raise conflict("PUT is not allowed on non-files.")
+            if not tag.user_assignable:
+                raise forbidden(f"No permission to assign tag {tag_id}")
+            self.account.tags.assign(file_id, tag)
+        return answer(environ, start_response, HTTPStatus.CREATED, [HTML])
+
+    def do_DELETE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+        """Take a tag off a file or folder; users do not delete tags."""
+        if environ["PATH_INFO"].startswith("/systemtags/"):
+            raise forbidden(f"No permission to delete tag {split(environ['PATH_INFO'])[-1]}")
+        file_id, tag_id = self._relation(environ)
+        with self.account.tree.lock:
+            if not self.account.tags.exists(tag_id):
+                raise not_found(f"Tag with id {tag_id} not found")
+            tag = self.provider.tag(tag_id)
+            if tag is None or tag not in self.account.tags.on(file_id):
+                raise not_found(f"Tag with id {tag_id} not present for object {file_id}")
+            if not tag.user_assignable:
+                raise forbidden(f"No permission to unassign tag {tag_id}")
+            self.account.tags.take_off(file_id, tag)
+        return answer(environ, start_response, HTTPStatus.NO_CONTENT, [])
+
+    def do_PROPPATCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+        """Replace the whole list of what a tag is on."""
+        root = parse_xml(read_body(environ))
+        listed = root.find(f"{clark('d:set')}/{clark('d:prop')}/{clark('nc:object-ids')}")
+        with self.account.tree.lock:
+            resource = self.provider.get_resource_inst(environ["PATH_INFO"], environ)
+            if not isinstance(resource, TagFilesResource) or listed is None:
+                raise self.missing(environ["PATH_INFO"])
+            if not resource.tag.user_assignable:
+                raise forbidden(f"No permission to assign tag {resource.tag.tag_id}")
+            ids = [int(element.text or "") for element in listed.iter(clark("nc:id"))]
+            self.account.tags.replace_files(resource.tag, ids)
+        result = Multistatus()
+        result.add(resource.get_href(), [(listed.tag, "")])
+        return result.respond(environ, start_response)
+
+    def missing(self, path: str) -> SabreError:
+        match split(path):
+            case ["files", user, *below]:
+                return not_found(f"File not found: {'/'.join(below)} in '{user}'")
+            case ["systemtags", tag_id]:
+                return not_found(f"Tag with id {tag_id} not found")
+        return not_found(UNAVAILABLE)
+
+    def _relation(self, environ: Environ) -> tuple[int, str]:
+        """The ids of the file and the tag in the path; 404 if there is no such file."""
+        match split(environ["PATH_INFO"]):
+            case ["systemtags-relations", "files", file_id, tag_id]:
+                with self.account.tree.lock:
+                    if self.provider.has_file(file_id):
+                        return int(file_id), tag_id
+        raise not_found(UNAVAILABLE)
+
+    def _create_tag(self, body: bytes) -> Tag:
+        wish = json.loads(body or b"{}")
+        if "name" not in wish:
+            raise bad_request('Missing "name" attribute')
+        if not wish.get("userVisible", True) or not wish.get("userAssignable", True):
+            raise bad_request("Not sufficient permissions")
+        tag = self.account.tags.create(wish["name"], user_visible=True, user_assignable=True)
+        if tag is None:
+            raise conflict("Tag already exists")
+        return tag

@@ -1,0 +1,342 @@
+"""What can be asked for by PROPFIND: WsgiDAV's resources over the account's files and over the tags."""
+
+import mimetypes
+from collections.abc import Callable, Iterable, Sequence
+from email.utils import formatdate
+from typing import BinaryIO, NoReturn
+
+from lxml import etree  # type: ignore[import-untyped]
+from wsgidav.dav_error import HTTP_FORBIDDEN, HTTP_NOT_FOUND, DAVError  # type: ignore[import-untyped]
+from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider  # type: ignore[import-untyped]
+
+from sandbox.sabre import clark, encode_path
+from sandbox.tags import Tag, Tags
+from sandbox.tree import Entry, Tree
+from sandbox.wsgi import Environ, Headers
+
+INSTANCE_ID = "ocsandbox001"
+UNLIMITED = "-3"
+
+type Value = "str | etree._Element | None"
+
+mimetypes.add_type("image/avif", ".avif")
+mimetypes.add_type("image/webp", ".webp")
+mimetypes.add_type("image/jp2", ".jp2")
+
+
+def content_type(name: str) -> str:
+    """The media type that Nextcloud tells from a name."""
+    return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
+
+
+def oc_file_id(file_id: int) -> str:
+    """An id as headers and oc:id have it: eight digits and the instance's name."""
+    return f"{file_id:08d}{INSTANCE_ID}"
+
+
+class Account:
+    """One account: its name, its files, the server's tags, and what it may store (bytes, None: any)."""
+
+    def __init__(self, user_id: str, tree: Tree, tags: Tags, quota: int | None, base_path: str) -> None:
+        self.user_id = user_id
+        self.tree = tree
+        self.tags = tags
+        self.quota = quota
+        self.base_path = base_path
+        self.being_written: set[tuple[Entry, str]] = set()
+
+    def free(self) -> int | None:
+        """Bytes left of the quota, None without one."""
+        return None if self.quota is None else max(0, self.quota - self.tree.root.total_size())
+
+
+class _Readable:
+    """The properties of a resource, from a table of functions; unknown ones are 404."""
+
+    table: dict[str, Callable[..., Value]]
+    allprop: Sequence[str]
+
+    def get_property_names(self, *, is_allprop: bool) -> list[str]:
+        del is_allprop
+        return [name for name in map(clark, self.allprop) if self.table[name](self) is not None]
+
+    def get_property_value(self, name: str) -> "str | etree._Element":
+        value = self.table[name](self) if name in self.table else None
+        if value is None:
+            raise DAVError(HTTP_NOT_FOUND)
+        return value
+
+
+def _refuse() -> NoReturn:
+    raise DAVError(HTTP_FORBIDDEN)
+
+
+class _Folder(_Readable, DAVCollection):  # type: ignore[misc]
+    """A collection that is only read through WsgiDAV; writing goes by the request handlers."""
+
+    def get_member_names(self) -> list[str]:
+        _refuse()
+
+    def get_member(self, name: str) -> None:
+        del name
+        _refuse()
+
+    def get_member_list(self) -> Sequence[_Readable]:
+        raise NotImplementedError
+
+
+class _FileProperties(_Readable):
+    """What files and folders have in common."""
+
+    entry: Entry
+    account: Account
+    with_tags: bool
+
+    def _content_length(self) -> Value:
+        return None if self.entry.is_folder else str(self.entry.size)
+
+    def _content_type(self) -> Value:
+        return None if self.entry.is_folder else content_type(self.entry.name)
+
+    def _resource_type(self) -> Value:
+        element = etree.Element(clark("d:resourcetype"))
+        if self.entry.is_folder:
+            etree.SubElement(element, clark("d:collection"))
+        return element
+
+    def _size(self) -> Value:
+        return str(self.entry.total_size())
+
+    def _permissions(self) -> Value:
+        return "RGDNVCK" if self.entry.is_folder else "RGDNVW"
+
+    def _download_url(self) -> Value:
+        return None if self.entry.is_folder else ""
+
+    def _checksums(self) -> Value:
+        if not self.entry.checksum:
+            return None
+        element = etree.Element(clark("oc:checksums"))
+        etree.SubElement(element, clark("oc:checksum")).text = self.entry.checksum
+        return element
+
+    def _system_tags(self) -> Value:
+        if not self.with_tags:
+            return None
+        element = etree.Element(clark("nc:system-tags"))
+        for tag in self.account.tags.on(self.entry.file_id):
+            assignable = "true" if tag.user_assignable else "false"
+            child = etree.SubElement(element, clark("nc:system-tag"))
+            child.set(clark("oc:can-assign"), assignable)
+            child.set(clark("oc:id"), str(tag.tag_id))
+            child.set(clark("oc:user-assignable"), assignable)
+            child.set(clark("oc:user-visible"), "true")
+            child.set(clark("nc:color"), "")
+            child.text = tag.name
+        return element
+
+    def _used(self) -> Value:
+        return str(self.entry.total_size()) if self.entry.is_folder else None
+
+    def _available(self) -> Value:
+        if not self.entry.is_folder:
+            return None
+        free = self.account.free()
+        return UNLIMITED if free is None else str(free)
+
+    table = {  # noqa: RUF012 -- shared by all, changed by none
+        clark("d:displayname"): lambda self: self.entry.name,
+        clark("d:resourcetype"): _resource_type,
+        clark("d:getlastmodified"): lambda self: formatdate(self.entry.mtime, usegmt=True),
+        clark("d:creationdate"): lambda _: "1970-01-01T00:00:00+00:00",
+        clark("d:getcontentlength"): _content_length,
+        clark("d:getcontenttype"): _content_type,
+        clark("d:getetag"): lambda self: f'"{self.entry.etag}"',
+        clark("d:quota-used-bytes"): _used,
+        clark("d:quota-available-bytes"): _available,
+        clark("oc:fileid"): lambda self: str(self.entry.file_id),
+        clark("oc:id"): lambda self: oc_file_id(self.entry.file_id),
+        clark("oc:size"): _size,
+        clark("oc:permissions"): _permissions,
+        clark("oc:downloadURL"): _download_url,
+        clark("oc:checksums"): _checksums,
+        clark("oc:share-types"): lambda _: etree.Element(clark("oc:share-types")),
+        clark("oc:favorite"): lambda self: str(int(self.entry.favorite)),
+        clark("nc:system-tags"): _system_tags,
+        clark("nc:upload_time"): lambda self: str(self.entry.upload_time),
+        clark("nc:creation_time"): lambda self: str(self.entry.creation_time),
+    }
+    allprop = (
+        "d:getlastmodified",
+        "d:getcontentlength",
+        "d:resourcetype",
+        "d:quota-used-bytes",
+        "d:quota-available-bytes",
+        "d:getetag",
+        "d:getcontenttype",
+    )
+
+
+class FileResource(_FileProperties, DAVNonCollection):  # type: ignore[misc]
+    """A file. For a GET, `content` is its open bytes, which belong to the entry as it was when they were opened."""
+
+    def __init__(self, path: str, environ: Environ, provider: "FilesProvider", entry: Entry) -> None:
+        super().__init__(path, environ)
+        self.provider = provider
+        self.account = provider.account
+        self.with_tags = provider.with_tags
+        self.entry = entry
+        self.content: BinaryIO | None = None
+
+    def opened(self, content: BinaryIO) -> "FileResource":
+        """This resource with its bytes at hand."""
+        self.content = content
+        return self
+
+    def get_href(self) -> str:
+        return encode_path(self.provider.top + self.entry.path)
+
+    def get_content_length(self) -> int:
+        return self.entry.size
+
+    def get_content_type(self) -> str:
+        kind = content_type(self.entry.name)
+        return f"{kind};charset=UTF-8" if kind.startswith("text/") else kind
+
+    def get_etag(self) -> str:
+        return self.entry.etag
+
+    def support_etag(self) -> bool:
+        return True
+
+    def support_ranges(self) -> bool:
+        return True
+
+    def get_last_modified(self) -> int:
+        return self.entry.mtime
+
+    def get_content(self) -> BinaryIO | None:
+        return self.content
+
+    def finalize_headers(self, environ: Environ, response_headers: Headers) -> None:
+        del environ
+        response_headers[:] = [header for header in response_headers if header[0] not in ("Accept-Ranges", "Date")]
+        name = encode_path(self.entry.name).upper() if not self.entry.name.isascii() else self.entry.name
+        response_headers += [
+            ("OC-ETag", f'"{self.entry.etag}"'),
+            ("Content-Disposition", f"attachment; filename*=UTF-8''{name}; filename=\"{name}\""),
+            ("X-Accel-Buffering", "no"),
+        ]
+        if self.entry.checksum:
+            response_headers.append(("OC-Checksum", self.entry.checksum))
+
+
+class FolderResource(_FileProperties, _Folder):
+    """A folder of the account."""
+
+    def __init__(self, path: str, environ: Environ, provider: "FilesProvider", entry: Entry) -> None:
+        super().__init__(path, environ)
+        self.provider = provider
+        self.account = provider.account
+        self.with_tags = provider.with_tags
+        self.entry = entry
+
+    def get_href(self) -> str:
+        return encode_path(self.provider.top + self.entry.path.rstrip("/") + "/")
+
+    def get_member_list(self) -> Sequence[_Readable]:
+        members = self.account.tree.members(self.entry)
+        return [self.provider.resource(member, self.environ) for member in members]
+
+
+class FilesProvider(DAVProvider):  # type: ignore[misc]
+    """The account's files below one address (`top`, as "/remote.php/webdav"); only the newer one shows tags."""
+
+    def __init__(self, account: Account, top: str, *, with_tags: bool) -> None:
+        super().__init__()
+        self.account = account
+        self.top = account.base_path + top
+        self.with_tags = with_tags
+
+    def get_resource_inst(self, path: str, environ: Environ) -> "FileResource | FolderResource | None":
+        if "sandbox.opened" in environ:
+            opened: FileResource = environ["sandbox.opened"]
+            return opened
+        entry = self.account.tree.find(path)
+        return self.resource(entry, environ) if entry else None
+
+    def resource(self, entry: Entry, environ: Environ) -> "FileResource | FolderResource":
+        """The resource of an entry."""
+        kind = FolderResource if entry.is_folder else FileResource
+        return kind(entry.path, environ, self, entry)
+
+
+class TagResource(_Folder):
+    """One tag, in the list of all, on one file, or among those in use."""
+
+    def __init__(self, environ: Environ, href: str, tag: Tag, files: Iterable[int] | None = None) -> None:
+        super().__init__("/", environ)
+        self.href = href
+        self.tag = tag
+        self.files = None if files is None else sorted(files)
+
+    def get_href(self) -> str:
+        return self.href
+
+    def get_member_list(self) -> Sequence[_Readable]:
+        return []
+
+    def _object_ids(self) -> Value:
+        element = etree.Element(clark("nc:object-ids"))
+        for file_id in self.files or ():
+            # The name of the list is the name of its items too.
+            item = etree.SubElement(element, clark("nc:object-ids"))
+            etree.SubElement(item, clark("nc:id")).text = str(file_id)
+            etree.SubElement(item, clark("nc:type")).text = "files"
+        return element
+
+    def _assignable(self) -> Value:
+        return "true" if self.tag.user_assignable else "false"
+
+    table = {  # noqa: RUF012 -- shared by all, changed by none
+        clark("d:resourcetype"): lambda _: etree.Element(clark("d:resourcetype")),
+        clark("d:getetag"): lambda self: f'"{self.tag.etag}"',
+        clark("oc:id"): lambda self: str(self.tag.tag_id),
+        clark("oc:display-name"): lambda self: self.tag.name,
+        clark("oc:user-visible"): lambda _: "true",
+        clark("oc:user-assignable"): _assignable,
+        clark("oc:can-assign"): _assignable,
+        clark("nc:files-assigned"): lambda self: "-1" if self.files is None else str(len(self.files)),
+        clark("nc:reference-fileid"): lambda self: "-1" if self.files is None else str(self.files[-1]),
+    }
+    allprop: Sequence[str] = ("d:resourcetype", "d:getetag")
+
+
+class TagFilesResource(TagResource):
+    """What a tag is on, as one list of ids."""
+
+    table = {clark("nc:object-ids"): TagResource._object_ids, clark("d:getetag"): TagResource.table[clark("d:getetag")]}  # noqa: RUF012
+    allprop = ("d:getetag",)
+
+
+class ListResource(_Folder):
+    """A collection that has members and, beside being one, no properties."""
+
+    def __init__(self, environ: Environ, href: str, members: Sequence[_Readable]) -> None:
+        super().__init__("/", environ)
+        self.href = href
+        self.members = members
+
+    def get_href(self) -> str:
+        return self.href
+
+    def get_member_list(self) -> Sequence[_Readable]:
+        return self.members
+
+    def _resource_type(self) -> Value:
+        element = etree.Element(clark("d:resourcetype"))
+        etree.SubElement(element, clark("d:collection"))
+        return element
+
+    table = {clark("d:resourcetype"): _resource_type}  # noqa: RUF012
+    allprop = ("d:resourcetype",)

@@ -1,0 +1,104 @@
+"""Collaborative ("system") tags and what they are on."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+LONGEST_NAME = 64
+
+
+@dataclass(slots=True)
+class Tag:
+    """One tag. Who may not assign it may not take it off either; an invisible one does not exist for the user."""
+
+    tag_id: int
+    name: str
+    user_visible: bool
+    user_assignable: bool
+    etag: str
+
+
+class Tags:
+    """All tags of the server and the ids of the files and folders that carry them. Callers hold the tree's lock."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._tags: dict[int, Tag] = {}
+        self._of_file: dict[int, set[int]] = {}
+
+    def create(self, name: str, *, user_visible: bool, user_assignable: bool) -> Tag | None:
+        """A new tag, its name cut to what Nextcloud holds; None where one of that name exists in any case."""
+        name = name.strip()[:LONGEST_NAME]
+        if any(tag.name.casefold() == name.casefold() for tag in self._tags.values()):
+            return None
+        tag = Tag(max(self._tags, default=0) + 1, name, user_visible, user_assignable, self._etag())
+        self._tags[tag.tag_id] = tag
+        return tag
+
+    def delete(self, tag_id: int) -> None:
+        """Remove a tag, and take it off everything."""
+        del self._tags[tag_id]
+        for tag_ids in self._of_file.values():
+            tag_ids.discard(tag_id)
+
+    def all_visible(self) -> list[Tag]:
+        """The tags that the user may see, by name."""
+        return sorted((tag for tag in self._tags.values() if tag.user_visible), key=lambda tag: tag.name)
+
+    def visible(self, tag_id: int) -> Tag | None:
+        """The tag of this id if the user may see it."""
+        tag = self._tags.get(tag_id)
+        return tag if tag and tag.user_visible else None
+
+    def exists(self, tag_id: str) -> bool:
+        """Whether there is a tag of this id, seen by the user or not."""
+        return tag_id.isdigit() and int(tag_id) in self._tags
+
+    def named(self, name: str) -> Tag:
+        """The tag of exactly this name; raises KeyError."""
+        for tag in self._tags.values():
+            if tag.name == name:
+                return tag
+        raise KeyError(name)
+
+    def on(self, file_id: int) -> list[Tag]:
+        """The visible tags on a file or folder, by name."""
+        tags = (self._tags[tag_id] for tag_id in self._of_file.get(file_id, ()))
+        return sorted((tag for tag in tags if tag.user_visible), key=lambda tag: tag.name)
+
+    def files_with(self, tag_id: int) -> set[int]:
+        """The ids of what carries a tag."""
+        return {file_id for file_id, tag_ids in self._of_file.items() if tag_id in tag_ids}
+
+    def assign(self, file_id: int, tag: Tag) -> bool:
+        """Put a tag on; False if it was there."""
+        tag_ids = self._of_file.setdefault(file_id, set())
+        if tag.tag_id in tag_ids:
+            return False
+        tag_ids.add(tag.tag_id)
+        tag.etag = self._etag()
+        return True
+
+    def take_off(self, file_id: int, tag: Tag) -> bool:
+        """Take a tag off; False if it was not there."""
+        if tag.tag_id not in self._of_file.get(file_id, ()):
+            return False
+        self._of_file[file_id].remove(tag.tag_id)
+        tag.etag = self._etag()
+        return True
+
+    def replace_files(self, tag: Tag, file_ids: Iterable[int]) -> None:
+        """Let a tag be on these and on nothing else."""
+        for tag_ids in self._of_file.values():
+            tag_ids.discard(tag.tag_id)
+        for file_id in file_ids:
+            self._of_file.setdefault(file_id, set()).add(tag.tag_id)
+        tag.etag = self._etag()
+
+    def forget(self, file_id: int) -> None:
+        """Drop what is known of a deleted file."""
+        self._of_file.pop(file_id, None)
+
+    def _etag(self) -> str:
+        # Made from whole seconds, as Nextcloud's: two changes within one second look like one.
+        return hashlib.md5(str(int(self._clock())).encode()).hexdigest()  # noqa: S324

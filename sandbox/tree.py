@@ -1,0 +1,261 @@
+"""The files of one Nextcloud account: a folder on disk, and what Nextcloud knows of each file beside its bytes."""
+
+import hashlib
+import itertools
+import os
+import shutil
+import stat
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """A file or folder; it stays the same object, with the same id, wherever it is moved."""
+
+    file_id: int
+    name: str
+    disk_name: str
+    parent: "Entry | None"
+    is_folder: bool
+    etag: str = ""
+    mtime: int = 0
+    size: int = 0
+    upload_time: int = 0
+    creation_time: int = 0
+    checksum: str = ""
+    favorite: bool = False
+    locked: bool = False
+    storage_mtime: int = -1
+    seen: tuple[int, int] = (-1, -1)
+    children: dict[str, "Entry"] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The path below the account's folder, "/" for that folder itself."""
+        return "/" + "/".join(entry.name for entry in self.lineage()[1:])
+
+    def lineage(self) -> list["Entry"]:
+        """The entries from the top down to this one."""
+        entries = [self]
+        while entries[-1].parent is not None:
+            entries.append(entries[-1].parent)
+        return entries[::-1]
+
+    def walk(self) -> Iterator["Entry"]:
+        """This entry and all that is known below it."""
+        yield self
+        for child in self.children.values():
+            yield from child.walk()
+
+    def total_size(self) -> int:
+        """Bytes in this file, or in all files below this folder."""
+        return sum(child.total_size() for child in self.children.values()) if self.is_folder else self.size
+
+
+class Tree:
+    """Entries over a folder on disk. What others write into that folder is noticed when its path is next asked for.
+
+    Callers hold `lock` over everything that must be seen or done as one.
+    """
+
+    def __init__(self, folder: Path, spool: Path, clock: Callable[[], float]) -> None:
+        self.folder = folder
+        self.spool = spool
+        self.clock = clock
+        self.lock = threading.RLock()
+        self._next_id = 1
+        self._last_unique = 0
+        self._entries: dict[int, Entry] = {}
+        self.root = self._new_entry("", "", None, is_folder=True)
+
+    def find(self, path: str) -> Entry | None:
+        """The entry at a path ("/a/b", any Unicode form), or None."""
+        entry = self.root
+        for name in split(path):
+            if not entry.is_folder:
+                return None
+            child = self._refresh_child(entry, name)
+            if child is None:
+                return None
+            entry = child
+        return entry
+
+    def members(self, folder: Entry) -> list[Entry]:
+        """A folder's children by name, files in sub-folders noticed too."""
+        self.refresh(folder)
+        return [folder.children[name] for name in sorted(folder.children)]
+
+    def by_id(self, file_id: int) -> Entry | None:
+        """The entry with this id, or None."""
+        entry = self._entries.get(file_id)
+        if entry is None or not self.is_attached(entry):
+            return None
+        return entry if self.find(entry.path) is entry else None
+
+    def disk_path(self, entry: Entry) -> Path:
+        """Where an entry's bytes are."""
+        return self.folder.joinpath(*(each.disk_name for each in entry.lineage()[1:]))
+
+    def refresh(self, folder: Entry) -> None:
+        """Take over what was added, changed or removed on disk in or below a folder."""
+        found: dict[str, os.DirEntry[str]] = {}
+        with os.scandir(self.disk_path(folder)) as listing:
+            for item in listing:
+                found.setdefault(unicodedata.normalize("NFC", item.name), item)
+        for name in [name for name in folder.children if name not in found]:
+            del folder.children[name]
+            self.changed_in(folder)
+        for name, item in found.items():
+            child = self._take(folder, name, item.name, item.stat(follow_symlinks=False))
+            if child.is_folder:
+                self.refresh(child)
+
+    def add_folder(self, parent: Entry, name: str) -> Entry:
+        """Make an empty folder."""
+        path = self.disk_path(parent) / name
+        path.mkdir()
+        return self._take(parent, name, name, path.stat())
+
+    def store(self, parent: Entry, name: str, content: Path, mtime: int | None) -> Entry:
+        """Put a received file in its place, over an existing one or as a new one.
+
+        `mtime` is the date that the client wants the file to have, in seconds.
+        """
+        now = int(self.clock())
+        existing = parent.children.get(name)
+        path = self.disk_path(existing) if existing else self.disk_path(parent) / name
+        os.utime(content, (now, now))
+        content.replace(path)
+        entry = self._take(parent, name, existing.disk_name if existing else name, path.stat())
+        if mtime is not None:
+            os.utime(path, (mtime, mtime))
+            self._take(parent, name, entry.disk_name, path.stat())
+        entry.upload_time = now
+        entry.checksum = ""
+        return entry
+
+    def truncate(self, entry: Entry) -> None:
+        """What a PUT that was cut off leaves of the file it was to replace."""
+        path = self.disk_path(entry)
+        os.truncate(path, 0)
+        os.utime(path, (self.clock(), self.clock()))
+        entry.storage_mtime = -1
+        self._notice(entry, path.stat())
+
+    def set_mtime(self, entry: Entry, mtime: int) -> None:
+        """Date a file or folder."""
+        path = self.disk_path(entry)
+        os.utime(path, (mtime, mtime))
+        if entry.is_folder:
+            entry.mtime = mtime
+        else:
+            self._notice(entry, path.stat())
+
+    def move(self, source: Entry, parent: Entry, name: str) -> None:
+        """Move or rename; id and ETag stay. Nothing may be at the destination."""
+        self.disk_path(source).rename(self.disk_path(parent) / name)
+        self._leave(source)
+        source.name, source.disk_name, source.parent = name, name, parent
+        parent.children[name] = source
+        self.changed_in(parent)
+
+    def copy(self, source: Entry, parent: Entry, name: str) -> Entry:
+        """Copy; files get new ids, and keep their ETags."""
+        target = self.disk_path(parent) / name
+        if source.is_folder:
+            shutil.copytree(self.disk_path(source), target)
+        else:
+            shutil.copy2(self.disk_path(source), target)
+        copied = self._take(parent, name, name, target.stat())
+        if copied.is_folder:
+            self.refresh(copied)
+        else:
+            copied.etag = source.etag
+        return copied
+
+    def remove(self, entry: Entry) -> None:
+        """Delete a file, or a folder with all below it."""
+        path = self.disk_path(entry)
+        if entry.is_folder:
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        self._leave(entry)
+
+    def is_attached(self, entry: Entry) -> bool:
+        """Whether an entry that was found earlier still lies in the tree."""
+        lineage = entry.lineage()
+        above_and_below = itertools.pairwise(lineage)
+        return lineage[0] is self.root and all(up.children.get(low.name) is low for up, low in above_and_below)
+
+    def changed_in(self, folder: Entry) -> None:
+        """Give a folder and all above it a new ETag."""
+        etag, now = self._unique(), int(self.clock())
+        for entry in folder.lineage():
+            entry.etag = etag
+            entry.mtime = max(entry.mtime, now)
+
+    def _leave(self, entry: Entry) -> None:
+        if entry.parent is not None:
+            del entry.parent.children[entry.name]
+            self.changed_in(entry.parent)
+
+    def _refresh_child(self, folder: Entry, name: str) -> Entry | None:
+        name = unicodedata.normalize("NFC", name)
+        known = folder.children.get(name)
+        base = self.disk_path(folder)
+        for disk_name in dict.fromkeys([known.disk_name] if known else [name, unicodedata.normalize("NFD", name)]):
+            try:
+                status = (base / disk_name).lstat()
+            except (OSError, ValueError):
+                continue
+            return self._take(folder, name, disk_name, status)
+        if known:
+            del folder.children[name]
+            self.changed_in(folder)
+        return None
+
+    def _take(self, folder: Entry, name: str, disk_name: str, status: os.stat_result) -> Entry:
+        is_folder = stat.S_ISDIR(status.st_mode)
+        entry = folder.children.get(name)
+        if entry is None or entry.is_folder != is_folder:
+            entry = self._new_entry(name, disk_name, folder, is_folder=is_folder)
+            folder.children[name] = entry
+            self.changed_in(folder)
+        if not is_folder:
+            self._notice(entry, status)
+        return entry
+
+    def _notice(self, entry: Entry, status: os.stat_result) -> None:
+        if entry.seen == (status.st_mtime_ns, status.st_size):
+            return
+        mtime = int(status.st_mtime)
+        # As Nextcloud's scanner does: with the date unchanged in whole seconds, the ETag is kept, whatever the size.
+        if mtime != entry.storage_mtime:
+            entry.etag = hashlib.md5(f"{mtime} {entry.file_id} {status.st_size}".encode()).hexdigest()  # noqa: S324
+        entry.storage_mtime = entry.mtime = mtime
+        entry.size = status.st_size
+        entry.seen = (status.st_mtime_ns, status.st_size)
+        if entry.parent is not None:
+            self.changed_in(entry.parent)
+
+    def _new_entry(self, name: str, disk_name: str, parent: Entry | None, *, is_folder: bool) -> Entry:
+        entry = Entry(self._next_id, name, disk_name, parent, is_folder, etag=self._unique(), mtime=int(self.clock()))
+        self._entries[entry.file_id] = entry
+        self._next_id += 1
+        return entry
+
+    def _unique(self) -> str:
+        """Like PHP's uniqid(): the time in microseconds, never the same twice."""
+        self._last_unique = max(self._last_unique + 1, int(self.clock() * 1_000_000))
+        seconds, micros = divmod(self._last_unique, 1_000_000)
+        return f"{seconds:08x}{micros:05x}"
+
+
+def split(path: str) -> list[str]:
+    """The names in a path, in NFC."""
+    return [unicodedata.normalize("NFC", name) for name in path.split("/") if name]
