@@ -1,0 +1,29 @@
+"""`python -m sandbox`: a Vault and a Nextcloud on loopback until Ctrl-C or SIGTERM.
+
+Prints what reaches them as lines for a shell: `eval` them, or copy them, and the daemons run against these two.
+"""
+
+import signal
+import sys
+
+from sandbox.furnish import exports, furnish
+from sandbox.nextcloud import Nextcloud
+from sandbox.vault import Vault
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    stops = {signal.SIGINT, signal.SIGTERM}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        stops.add(signal.SIGHUP)
+    # Blocked in all threads, and so delivered to nothing but the wait below: what was begun is always tidied up.
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    with Vault() as vault, Nextcloud() as nextcloud:
+        furnish(vault, nextcloud)
+        sys.stdout.write(exports(vault, nextcloud))
+        sys.stdout.flush()
+        signal.sigwait(stops)
+
+
+if __name__ == "__main__":
+    main()
