@@ -1,0 +1,1 @@
+"""Files tagged pictures in a Nextcloud."""

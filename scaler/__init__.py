@@ -1,0 +1,1 @@
+"""Doubles the size of raw pictures on a WebDAV server."""

@@ -1,0 +1,78 @@
+"""Who may compute: only as many pictures as there are cores, and only as many bytes as there is memory.
+
+Ten threads may wait for the network; ten that decode and encode at once on two cores are slower than two, and take far
+more memory.
+"""
+
+import contextlib
+import functools
+import threading
+from collections import deque
+from collections.abc import Iterator
+
+from scaler.limits import Limits
+
+
+class Gate:
+    """Lets threads in by turns, first come first served, so that a large picture is not passed by for ever."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._cores = limits.cores
+        self._memory = limits.memory
+        self._computing = 0
+        self._held = 0
+        self._queue: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def memory(self, size: int) -> Iterator["Reservation"]:
+        """Hold `size` bytes and one core; give the core and most of the bytes back by `Reservation.shrink`.
+
+        Raises:
+            ValueError: it could never fit.
+        """
+        if size > self._memory:
+            raise ValueError(f"{size} bytes do not fit into {self._memory}")
+        turn = object()
+        with self._changed:
+            self._queue.append(turn)
+            self._changed.wait_for(lambda: self._queue[0] is turn and self._fits(size))
+            self._queue.popleft()
+            self._computing += 1
+            self._held += size
+            self._changed.notify_all()
+        reservation = Reservation(self, size)
+        try:
+            yield reservation
+        finally:
+            reservation.shrink(0)
+
+    def _fits(self, size: int) -> bool:
+        return self._computing < self._cores and self._held + size <= self._memory
+
+    def give_back(self, size: int, cores: int) -> None:
+        """Take back bytes and cores from a reservation."""
+        with self._changed:
+            self._held -= size
+            self._computing -= cores
+            self._changed.notify_all()
+
+
+class Reservation:
+    """Memory held by one picture, and at first a core."""
+
+    def __init__(self, gate: Gate, size: int) -> None:
+        self._gate = gate
+        self._size = size
+        self._cores = 1
+
+    def shrink(self, size: int) -> None:
+        """Computing is over; keep only `size` bytes."""
+        self._gate.give_back(self._size - size, self._cores)
+        self._size, self._cores = size, 0
+
+
+@functools.lru_cache(maxsize=4)
+def gate_of(limits: Limits) -> Gate:
+    """The gate of this process for these limits."""
+    return Gate(limits)

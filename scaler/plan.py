@@ -1,0 +1,93 @@
+"""Which pictures of a listing are to be scaled now: pure, so that it can be decided and tested without a server."""
+
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from scaler.formats import EXTENSIONS
+from scaler.names import split
+from shared.store import Entry, Listing, strong
+
+# Within one second an ETag of Nextcloud does not tell two versions apart, and a date has whole seconds.
+SETTLED_AFTER = 2.0
+
+Version = tuple[str | None, int | None, float | None, float | None]
+
+
+def version(entry: Entry) -> Version:
+    """What tells one version of a file from the next."""
+    return entry.etag, entry.size, entry.modified, entry.uploaded
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A version of a picture, and when it was first listed (seconds, monotonic)."""
+
+    version: Version
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to do with the pictures of a listing.
+
+    Attributes:
+        take: settled: to be scaled now.
+        wait: may still be changing: a later listing tells.
+        sightings: of those that wait, by href; goes into the next choice.
+        left: refused before and unchanged since.
+    """
+
+    take: tuple[Entry, ...]
+    wait: tuple[Entry, ...]
+    sightings: Mapping[str, Sighting]
+    left: tuple[Entry, ...]
+
+
+def choose(
+    listing: Listing,
+    prefixes: Sequence[str],
+    *,
+    refused: Callable[[Entry], bool],
+    before: Mapping[str, Sighting],
+    clock: float,
+) -> Choice:
+    """Decide what to do with each picture of a listing.
+
+    Args:
+        listing: of the raw folder.
+        prefixes: of the names that are wanted.
+        refused: whether this version of a picture was found impossible to scale.
+        before: the sightings of the last choice.
+        clock: seconds, monotonic, of this listing.
+    """
+    heads = tuple(unicodedata.normalize("NFC", prefix) for prefix in prefixes)
+    take: list[Entry] = []
+    wait: list[Entry] = []
+    left: list[Entry] = []
+    sightings: dict[str, Sighting] = {}
+    for entry in listing.entries:
+        if entry.is_folder or not _wanted(entry.name, heads):
+            continue
+        if refused(entry):
+            left.append(entry)
+        elif _settled_by_date(entry, listing.now):
+            take.append(entry)
+        else:
+            seen = before.get(entry.href)
+            since = seen.since if seen and seen.version == version(entry) else clock
+            sightings[entry.href] = Sighting(version(entry), since)
+            (take if clock - since >= SETTLED_AFTER else wait).append(entry)
+    return Choice(tuple(take), tuple(wait), sightings, tuple(left))
+
+
+def _wanted(name: str, heads: tuple[str, ...]) -> bool:
+    return split(name)[1].lower() in EXTENSIONS and unicodedata.normalize("NFC", name).startswith(heads)
+
+
+def _settled_by_date(entry: Entry, now: float | None) -> bool:
+    """Whether the last change lies far enough back by the server's own clock, whatever date the client has set."""
+    dates = [date for date in (entry.modified, entry.uploaded) if date is not None]
+    if now is None or entry.modified is None or not strong(entry.etag):
+        return False
+    return max(dates) <= now - SETTLED_AFTER

@@ -1,0 +1,227 @@
+"""From a verified upload to a published picture: claim the original, publish the copy, delete the claim.
+
+An answer other than one's own 201 proves nothing, so after every other one the server is looked at before going on.
+"""
+
+import contextlib
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from scaler import names
+from scaler.names import ClaimName
+from scaler.plan import version
+from shared import patience
+from shared.errors import Failure, Forbidden, Mismatch, Missing, Policy
+from shared.store import Entry, Href, Store, strong
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The four folders of one scaler, as addresses.
+
+    Attributes:
+        claims: hidden, in the raw folder: originals whose copies are being published.
+        uploads: hidden, in the unsorted folder: copies that nobody sees yet.
+        mark: says in a claim's name which unsorted folder it belongs to.
+    """
+
+    raw: Href
+    claims: Href
+    unsorted: Href
+    uploads: Href
+    unsorted_path: str
+
+    @property
+    def mark(self) -> str:
+        return names.mark_of(self.unsorted_path)
+
+    @staticmethod
+    def of(store: Store, raw: str, unsorted: str) -> "Folders":
+        """From the paths in the settings."""
+        return Folders(
+            raw=store.href(raw),
+            claims=store.href(f"{raw}/{names.HIDDEN_FOLDER}"),
+            unsorted=store.href(unsorted),
+            uploads=store.href(f"{unsorted}/{names.HIDDEN_FOLDER}"),
+            unsorted_path=unsorted,
+        )
+
+
+class Unclear(Failure):
+    """Nobody knows whether a claim took effect, or ever will: nothing may be deleted, recovery looks later."""
+
+
+class FolderGone(Failure):
+    """The hidden upload folder vanished; what was claimed meanwhile is settled by recovery, before it is made anew."""
+
+    policy = Policy.NEXT_TIME
+
+
+def inside(folder: Href, name: str) -> Href:
+    """The address of a name in a folder."""
+    return Href(folder + urllib.parse.quote(name, safe=""))
+
+
+def claim(store: Store, original: Entry, target: Href, *, conditional: bool) -> bool:
+    """Move the original out of everybody's way; True if it is ours now.
+
+    Args:
+        conditional: whether the server refuses the move where the ETag is another than listed.
+
+    Returns:
+        False where it certainly is not: somebody else has it, or it was replaced.
+
+    Raises:
+        Unclear: an earlier attempt may still take effect.
+        Forbidden: the account may not move it away.
+    """
+
+    def once(*, certain: bool) -> bool:
+        try:
+            store.move(original.href, target, if_match=original.etag if conditional else None)
+        except Failure as failure:
+            if store.look(target) is not None:
+                return True
+            if certain and isinstance(failure, Missing | Mismatch):
+                return False
+            # Some servers answer a lost race with 403.
+            if certain and isinstance(failure, Forbidden) and store.look(original.href) is None:
+                return False
+            raise
+        return True
+
+    return _certainly(once)
+
+
+def _certainly[T](once: Callable[..., T]) -> T:
+    """Repeat a move that looks before it gives up; `once` is told whether all attempts before were answered for good.
+
+    Raises:
+        Unclear: an attempt whose answer did not come may still take effect.
+        Failure: the server refused, at the first attempt.
+    """
+    certain = True
+
+    def attempt() -> T:
+        nonlocal certain
+        before = certain
+        certain = False
+        try:
+            result = once(certain=before)
+        except Failure as failure:
+            certain = before and failure.policy is not Policy.AGAIN
+            raise
+        certain = before
+        return result
+
+    try:
+        return patience.of_process()(attempt)
+    except Failure as failure:
+        if certain:
+            raise
+        raise Unclear(f"Whether a picture was moved is not known yet ({failure.what})") from None
+
+
+def is_as_read(store: Store, original: Entry, claimed: Href) -> bool:
+    """Whether what was claimed is the version that was read, on a server that does not look at conditions."""
+    there = store.look(claimed)
+    if there is None:
+        return False
+    same_etag = strong(original.etag) and there.etag == original.etag
+    return same_etag or version(there)[1:] == version(original)[1:]
+
+
+def publish(store: Store, upload: Href, folder: Href, name: Callable[[int], str]) -> str | None:
+    """Move an upload to its final name, or to the first number of it that is free.
+
+    Args:
+        name: the final name with a number.
+
+    Returns:
+        the name; None if the upload is no longer there, because somebody else has published it.
+
+    Raises:
+        FolderGone: its folder is not there either, so nobody can tell.
+        Unclear: it may still be published; recovery looks later.
+    """
+    number = 1
+    while True:
+        with _only_one(name(number)):
+            moved = _move_own(store, upload, inside(folder, name(number)))
+        if moved is None:
+            _make_sure_of_folder(store, upload)
+            return None
+        if moved:
+            return name(number)
+        number += 1
+
+
+def _move_own(store: Store, source: Href, target: Href) -> bool | None:
+    """True: moved; False: the target's name is taken; None: the source is gone."""
+
+    def once(*, certain: bool) -> bool | None:
+        try:
+            store.move(source, target)
+        except Failure as failure:
+            if store.look(source) is None:
+                return None
+            if certain and isinstance(failure, Mismatch):
+                return False
+            raise
+        return True
+
+    return _certainly(once)
+
+
+def _make_sure_of_folder(store: Store, upload: Href) -> None:
+    folder = Href(upload.rpartition("/")[0] + "/")
+    if store.look(folder) is None:
+        raise FolderGone("The hidden folder for uploads has vanished", "Nobody but the scaler should touch it.")
+
+
+def put_back(store: Store, claimed: Href, raw: Href, original: str) -> str | None:
+    """Move a claimed original back to its name, beside whoever has taken it; None if the claim is gone."""
+    number = 1
+    while True:
+        name = names.name_again(original, number)
+        moved = _move_own(store, claimed, inside(raw, name))
+        if moved is not False:
+            return name if moved else None
+        number += 1
+
+
+def honours_conditions(store: Store, upload: Href, elsewhere: Href) -> bool:
+    """Whether the server refuses a MOVE whose If-Match is wrong; found out with an upload of our own.
+
+    Where it does not, the upload lies at `elsewhere` afterwards.
+    """
+    try:
+        store.move(upload, elsewhere, if_match='"no-such-version"')
+    except Mismatch:
+        return True
+    return False
+
+
+# Apache's MOVE with `Overwrite: F` lets two sources onto one name win at once: one name is published by one thread.
+_publishing: set[str] = set()
+_published = threading.Condition()
+
+
+@contextlib.contextmanager
+def _only_one(name: str) -> Iterator[None]:
+    with _published:
+        _published.wait_for(lambda: name not in _publishing)
+        _publishing.add(name)
+    try:
+        yield
+    finally:
+        with _published:
+            _publishing.discard(name)
+            _published.notify_all()
+
+
+def claim_name(upload: str, folders: Folders, original: Entry) -> Href:
+    """Where an original goes while its copy is published."""
+    return inside(folders.claims, str(ClaimName(upload, folders.mark, original.name)))

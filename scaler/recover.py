@@ -1,0 +1,150 @@
+"""Finishing what a stopped scaler has left, from what lies on the server alone."""
+
+import tempfile
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from loguru import logger
+
+from scaler import names
+from scaler.names import ClaimName
+from scaler.publish import Folders, inside, publish, put_back
+from shared.errors import Missing, ParentMissing, SettingsWrong
+from shared.store import Entry, Listing, Store
+
+ORPHAN_OF_MINE = 3600.0
+ORPHAN_OF_OTHERS = 24 * 3600.0
+
+
+class Remedy(Enum):
+    """What finishes a claim."""
+
+    PUBLISH = "publish"  # its upload is there
+    DELETE = "delete"  # its upload was there and is gone: it was published
+    PUT_BACK = "put back"  # nobody can tell where its upload is
+
+
+def remedy_for(claim: ClaimName, uploads: Listing | None) -> Remedy:
+    """What a claim needs; `uploads` was listed after the claims, None where that folder is gone."""
+    if uploads is None:
+        return Remedy.PUT_BACK
+    there = any(entry.name == claim.id for entry in uploads.entries)
+    return Remedy.PUBLISH if there else Remedy.DELETE
+
+
+def orphans(uploads: Listing, claims: list[ClaimName], owner: str) -> list[Entry]:
+    """Uploads that nobody will claim any more: of this process after an hour, of others after a day."""
+    claimed = {claim.id for claim in claims}
+    found = []
+    for entry in uploads.entries:
+        owned_by = names.owner_of(entry.name)
+        if owned_by is None or entry.name in claimed or uploads.now is None or entry.modified is None:
+            continue
+        if uploads.now - entry.modified > (ORPHAN_OF_MINE if owned_by == owner else ORPHAN_OF_OTHERS):
+            found.append(entry)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """What lies in the two hidden folders; None for one that is not there."""
+
+    claims: Listing | None
+    uploads: Listing | None
+
+    @property
+    def claimed(self) -> list[tuple[Entry, ClaimName]]:
+        """The claims with what their names say."""
+        entries = self.claims.entries if self.claims else ()
+        return [(entry, claim) for entry in entries if (claim := ClaimName.read(entry.name))]
+
+
+def look_into(store: Store, folders: Folders) -> Hidden:
+    """List both hidden folders. Claims first: every claim's upload was there before it."""
+    claims = _list_if_there(store, folders.claims)
+    return Hidden(claims, _list_if_there(store, folders.uploads))
+
+
+def _list_if_there(store: Store, folder: str) -> Listing | None:
+    try:
+        return store.list_folder(folder)  # type: ignore[arg-type]
+    except Missing:
+        return None
+
+
+def recover(store: Store, folders: Folders, owner: str) -> None:
+    """Finish every claim that lies there, remove dead uploads, and make the hidden folders where they are missing.
+
+    Raises:
+        SettingsWrong: the raw or the unsorted folder itself is not there.
+    """
+    hidden = look_into(store, folders)
+    for entry, claim in hidden.claimed:
+        where = folders if claim.mark == folders.mark else _folders_of_mark(store, folders, hidden, claim.mark)
+        uploads = hidden.uploads if where is folders else _list_if_there(store, where.uploads) if where else None
+        _finish(store, folders, entry, claim, where, uploads)
+    if hidden.uploads:
+        for orphan in orphans(hidden.uploads, [claim for _, claim in hidden.claimed], owner):
+            logger.info("Removed an upload that was never finished: {}", orphan.name)
+            store.delete(orphan.href)
+    _make_ready(store, folders, hidden)
+
+
+def make_ready(store: Store, folders: Folders) -> None:
+    """Make the hidden folders where they are missing; `recover` does it after looking for claims.
+
+    Raises:
+        SettingsWrong: the unsorted folder itself is not there.
+    """
+    _make_ready(store, folders, look_into(store, folders))
+
+
+def _finish(
+    store: Store, folders: Folders, entry: Entry, claim: ClaimName, where: Folders | None, uploads: Listing | None
+) -> None:
+    remedy = remedy_for(claim, uploads)
+    if remedy is Remedy.PUT_BACK or where is None:
+        name = put_back(store, entry.href, folders.raw, claim.original)
+        if name:
+            logger.info("Moved {} back into the raw folder: its copy is gone", name)
+        return
+    if remedy is Remedy.PUBLISH:
+        upload = inside(where.uploads, claim.id)
+        name = publish(store, upload, where.unsorted, lambda n: names.final_name(claim.original, claim.id, n))
+        if name:
+            logger.info("{} → {} (finished after an interruption)", claim.original, name)
+    store.delete(entry.href)
+
+
+def _folders_of_mark(store: Store, folders: Folders, hidden: Hidden, mark: str) -> Folders | None:
+    """The folders of a claim made while another unsorted folder was set; the signpost beside it says which."""
+    entries = hidden.claims.entries if hidden.claims else ()
+    for entry in entries:
+        if entry.name == names.signpost(mark):
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "signpost"
+                store.get(entry, file)
+                path = file.read_text()
+            if names.mark_of(path) == mark:
+                base = Folders.of(store, "", path)
+                return Folders(folders.raw, folders.claims, base.unsorted, base.uploads, path)
+    return None
+
+
+def _make_ready(store: Store, folders: Folders, hidden: Hidden) -> None:
+    """Make the hidden folders only here, when no claim depends on a vanished one any more."""
+    try:
+        if hidden.uploads is None:
+            store.make_folder(folders.uploads)
+    except (Missing, ParentMissing):
+        raise _not_there(folders.unsorted_path, "scaler_constants/UNSORTED_REMOTE_DIR") from None
+    if hidden.claims is None:
+        store.make_folder(folders.claims)
+    name = names.signpost(folders.mark)
+    if hidden.claims is None or all(entry.name != name for entry in hidden.claims.entries):
+        store.put(inside(folders.claims, name), folders.unsorted_path.encode())
+
+
+def _not_there(path: str, key: str) -> SettingsWrong:
+    return SettingsWrong(f"The folder {path} is not there", f"Make it, or correct {key} in Vault.")

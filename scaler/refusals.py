@@ -1,0 +1,65 @@
+"""Pictures that cannot be scaled, remembered so that none is fetched again before it changes."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from loguru import logger
+
+from scaler.plan import version
+from shared.store import Entry
+
+
+class Refusals:
+    """What was refused in one raw folder, by href and version, kept in a small file across restarts.
+
+    Args:
+        folder: where such files lie; made when first needed.
+        place: the address of the raw folder.
+    """
+
+    def __init__(self, folder: Path, place: str) -> None:
+        self._file = folder / f"refused-{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"
+        self._lock = threading.Lock()
+        self._known: dict[str, list[object]] = {}
+        self._changed = False
+        try:
+            known = json.loads(self._file.read_text())
+            self._known = {str(href): list(seen) for href, seen in known.items()}
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            logger.warning("{} cannot be read ({}): pictures refused before are looked at again", self._file, error)
+
+    def __contains__(self, entry: Entry) -> bool:
+        return self._known.get(entry.href) == list(version(entry))
+
+    def add(self, entry: Entry) -> None:
+        """Remember that this version of a picture was refused."""
+        with self._lock:
+            self._known[entry.href] = list(version(entry))
+            self._changed = True
+
+    def keep_only(self, entries: Iterable[Entry]) -> None:
+        """Forget what is no longer there, and save if anything changed."""
+        there = {entry.href for entry in entries}
+        with self._lock:
+            gone = self._known.keys() - there
+            for href in gone:
+                del self._known[href]
+            if gone or self._changed:
+                self._save()
+                self._changed = False
+
+    def _save(self) -> None:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fresh = self._file.with_suffix(".new")
+            fresh.write_text(json.dumps(self._known))
+            fresh.replace(self._file)
+        except OSError as error:
+            logger.warning(
+                "{} cannot be written ({}): refused pictures are looked at again after a start", self._file, error
+            )

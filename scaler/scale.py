@@ -1,0 +1,129 @@
+"""From an original on the server to its verified copy there: what one worker does, in this process or elsewhere."""
+
+import contextlib
+import mmap
+import time
+from collections.abc import Hashable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+from scaler.formats import Header, Unscalable, memory_needed, read_header
+from scaler.gate import gate_of
+from scaler.limits import Limits
+from shared import patience
+from shared.errors import Failure, Policy
+from shared.store import Entry, Href, Store
+
+
+class Account(Hashable, Protocol):
+    """Something small and picklable that a worker makes a client of."""
+
+    def connect(self) -> AbstractContextManager[Store]:
+        """A client that nobody else uses meanwhile."""
+        ...
+
+
+class OpenCvMissing(Failure):
+    """No picture can be computed on this machine."""
+
+    policy = Policy.CANNOT_START
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture to scale.
+
+    Attributes:
+        entry: the original, as listed.
+        upload: where its copy goes, under a name that nobody else uses.
+        folder: local, private, for the download.
+    """
+
+    account: Account
+    entry: Entry
+    upload: Href
+    folder: Path
+    quality: int
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """What became of a job: pixels before, bytes after, seconds it took."""
+
+    width: int
+    height: int
+    size: int
+    seconds: float
+
+
+def scale_picture(job: Job) -> Scaled:
+    """Download, double, upload and verify one picture.
+
+    Raises:
+        Unscalable: it cannot be scaled; nothing was uploaded.
+        Failure: the server did not play along.
+        Stopped: the process was asked to stop.
+    """
+    started = time.monotonic()
+    with _downloaded(job) as data:
+        header = read_header(data)
+        need = memory_needed(header) + len(data)
+        if need > job.limits.memory:
+            raise Unscalable(_too_large(header, need, job.limits.memory))
+        with gate_of(job.limits).memory(need) as reservation:
+            doubled = _doubled(data, job.quality)
+            reservation.shrink(len(doubled))
+            with job.account.connect() as store:
+                store.put(job.upload, doubled)
+            return Scaled(header.width, header.height, len(doubled), time.monotonic() - started)
+
+
+def load_opencv() -> ModuleType:
+    """The module that computes; OpenCV takes its time to load, so not before the first picture comes.
+
+    Raises:
+        OpenCvMissing: a library that it needs is not on this machine.
+    """
+    try:
+        from scaler import picture
+    except ImportError as error:
+        raise OpenCvMissing(
+            f"OpenCV cannot be loaded ({error})",
+            "Start with ./run.sh, which puts opencv-python-headless in its place, or install the missing library"
+            " (libgl1 on Debian).",
+        ) from None
+    return picture
+
+
+def _doubled(data: mmap.mmap, quality: int) -> bytes:
+    picture = load_opencv()
+    patience.of_process().stop.check()
+    doubled: bytes = picture.double(data[:], quality=quality)
+    patience.of_process().stop.check()
+    return doubled
+
+
+@contextlib.contextmanager
+def _downloaded(job: Job) -> Iterator[mmap.mmap]:
+    """The original's bytes, on disk while they wait for their turn to be computed."""
+    file = job.folder / job.upload.rpartition("/")[2]
+    try:
+        with job.account.connect() as store:
+            store.get(job.entry, file)
+        if file.stat().st_size == 0:
+            raise Unscalable("the file is empty")
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _too_large(header: Header, need: int, memory: int) -> str:
+    return (
+        f"{header.width}x{header.height} pixels need about {need / 2**20:,.0f} MiB to be doubled,"
+        f" more than the {memory / 2**20:,.0f} MiB of --max-memory"
+    )

@@ -1,0 +1,88 @@
+"""Trying again: growing, jittered pauses that all threads of a process keep together."""
+
+import random
+import threading
+from collections.abc import Callable
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_exponential_jitter
+
+from shared.errors import Failure, Policy, ServerBusy, Stopped
+from shared.stop import Stop
+
+ATTEMPTS = 5
+LONGEST_PAUSE = 60.0
+
+
+def _worth_repeating(error: BaseException) -> bool:
+    return isinstance(error, Failure) and error.policy is Policy.AGAIN
+
+
+class Patience:
+    """Repeats what failed for a while, and keeps every other thread from asking meanwhile.
+
+    Args:
+        stop: ends every pause at once.
+        attempts: how often one thing is tried in all.
+    """
+
+    def __init__(self, stop: Stop, attempts: int = ATTEMPTS) -> None:
+        self.stop = stop
+        self._attempts = attempts
+        self._growing = wait_exponential_jitter(initial=0.5, max=LONGEST_PAUSE, jitter=0.5)
+        self._quiet_until = 0.0
+        self._lock = threading.Lock()
+
+    def __call__[T](self, attempt: Callable[[], T]) -> T:
+        """Call `attempt` until it works; what is safe to repeat only.
+
+        Raises:
+            Failure: the last one, or the first that is not worth another try.
+            Stopped: somebody asked to stop while there was something to wait for; what works at once is still done.
+        """
+        result: T = self._retrying()(self._one_attempt, attempt)
+        return result
+
+    def _retrying(self) -> Retrying:
+        return Retrying(
+            retry=retry_if_exception(_worth_repeating),
+            wait=self._wait_after,
+            stop=stop_after_attempt(self._attempts),
+            sleep=self._sleep,
+            reraise=True,
+        )
+
+    def _one_attempt[T](self, attempt: Callable[[], T]) -> T:
+        self.wait_for_quiet()
+        return attempt()
+
+    def wait_for_quiet(self) -> None:
+        """Wait until the pause that another thread was asked to keep is over."""
+        while (left := self._quiet_until - self.stop.clock()) > 0:
+            self._sleep(left + random.uniform(0, 0.2))  # noqa: S311 - spreads the threads, guards nothing
+
+    def _wait_after(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, ServerBusy) else None
+        seconds = self._growing(state) if asked is None else min(asked, LONGEST_PAUSE)
+        with self._lock:
+            self._quiet_until = max(self._quiet_until, self.stop.clock() + seconds)
+        return seconds
+
+    def _sleep(self, seconds: float) -> None:
+        if self.stop.pause(seconds):
+            raise Stopped
+
+
+_of_process = Patience(Stop())
+
+
+def adopt(patience: Patience) -> None:
+    """Make this the patience of the process, once, before its first request."""
+    global _of_process
+    _of_process = patience
+
+
+def of_process() -> Patience:
+    """The one patience that all clients of this process keep."""
+    return _of_process

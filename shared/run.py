@@ -1,0 +1,40 @@
+"""From the command line to a running daemon, and from its end to an exit status."""
+
+import os
+from collections.abc import Callable
+
+from loguru import logger
+
+from shared import log, patience
+from shared.errors import Failure, Stopped
+from shared.options import Options
+from shared.patience import Patience
+from shared.stop import Stop, stop_on_signals
+
+_SECRET_VARIABLES = ("VAULT_TOKEN", "VAULT_SECRET_ID")
+
+
+def run(name: str, options: Options, work: Callable[[Stop], int]) -> int:
+    """Set up logging and signals, do the work, and turn its failures into a message and a status.
+
+    Returns:
+        what `work` returns; 0 if it was asked to stop; 2 if it cannot start.
+    """
+    log.set_up(name, options.log_level, options.log_file)
+    log.hide(*(os.environ.get(variable, "") for variable in _SECRET_VARIABLES))
+    stop = Stop()
+    patience.adopt(Patience(stop))
+    with stop_on_signals(stop):
+        try:
+            return work(stop)
+        except Stopped:
+            return 0
+        except Failure as failure:
+            logger.critical("{}", failure)
+            return 2
+        except Exception:  # noqa: BLE001 - the last resort: no traceback may reach the terminal unredacted
+            logger.exception("This is a mistake in the program; the pictures are as safe as after a power cut")
+            return 1
+        finally:
+            if stop.requested:
+                logger.info("Stopped")
