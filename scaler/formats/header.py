@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 
-class Unscalable(Exception):  # noqa: N818 - not a fault of the program but a finding about a picture
+class Unscalable(Exception):
     """This picture is left alone; `reason` is one sentence that says why."""
 
     def __init__(self, reason: str) -> None:
@@ -28,18 +28,3 @@ class Header:
     progressive: bool = False
     chroma: float = 1.0
     """Share of the full resolution at which each colour-difference plane is coded (4:2:0 is 0.25)."""
-
-
-def checked(header: Header, largest: int) -> Header:
-    """Return `header` if its doubled sides are between 1 and `largest` pixels.
-
-    Raises:
-        Unscalable: a side is zero, or the doubled picture exceeds what its format holds.
-    """
-    if header.width < 1 or header.height < 1:
-        raise Unscalable(f"its header says {header.width} x {header.height} pixels")
-    if 2 * max(header.width, header.height) > largest:
-        raise Unscalable(
-            f"doubled, its {header.width} x {header.height} pixels exceed the {largest} that {header.format} can hold"
-        )
-    return header

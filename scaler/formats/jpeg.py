@@ -4,12 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scaler.formats.header import Header, Unscalable, checked
+from scaler.formats.header import Header, Unscalable
 
-LARGEST = 65_500
-"""Pixels a side: libjpeg's limit, a little less than the format's 65,535."""
-
-SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
+SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
@@ -32,10 +29,13 @@ class Jpeg:
 
     segments: tuple[Segment, ...]
     frame: Segment
-    scan: int
-    """Offset of the first SOS marker."""
     end: int
     """Offset behind EOI; what follows is not part of the picture itself."""
+
+    @property
+    def progressive(self) -> bool:
+        """Coded in several passes over the whole picture."""
+        return self.frame.marker in _PROGRESSIVE
 
     @property
     def factors(self) -> tuple[tuple[int, int], ...]:
@@ -50,23 +50,23 @@ def read(data: Buffer) -> Jpeg:
     Raises:
         Unscalable: it is cut off or damaged.
     """
-    segments, frame, scan = [], None, 0
-    end = None
+    segments, frame, scanned, end = [], None, False, 0
     for position, marker, payload in _walk(data):
         if marker == EOI:
             end = position + 2
-            break
-        if not scan:
-            if marker == SOS:
-                scan = position
-                continue
-            segment = Segment(marker, bytes(payload))
-            segments.append(segment)
+        elif marker == SOS:
+            scanned = True
+        elif not scanned:
+            segments.append(Segment(marker, bytes(payload)))
             if marker in _FRAMES:
-                frame = segment
-    if frame is None or not scan or end is None:
+                frame = segments[-1]
+    if frame is None or not scanned or not end:
         raise Unscalable("the JPEG is cut off or damaged")
-    return Jpeg(tuple(segments), frame, scan, end)
+    if len(frame.payload) < 6 or len(frame.payload) < 6 + 3 * frame.payload[5]:
+        raise Unscalable("the JPEG's frame header is damaged")
+    if not all(h and v for h, v in Jpeg((), frame, 0).factors):
+        raise Unscalable("the JPEG's frame header is damaged")
+    return Jpeg(tuple(segments), frame, end)
 
 
 def _walk(data: Buffer) -> Iterator[tuple[int, int, Buffer]]:
@@ -91,12 +91,10 @@ def header(data: Buffer) -> Header:
     """Read the header.
 
     Raises:
-        Unscalable: cut off, damaged, too large, or coded in a way OpenCV does not decode.
+        Unscalable: cut off, damaged, or coded in a way OpenCV does not decode.
     """
     jpeg = read(data)
     marker, payload = jpeg.frame.marker, jpeg.frame.payload
-    if len(payload) < 6 or len(payload) < 6 + 3 * payload[5]:
-        raise Unscalable("the JPEG's frame header is damaged")
     bits, components = payload[0], payload[5]
     if marker not in _DECODABLE or bits != 8:
         raise Unscalable(f"it is a lossless, hierarchical or {bits}-bit JPEG, which OpenCV does not decode")
@@ -106,7 +104,4 @@ def header(data: Buffer) -> Header:
         raise Unscalable(f"it is a JPEG of {components} components")
     height, width = int.from_bytes(payload[1:3]), int.from_bytes(payload[3:5])
     (h, v), (ch, cv) = jpeg.factors[0], jpeg.factors[-1]
-    return checked(
-        Header("JPEG", width, height, components, 8, 1, marker in _PROGRESSIVE, max(ch * cv, 1) / max(h * v, 1)),
-        LARGEST,
-    )
+    return Header("JPEG", width, height, components, 8, 1, jpeg.progressive, ch * cv / (h * v))

@@ -3,13 +3,12 @@
 import zlib
 from dataclasses import dataclass
 
-from scaler.formats.header import Header, Unscalable, checked
+from scaler.formats.header import Header, Unscalable
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-LARGEST = 1_000_000
-"""Pixels a side: libpng's limit."""
-
-_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}
+GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
+CHANNELS = {GREY: 1, RGB: 3, PALETTE: 3, GREY_ALPHA: 2, RGB_ALPHA: 4}
+_DEPTHS = {GREY: {1, 2, 4, 8, 16}, RGB: {8, 16}, PALETTE: {1, 2, 4, 8}, GREY_ALPHA: {8, 16}, RGB_ALPHA: {8, 16}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +19,50 @@ class Chunk:
     payload: memoryview
 
 
-def chunks(data: bytes | memoryview) -> tuple[Chunk, ...]:
-    """Take a PNG file apart.
+@dataclass(frozen=True, slots=True)
+class Png:
+    """A PNG file taken apart."""
+
+    width: int
+    height: int
+    depth: int
+    colour: int
+    chunks: tuple[Chunk, ...]
+    """All but IHDR and IEND, in their order."""
+    end: int
+    """Offset behind IEND."""
+
+    def first(self, kind: bytes) -> memoryview | None:
+        """Payload of the first chunk of this kind."""
+        return next((chunk.payload for chunk in self.chunks if chunk.kind == kind), None)
+
+
+def read(data: bytes | memoryview) -> Png:
+    """Take a PNG file apart without decoding it; its checksums are checked.
 
     Raises:
-        Unscalable: it is cut off or a checksum is wrong.
+        Unscalable: it is cut off or damaged.
     """
-    view, found, position = memoryview(data), [], 8
+    found, end = _chunks(memoryview(data))
+    start = found[0].payload
+    if found[0].kind != b"IHDR" or len(start) != 13 or start[8] not in _DEPTHS.get(start[9], ()):
+        raise Unscalable("the PNG's header is damaged")
+    width, height = int.from_bytes(start[:4]), int.from_bytes(start[4:8])
+    return Png(width, height, start[8], start[9], tuple(found[1:-1]), end)
+
+
+def _chunks(view: memoryview) -> tuple[list[Chunk], int]:
+    found, position = [], len(SIGNATURE)
     while position + 12 <= len(view):
-        length = int.from_bytes(view[position : position + 4])
-        body = view[position + 4 : position + 8 + length]
-        checksum = view[position + 8 + length : position + 12 + length]
-        if len(checksum) < 4:
+        end = position + 12 + int.from_bytes(view[position : position + 4])
+        if end > len(view):
             break
-        if zlib.crc32(body) != int.from_bytes(checksum):
+        if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
             raise Unscalable("the PNG is damaged: a checksum is wrong")
-        found.append(Chunk(bytes(body[:4]), body[4:]))
+        found.append(Chunk(bytes(view[position + 4 : position + 8]), view[position + 8 : end - 4]))
         if found[-1].kind == b"IEND":
-            return tuple(found)
-        position += 12 + length
+            return found, end
+        position = end
     raise Unscalable("the PNG is cut off")
 
 
@@ -46,13 +70,12 @@ def header(data: bytes | memoryview) -> Header:
     """Read the header.
 
     Raises:
-        Unscalable: cut off, damaged or too large.
+        Unscalable: cut off or damaged.
     """
-    found = chunks(data)
-    if found[0].kind != b"IHDR" or len(found[0].payload) != 13:
-        raise Unscalable("the PNG's header is damaged")
-    ihdr = found[0].payload
-    width, height = int.from_bytes(ihdr[:4]), int.from_bytes(ihdr[4:8])
-    transparent = any(chunk.kind == b"tRNS" for chunk in found)
-    channels = 4 if transparent else _CHANNELS.get(ihdr[9], 4)
-    return checked(Header("PNG", width, height, channels, 16 if ihdr[8] == 16 else 8), LARGEST)
+    png = read(data)
+    channels = CHANNELS[png.colour]
+    if channels == 2 or png.first(b"tRNS") is not None:
+        channels = 4  # as OpenCV decodes them
+    control = png.first(b"acTL")
+    frames = int.from_bytes(control[:4]) if control is not None else 1
+    return Header("PNG", png.width, png.height, channels, max(png.depth, 8), frames)

@@ -1,0 +1,56 @@
+"""Pixels in and out of files: the only module that knows OpenCV."""
+
+from collections.abc import Buffer, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scaler.formats import Unscalable
+from scaler.picture import stderr
+
+type Pixels = NDArray[np.integer | np.floating]
+"""Height x width, or height x width x channels in OpenCV's order (B, G, R, A)."""
+
+cv2.setNumThreads(1)  # pictures are worked on side by side; more threads in each only get in each other's way
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what went wrong is said by Unscalable
+
+
+def decode(data: Buffer) -> Pixels:
+    """Decode the first picture in `data` as it is stored: all channels, full depth, not rotated.
+
+    Raises:
+        Unscalable: OpenCV cannot, or its decoder found the data damaged.
+    """
+    with stderr.heard() as complaints:
+        try:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:
+            raise Unscalable(f"OpenCV cannot decode it: {error.err}") from error
+    if pixels is None:
+        raise Unscalable("it is damaged, or of a kind that OpenCV does not decode")
+    damage = next((said for said in complaints if said.startswith(("Corrupt JPEG", "Premature end"))), None)
+    if damage is not None:
+        raise Unscalable(f"it is damaged: {damage}")
+    return pixels
+
+
+def doubled(pixels: Pixels) -> Pixels:
+    """Return twice the width and height, interpolated bilinearly."""
+    twice: Pixels = cv2.resize(pixels, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    return twice
+
+
+def encode(extension: str, pixels: Pixels, parameters: Sequence[int] = ()) -> memoryview:
+    """Encode in the format that `extension` names, with OpenCV's `IMWRITE_…` parameters.
+
+    Raises:
+        Unscalable: OpenCV does not write such pixels in this format.
+    """
+    try:
+        done, encoded = cv2.imencode(extension, pixels, list(parameters))
+    except cv2.error as error:
+        raise Unscalable(f"OpenCV cannot encode the doubled picture: {error.err}") from error
+    if not done:
+        raise Unscalable("OpenCV cannot encode the doubled picture")
+    return memoryview(encoded).cast("B")
