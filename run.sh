@@ -40,6 +40,9 @@ die() {
 # An index URL may carry a password, and pip and Poetry name it in their errors.
 mask() { sed -u -E 's#(://)[^/[:space:]]*@#\1***@#g'; }
 
+# A refused password reads "no such package" in both.
+INDEX_REMEDY='Does "pip download --no-deps certifi" work? It uses the same index (pip config set global.index-url URL).'
+
 # --- Python -------------------------------------------------------------------------------------------------------
 
 # 3.12 comes first: the whole test suite runs on it, and the newest one may still lack wheels.
@@ -61,7 +64,7 @@ interpreters() {
 python_homes() {
   local conda shim
   shopt -s nullglob
-  printf '%s\n' /usr/local /usr "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*
+  printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*
   # A shim that only says "command not found" still tells where pyenv keeps the versions it found.
   while IFS= read -r shim; do
     [[ $shim != */shims/* ]] || printf '%s\n' "${shim%/shims/*}"/versions/*
@@ -114,7 +117,7 @@ no_python() {
   cat >&2 <<TEXT
 run.sh: no Python 3.12 or newer that can make virtual environments was found. Tried by running them:
 ${1:-  (nothing of that name)
-}Looked for python3.12, python3.13, python3.14, python3 and python on PATH, and for the first three in /usr, /usr/local,
+}Looked for python3.12, python3.13, python3.14, python3 and python on PATH, and for the first three in
 pyenv (${PYENV_ROOT:-$HOME/.pyenv}/versions), uv (${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python})
 and conda (\$CONDA_PREFIX, /opt/conda, ~/miniconda3, ~/miniforge3, ~/mambaforge, ~/anaconda3, ~/.conda, and their envs).
 Get one without root by one of:  conda create -y -n py312 python=3.12
@@ -156,7 +159,7 @@ get_poetry() {
   "$1" -m venv "$OWN_POETRY" || die "$1 could not make a virtual environment in $OWN_POETRY"
   "$OWN_POETRY/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
     'poetry>=2.2,<3' 'poetry-plugin-pypi-mirror>=0.6' 2>&1 | mask >&2 ||
-    die 'pip could not install Poetry; the lines above say why (behind a mirror: pip config set global.index-url URL)'
+    die "pip could not install Poetry; the lines above say why. $INDEX_REMEDY"
   touch "$OWN_POETRY/complete"
   if ! type -P poetry >/dev/null && [[ ! -e $HOME/.local/bin/poetry && ! -L $HOME/.local/bin/poetry ]]; then
     mkdir -p "$HOME/.local/bin"
@@ -268,7 +271,7 @@ install() {
 
 poetry_install() {
   poetry install --only "$@" ||
-    die 'Poetry could not install the dependencies; the lines above say why (behind a mirror: pip config set global.index-url URL)'
+    die "Poetry could not install the dependencies; the lines above say why. $INDEX_REMEDY"
 }
 
 uninstall() { "$ENVIRONMENT/bin/python" -m pip uninstall --quiet --yes "$@" 2>&1 | mask >&2; }
@@ -307,14 +310,14 @@ run_daemon() { exec "$ENVIRONMENT/bin/python" "$ENVIRONMENT/bin/$1" "${@:2}"; }
 run_module() { exec "$ENVIRONMENT/bin/python" -P -m "$@"; }
 
 run_both() {
-  local name pid caught='' status=0
+  local name pid code asked='' status=0
   declare -A running=()
-  trap 'caught=INT; stop INT "${!running[@]}"' INT
-  trap 'caught=TERM; stop TERM "${!running[@]}"' TERM
-  trap 'caught=HUP; stop HUP "${!running[@]}"' HUP
+  trap 'asked=yes; stop INT "${!running[@]}"' INT
+  trap 'asked=yes; stop TERM "${!running[@]}"' TERM
+  trap 'asked=yes; stop HUP "${!running[@]}"' HUP
   for name in scaler mover; do
     # Asked to stop before all had started: no more are.
-    [[ -z $caught ]] || break
+    [[ -z $asked ]] || break
     # bash would have it ignore SIGINT, being in the background.
     (trap - INT && run_daemon "$name") &
     running[$!]=$name
@@ -324,16 +327,23 @@ run_both() {
     wait -n "${!running[@]}" || true
     for pid in "${!running[@]}"; do
       kill -0 "$pid" 2>/dev/null && continue
+      code=0
+      wait "$pid" || code=$?
+      # After a signal bash can say -1 of one that ended; the next `wait -n` lets it know better.
+      ((code >= 0)) || continue
       name=${running[$pid]}
       unset "running[$pid]"
-      wait "$pid" || one_failed "$name" "$?" "${!running[@]}"
+      ((code == 0)) || one_failed "$name" "$code" "${!running[@]}"
     done
   done
   return "$status"
 }
 
-# Sets run_both's status to the first failure and asks the other daemon to stop.
+# Sets run_both's status to the first failure and asks the other daemon to stop. One that was asked to stop before it
+# could listen for signals dies of them (129, 130, 143), which is no failure.
 one_failed() {
+  if [[ $asked && $2 =~ ^(129|130|143)$ ]]; then return; fi
+  asked=yes
   say "the $1 ended with status $2"
   ((status)) || status=$2
   stop TERM "${@:3}"

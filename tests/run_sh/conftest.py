@@ -1,0 +1,36 @@
+"""Machines for run.sh."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.run_sh.machine import Machine
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Machine:
+    """A machine without Python and Poetry."""
+    return Machine.make(tmp_path)
+
+
+@pytest.fixture
+def machine(bare: Machine) -> Machine:
+    """A machine with both, on which nothing was installed yet."""
+    bare.add_python()
+    bare.add_poetry()
+    return bare
+
+
+@pytest.fixture(scope="session")
+def _installed(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    machine = Machine.make(tmp_path_factory.mktemp("installed"))
+    machine.add_python()
+    machine.add_poetry()
+    assert machine.run("scaler", FAILS="scaler").returncode == 2
+    return machine
+
+
+@pytest.fixture
+def installed(_installed: Machine) -> Machine:
+    """A machine on which the daemons are installed already; shared, so leave it as it is."""
+    return _installed

@@ -1,0 +1,130 @@
+"""What run.sh tells Poetry, and when."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from tests.run_sh.machine import Machine
+
+
+def start_once(machine: Machine, word: str = "scaler", **env: str) -> str:
+    """Start a daemon that leaves at once; returns what was said on the way."""
+    result = machine.run(word, FAILS=word, **env)
+    assert result.returncode == 2
+    return result.stderr
+
+
+def test_only_what_the_daemons_need_is_installed_and_only_once(machine: Machine) -> None:
+    start_once(machine)
+    start_once(machine)
+    start_once(machine, "mover")
+    assert machine.installs() == ["main"]
+
+
+def test_the_tests_bring_their_groups_and_leave_the_daemons_installed(machine: Machine) -> None:
+    machine.run("test", "--version")
+    start_once(machine)
+    assert machine.installs() == ["main,sandbox,dev"]
+
+
+def test_the_demo_after_a_daemon_brings_the_sandbox(machine: Machine) -> None:
+    start_once(machine)
+    machine.run("demo")
+    assert machine.installs() == ["main", "main,sandbox"]
+
+
+def test_a_changed_lock_file_is_installed(machine: Machine) -> None:
+    start_once(machine)
+    with (machine.clone / "poetry.lock").open("a") as lock:
+        lock.write("# changed\n")
+    start_once(machine)
+    assert machine.installs() == ["main", "main"]
+
+
+def test_an_environment_that_is_gone_is_made_again(machine: Machine) -> None:
+    start_once(machine)
+    (machine.home / "environment" / "bin" / "python").unlink()
+    start_once(machine)
+    assert machine.installs() == ["main", "main"]
+
+
+def test_poetry_makes_its_own_environment_and_keeps_urllib3_apart(machine: Machine) -> None:
+    start_once(
+        machine, VIRTUAL_ENV="/active", CONDA_PREFIX="/conda", PYTHONPATH="/more", POETRY_VIRTUALENVS_CREATE="false"
+    )
+    env = machine.poetry_calls()[-1][1]
+    assert not {"VIRTUAL_ENV", "CONDA_PREFIX"} & env.keys()
+    assert "/more" not in env["PYTHONPATH"]  # the stand-in's own interpreter sets one
+    assert env["POETRY_VIRTUALENVS_CREATE"] == "true"
+    assert env["PYTHON_KEYRING_BACKEND"] == "keyring.backends.null.Keyring"
+    assert env["URLLIB3_NO_OVERRIDE"] == "1"
+
+
+def test_poetry_installs_from_pips_index_whose_password_is_never_shown(machine: Machine) -> None:
+    url = "https://user:p%40ss%2Fw0rd@mirror.invalid/simple/"
+    output = start_once(machine, PIP_INDEX_URL=url, TELLS=f"401 for {url} and https://u:raw@pass@mirror.invalid/")
+    env = machine.poetry_calls()[-1][1]
+    assert env["POETRY_PYPI_MIRROR_URL"] == "https://mirror.invalid/simple/"
+    assert env["POETRY_HTTP_BASIC_PYPI_USERNAME"] == "user"
+    assert env["POETRY_HTTP_BASIC_PYPI_PASSWORD"] == "p@ss/w0rd"
+    assert "401 for https://***@mirror.invalid/simple/ and https://***@mirror.invalid/" in output
+    assert "p%40ss" not in output
+    assert "raw" not in output
+
+
+def test_a_mirror_set_for_poetry_comes_before_pips(machine: Machine) -> None:
+    start_once(
+        machine, PIP_INDEX_URL="https://pips.invalid/simple", POETRY_PYPI_MIRROR_URL="https://poetrys.invalid/simple"
+    )
+    assert machine.poetry_calls()[-1][1]["POETRY_PYPI_MIRROR_URL"] == "https://poetrys.invalid/simple"
+
+
+def test_without_any_setting_the_index_is_the_one_built_into_pip(machine: Machine) -> None:
+    start_once(machine)
+    assert machine.poetry_calls()[-1][1]["POETRY_PYPI_MIRROR_URL"].endswith("/simple")
+
+
+def test_a_failed_installation_is_said_and_done_again_from_nothing(machine: Machine) -> None:
+    assert "Poetry could not install the dependencies" in start_once(machine, TELLS="no network")
+    start_once(machine)
+    words = [words for words, _ in machine.poetry_calls()]
+    assert words.index(["env", "remove", "--all"]) > words.index(["install", "--only", "main"])
+    assert machine.installs() == ["main", "main"]
+
+
+def test_an_interrupted_installation_is_done_again_from_nothing(machine: Machine) -> None:
+    process = machine.start("scaler", TAKES="60")
+    assert process.stdout is not None
+    while "installing \n" not in process.stdout.readline():
+        pass
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    start_once(machine)
+    assert ["env", "remove", "--all"] in [words for words, _ in machine.poetry_calls()]
+    assert machine.installs() == ["main", "main"]
+
+
+def test_two_first_starts_at_once_install_once(machine: Machine) -> None:
+    starts = [machine.start(word, FAILS=word, TAKES="0.5") for word in ("scaler", "mover")]
+    for process in starts:
+        process.communicate()
+        assert process.returncode == 2
+    assert machine.installs() == ["main"]
+
+
+def test_a_poetry_without_the_mirror_plugin_is_left_alone(bare: Machine) -> None:
+    bare.add_python()
+    bare.add_poetry()
+    shutil.rmtree(bare.home / "poetry" / "poetry_plugin_pypi_mirror-0.6.5.dist-info")
+    result = bare.run("scaler", PIP_INDEX_URL="http://user:s3cret@127.0.0.1:1/simple", PIP_RETRIES="0")
+    assert result.returncode == 2
+    assert "getting Poetry into" in result.stderr
+    assert "s3cret" not in result.stderr
+    assert bare.poetry_calls() == []
+
+
+def test_nothing_is_written_outside_the_home(machine: Machine, tmp_path: Path) -> None:
+    before = {path for path in tmp_path.rglob("*") if machine.home not in path.parents}
+    start_once(machine)
+    assert {path for path in tmp_path.rglob("*") if machine.home not in path.parents} == before

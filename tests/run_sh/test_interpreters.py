@@ -1,0 +1,95 @@
+"""Which Python run.sh takes."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.run_sh.machine import Machine, write_script
+
+conda_is_elsewhere = pytest.mark.skipif(Path("/opt/conda").exists(), reason="this machine has a conda of its own")
+
+
+def chosen(machine: Machine) -> str:
+    return next(words[2] for words, _ in machine.poetry_calls() if words[:2] == ["env", "use"])
+
+
+@conda_is_elsewhere
+def test_without_any_python_it_says_what_it_looked_for_and_how_to_get_one(bare: Machine) -> None:
+    result = bare.run("scaler")
+    assert result.returncode == 2
+    for word in (
+        "python3.12",
+        "pyenv",
+        "uv",
+        "conda",
+        "PYTHON=",
+        "apt install python3.12-venv",
+        "nothing of that name",
+    ):
+        assert word in result.stderr
+
+
+@conda_is_elsewhere
+def test_what_it_tried_is_named_with_what_is_wrong(bare: Machine) -> None:
+    write_script(bare.bin / "python3.12", 'echo "pyenv: python3.12: command not found" >&2; exit 127')
+    bare.add_odd_python("python3.13", 'sys.modules["ensurepip"] = None')
+    bare.add_odd_python("python3", "sys.version_info = (3, 9, 2)")
+    bare.add_odd_python("python", 'sys.implementation.name = "pypy"')
+    result = bare.run("scaler")
+    assert result.returncode == 2
+    assert f"{bare.bin}/python3.12 does not run" in result.stderr
+    assert f"{bare.bin}/python3.13 lacks the module ensurepip" in result.stderr
+    assert f"{bare.bin}/python3 is Python 3.9" in result.stderr
+    assert f"{bare.bin}/python is not the usual CPython" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".pyenv/versions/3.12.9/bin/python3.12",
+        ".local/share/uv/python/cpython-3.13.1-linux-x86_64-gnu/bin/python3.13",
+        "miniconda3/bin/python3.12",
+        "miniforge3/envs/py312/bin/python3.12",
+        "anaconda3/bin/python3.13",
+        ".conda/envs/new one/bin/python3.14",
+    ],
+)
+def test_it_finds_a_python_that_is_not_on_path(bare: Machine, place: str) -> None:
+    bare.add_poetry()
+    python = bare.add_python(bare.home / place)
+    assert bare.run("scaler", FAILS="scaler").returncode == 2
+    assert chosen(bare) == str(python)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "place"),
+    [
+        ("PYENV_ROOT", "pyenv", "pyenv/versions/3.12.1/bin/python3.12"),
+        ("UV_PYTHON_INSTALL_DIR", "uv", "uv/cpython-3.12/bin/python3.12"),
+        ("CONDA_PREFIX", "conda", "conda/bin/python3.12"),
+    ],
+)
+def test_it_looks_where_the_variables_say(bare: Machine, variable: str, value: str, place: str) -> None:
+    bare.add_poetry()
+    python = bare.add_python(bare.home / place)
+    assert bare.run("scaler", FAILS="scaler", **{variable: str(bare.home / value)}).returncode == 2
+    assert chosen(bare) == str(python)
+
+
+def test_a_shim_that_only_prints_an_error_leads_to_pyenvs_versions(bare: Machine) -> None:
+    bare.add_poetry()
+    shims = bare.home / "elsewhere" / "shims"
+    shims.mkdir(parents=True)
+    write_script(shims / "python3", 'echo "pyenv: python3: command not found" >&2; exit 127')
+    python = bare.add_python(bare.home / "elsewhere/versions/3.12.1/bin/python3.12")
+    assert bare.run("scaler", FAILS="scaler", PATH=f"{shims}:{bare.bin}").returncode == 2
+    assert chosen(bare) == str(python)
+
+
+def test_PYTHON_chooses_and_one_that_will_not_do_is_said(machine: Machine) -> None:  # noqa: N802
+    mine = machine.add_python(machine.home / "my python")
+    assert machine.run("scaler", FAILS="scaler", PYTHON=str(mine)).returncode == 2
+    assert chosen(machine) == str(mine)
+    result = machine.run("scaler", FAILS="scaler", PYTHON="/nowhere/python")
+    assert "PYTHON=/nowhere/python does not run" in result.stderr
+    assert machine.poetry_calls()[-3][0] == ["env", "use", str(machine.bin / "python3")]
