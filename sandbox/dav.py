@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, NoReturn
 
-from wsgidav.dav_error import HTTP_NOT_FOUND, HTTP_RANGE_NOT_SATISFIABLE  # type: ignore[import-untyped]
-from wsgidav.request_server import RequestServer  # type: ignore[import-untyped]
+from wsgidav.request_server import RequestServer
 
 from sandbox.resources import Account
 from sandbox.sabre import Multistatus, SabreError, bad_request, clark, parse_xml
@@ -27,26 +26,21 @@ class NextcloudServer(RequestServer):  # type: ignore[misc]
         except SabreError as refusal:
             yield from refusal.respond(environ, start_response)
 
-    def _fail(self, value: Any, **_: Any) -> NoReturn:
+    def _fail(self, value: int, **_: Any) -> NoReturn:
         """WsgiDAV's refusals, as Sabre words them."""
-        if value == HTTP_RANGE_NOT_SATISFIABLE:
-            raise SabreError(value, "RequestedRangeNotSatisfiable", "The start offset exceeded the size of the entity")
-        if value == HTTP_NOT_FOUND:
-            raise SabreError(value, "NotFound", "")
         exception = "MethodNotAllowed" if value == HTTPStatus.METHOD_NOT_ALLOWED else "BadRequest"
-        raise SabreError(int(value), exception, HTTPStatus(value).phrase)
+        raise SabreError(value, exception, HTTPStatus(value).phrase)
 
     def do_PROPFIND(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Every depth but 0 acts as 1."""
+        """Without a depth everything below is told, as with `Depth: infinity`."""
         wanted = wanted_properties(read_body(environ))
         with self.account.tree.lock:
             resource = self.provider.get_resource_inst(environ["PATH_INFO"], environ)
             if resource is None:
-                raise self.missing(environ["PATH_INFO"])
-            resources = [resource]
-            if environ.get("HTTP_DEPTH") != "0" and resource.is_collection:
-                resources += resource.get_member_list()
-            return multistatus(resources, wanted).respond(environ, start_response)
+                raise self.missing(environ["PATH_INFO"]).with_headers(self.provider.dav_headers)
+            depth = environ.get("HTTP_DEPTH", "infinity").lower()
+            resources = resource.get_descendants(depth=depth if depth in ("0", "1") else "infinity", add_self=True)
+            return multistatus(resources, wanted).respond(environ, start_response, self.provider.dav_headers)
 
     def do_LOCK(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         """Nobody locks."""

@@ -5,18 +5,19 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from wsgidav import util  # type: ignore[import-untyped]
+from wsgidav import util
+from wsgidav.dav_error import DAVError
 
 from sandbox.dav import NextcloudServer
 from sandbox.names import check_name
 from sandbox.resources import FilesProvider, oc_file_id
 from sandbox.sabre import (
-    DAV_CLASSES,
     Multistatus,
     SabreError,
     bad_request,
@@ -47,8 +48,8 @@ class FileServer(NextcloudServer):
     provider: FilesProvider
 
     def do_OPTIONS(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
-        headers = [("Allow", ALLOWED), ("DAV", DAV_CLASSES), ("MS-Author-Via", "DAV"), ("Accept-Ranges", "bytes"), HTML]
-        return answer(environ, start_response, HTTPStatus.OK, headers)
+        headers = [*self.provider.dav_headers, ("Allow", ALLOWED), ("MS-Author-Via", "DAV"), ("Accept-Ranges", "bytes")]
+        return answer(environ, start_response, HTTPStatus.OK, [*headers, HTML])
 
     def do_GET(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
         path = environ["PATH_INFO"]
@@ -175,7 +176,7 @@ class FileServer(NextcloudServer):
             properties: list[tuple[str, Any]] = []
             for element in root.iterfind(f"{clark('d:set')}/{clark('d:prop')}/*"):
                 done = self._set_property(entry, element.tag, element.text or "")
-                properties.append((element.tag, None if done else util.DAVError(HTTPStatus.NOT_FOUND)))
+                properties.append((element.tag, None if done else DAVError(HTTPStatus.NOT_FOUND)))
             result = Multistatus()
             result.add(self.provider.resource(entry, environ).get_href(), properties)
         return result.respond(environ, start_response)
@@ -218,7 +219,8 @@ class FileServer(NextcloudServer):
     def _if_header_holds(self, environ: Environ, entry: Entry) -> bool:
         util.parse_if_header_dict(environ)
         conditions = environ["wsgidav.conditions.if"]
-        return bool(util.test_if_header_dict(None, conditions, entry.path, [], entry.etag))
+        resource = self.provider.resource(entry, environ)
+        return bool(util.test_if_header_dict(resource, conditions, entry.path, [], entry.etag))
 
     def _evaluate_if_headers(self, res: Any, environ: Environ) -> None:
         """Done before WsgiDAV gets to send a file."""
@@ -227,6 +229,12 @@ class FileServer(NextcloudServer):
         is_head_method = environ["REQUEST_METHOD"] == "HEAD"
         try:
             yield from self._send_resource(environ, start_response, is_head_method=is_head_method)
+        except DAVError as error:
+            entry = environ["sandbox.opened"].entry
+            start = environ["HTTP_RANGE"].partition("=")[2].partition("-")[0]
+            message = f"The start offset ({start}) exceeded the size of the entity ({entry.size})"
+            headers = [("ETag", f'"{entry.etag}"'), ("Last-Modified", formatdate(entry.mtime, usegmt=True))]
+            raise SabreError(error.value, "RequestedRangeNotSatisfiable", message, headers=headers) from error
         finally:
             content.close()
 

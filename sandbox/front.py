@@ -1,6 +1,7 @@
 """What stands before WebDAV: the log, delays, maintenance mode, passwords, and the addresses that are no WebDAV."""
 
 import base64
+import hashlib
 import json
 import threading
 import time
@@ -15,18 +16,35 @@ from sandbox.wsgi import App, Body, Environ, StartResponse, answer
 
 FAILURES_ALLOWED = 11
 FAILURES_COUNT_FOR = 1800.0
+LONGEST_DELAY = 25_000
 VERSION = {"major": 32, "minor": 0, "micro": 1, "string": "32.0.1", "edition": "", "extendedSupport": False}
 CAPABILITIES: dict[str, Any] = {
     "core": {"pollinterval": 60, "webdav-root": "remote.php/webdav"},
     "files": {
+        "$comment": ('"blacklisted_files" is deprecated as of Nextcloud 30, use "forbidden_filenames" instead'),
+        "blacklisted_files": [".htaccess"],
         "forbidden_filenames": [".htaccess"],
+        "forbidden_filename_basenames": [],
         "forbidden_filename_characters": ["\\", "/"],
         "forbidden_filename_extensions": [".filepart", ".part"],
         "bigfilechunking": True,
+        "chunked_upload": {"max_size": 104857600, "max_parallel_count": 5},
+        "file_conversions": [],
+        "windows_compatible_filenames": False,
+        "comments": True,
         "undelete": True,
+        "delete_from_trash": True,
         "versioning": True,
+        "version_labeling": True,
+        "version_deletion": True,
     },
-    "dav": {"chunking": "1.0", "bulkupload": "1.0"},
+    "dav": {
+        "chunking": "1.0",
+        "public_shares_chunking": False,
+        "bulkupload": "1.0",
+        "absence-supported": True,
+        "absence-replacement": True,
+    },
     "systemtags": {"enabled": True},
 }
 REFUSED = (
@@ -102,6 +120,12 @@ class Doorkeeper:
             self._failures[address] = [when for when in self._failures.get(address, ()) if when > since]
             return len(self._failures[address]) >= FAILURES_ALLOWED
 
+    def delay(self, address: str) -> int:
+        """Milliseconds for which Nextcloud says it would hold an answer up."""
+        with self._lock:
+            failures = len(self._failures.get(address, ()))
+        return min(LONGEST_DELAY, 100 * 2**failures) if failures else 0
+
     def admits(self, address: str, user: str, password: str) -> bool:
         """Whether this is the account's login; a right one lets earlier wrong ones be forgotten."""
         right = (user, password) == (self.user, self.password)
@@ -156,6 +180,12 @@ class Front:
             yield from self._route(environ, begin, raw, path)
         except SabreError as refusal:
             yield from refusal.respond(environ, begin)
+        except Exception as error:
+            if begun:
+                raise
+            # As PHP does; a hung-up connection would not tell what is wrong with the sandbox.
+            failure = SabreError(HTTPStatus.INTERNAL_SERVER_ERROR, type(error).__name__, str(error))
+            yield from failure.respond(environ, begin)
         finally:
             if not begun:
                 log(None)
@@ -209,7 +239,7 @@ class Front:
         called = path.partition(".php")[2]
         login = _login(environ)
         if login is None and called == "/cloud/capabilities":
-            return reply.data({"version": VERSION, "capabilities": {}}, [])
+            return self._capabilities(environ, reply, {}, [])
         address = environ["REMOTE_ADDR"]
         if called != "/cloud/capabilities" and self.doorkeeper.is_throttled(address):
             return reply.failure(429, HTTPStatus.TOO_MANY_REQUESTS, "Reached maximum delay", [])
@@ -221,11 +251,20 @@ class Front:
             body = _json({"message": "CSRF check failed"})
             return answer(environ, start_response, HTTPStatus.PRECONDITION_FAILED, [NO_STORE, *user, JSON], body)
         if called == "/cloud/capabilities":
-            return reply.data({"version": VERSION, "capabilities": CAPABILITIES}, user)
+            return self._capabilities(environ, reply, CAPABILITIES, user)
         if called == "/cloud/user":
-            account = {"enabled": True, "id": self.user_id, "displayname": self.user_id, "display-name": self.user_id}
+            name = self.user_id.title()
+            account = {"enabled": True, "id": self.user_id, "displayname": name, "display-name": name}
             return reply.data(account, user)
         return reply.failure(998, HTTPStatus.NOT_FOUND, "Invalid query, please check the syntax.", [])
+
+    def _capabilities(
+        self, environ: Environ, reply: "_Ocs", known: dict[str, Any], headers: list[tuple[str, str]]
+    ) -> Body:
+        brute_force = {"delay": self.doorkeeper.delay(environ["REMOTE_ADDR"]), "allow-listed": False}
+        data = {"version": VERSION, "capabilities": known | {"bruteforce": brute_force}}
+        etag = hashlib.md5(_json(data)).hexdigest()  # noqa: S324
+        return reply.data(data, [*headers, ("ETag", f'"{etag}"')])
 
     def _webdav(self, environ: Environ, start_response: StartResponse, path: str) -> Body:
         if self.maintenance:

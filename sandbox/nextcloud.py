@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from cheroot import wsgi
-from wsgidav.mw.base_mw import BaseMiddleware  # type: ignore[import-untyped]
-from wsgidav.wsgidav_app import WsgiDAVApp  # type: ignore[import-untyped]
+from wsgidav.mw.base_mw import BaseMiddleware
+from wsgidav.wsgidav_app import WsgiDAVApp
 
 from sandbox.files import FileServer
 from sandbox.front import Doorkeeper, Front, Record
@@ -229,8 +229,8 @@ class Nextcloud:
 
 
 def _webdav(account: Account) -> WsgiDAVApp:
-    files = FilesProvider(account, f"{TOP}/files/{account.user_id}", with_tags=True)
-    older = FilesProvider(account, "/remote.php/webdav", with_tags=False)
+    files = FilesProvider(account, older=False)
+    older = FilesProvider(account, older=True)
     return WsgiDAVApp(
         {
             "provider_mapping": {

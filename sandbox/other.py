@@ -4,11 +4,12 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from wsgidav.dav_provider import DAVProvider  # type: ignore[import-untyped]
+from wsgidav.dav_provider import DAVProvider
 
 from sandbox.dav import NextcloudServer
 from sandbox.resources import Account, FilesProvider, ListResource, TagFilesResource, TagResource, content_type
 from sandbox.sabre import (
+    DAV_HEADERS,
     Multistatus,
     SabreError,
     bad_request,
@@ -31,6 +32,8 @@ UNAVAILABLE = "Entity does not exist or is not available"
 
 class OtherProvider(DAVProvider):  # type: ignore[misc]
     """All that lies directly at /remote.php/dav."""
+
+    dav_headers = DAV_HEADERS
 
     def __init__(self, account: Account, files: FilesProvider) -> None:
         super().__init__()

@@ -4,12 +4,13 @@ import mimetypes
 from collections.abc import Callable, Iterable, Sequence
 from email.utils import formatdate
 from typing import BinaryIO, NoReturn
+from urllib.parse import quote
 
-from lxml import etree  # type: ignore[import-untyped]
-from wsgidav.dav_error import HTTP_FORBIDDEN, HTTP_NOT_FOUND, DAVError  # type: ignore[import-untyped]
-from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider  # type: ignore[import-untyped]
+from lxml import etree
+from wsgidav.dav_error import HTTP_FORBIDDEN, HTTP_NOT_FOUND, DAVError
+from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 
-from sandbox.sabre import clark, encode_path
+from sandbox.sabre import DAV_HEADERS, OLDER_DAV_HEADERS, clark, encode_path
 from sandbox.tags import Tag, Tags
 from sandbox.tree import Entry, Tree
 from sandbox.wsgi import Environ, Headers
@@ -91,6 +92,9 @@ class _FileProperties(_Readable):
     entry: Entry
     account: Account
     with_tags: bool
+
+    def support_etag(self) -> bool:
+        return not self.entry.is_folder
 
     def _content_length(self) -> Value:
         return None if self.entry.is_folder else str(self.entry.size)
@@ -206,9 +210,6 @@ class FileResource(_FileProperties, DAVNonCollection):  # type: ignore[misc]
     def get_etag(self) -> str:
         return self.entry.etag
 
-    def support_etag(self) -> bool:
-        return True
-
     def support_ranges(self) -> bool:
         return True
 
@@ -221,7 +222,7 @@ class FileResource(_FileProperties, DAVNonCollection):  # type: ignore[misc]
     def finalize_headers(self, environ: Environ, response_headers: Headers) -> None:
         del environ
         response_headers[:] = [header for header in response_headers if header[0] not in ("Accept-Ranges", "Date")]
-        name = encode_path(self.entry.name).upper() if not self.entry.name.isascii() else self.entry.name
+        name = quote(self.entry.name, safe="")
         response_headers += [
             ("OC-ETag", f'"{self.entry.etag}"'),
             ("Content-Disposition", f"attachment; filename*=UTF-8''{name}; filename=\"{name}\""),
@@ -245,24 +246,28 @@ class FolderResource(_FileProperties, _Folder):
         return encode_path(self.provider.top + self.entry.path.rstrip("/") + "/")
 
     def get_member_list(self) -> Sequence[_Readable]:
-        members = self.account.tree.members(self.entry)
-        return [self.provider.resource(member, self.environ) for member in members]
+        members = self.entry.children
+        return [self.provider.resource(members[name], self.environ) for name in sorted(members)]
 
 
 class FilesProvider(DAVProvider):  # type: ignore[misc]
-    """The account's files below one address (`top`, as "/remote.php/webdav"); only the newer one shows tags."""
+    """The account's files below one address; only the newer one shows tags."""
 
-    def __init__(self, account: Account, top: str, *, with_tags: bool) -> None:
+    def __init__(self, account: Account, *, older: bool) -> None:
         super().__init__()
         self.account = account
-        self.top = account.base_path + top
-        self.with_tags = with_tags
+        self.top = account.base_path + ("/remote.php/webdav" if older else f"/remote.php/dav/files/{account.user_id}")
+        self.with_tags = not older
+        self.dav_headers = OLDER_DAV_HEADERS if older else DAV_HEADERS
 
     def get_resource_inst(self, path: str, environ: Environ) -> "FileResource | FolderResource | None":
         if "sandbox.opened" in environ:
             opened: FileResource = environ["sandbox.opened"]
             return opened
         entry = self.account.tree.find(path)
+        if entry is not None and entry.is_folder:
+            # Its ETag tells of all below it.
+            self.account.tree.refresh(entry)
         return self.resource(entry, environ) if entry else None
 
     def resource(self, entry: Entry, environ: Environ) -> "FileResource | FolderResource":

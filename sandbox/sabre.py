@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 from xml.sax.saxutils import escape
 
-from lxml import etree  # type: ignore[import-untyped]
-from wsgidav.dav_error import DAVError  # type: ignore[import-untyped]
+from lxml import etree
+from wsgidav.dav_error import DAVError
 
 from sandbox.wsgi import Body, Environ, StartResponse, answer
 
@@ -22,6 +22,8 @@ DAV_CLASSES = (
     "1, 3, extended-mkcol, access-control, calendarserver-principal-property-search, nc-paginate, "
     "nextcloud-checksum-update, nc-calendar-search, nc-enable-birthday-calendar"
 )
+DAV_HEADERS = (("DAV", DAV_CLASSES), ("Vary", "Brief,Prefer"))
+OLDER_DAV_HEADERS = (("DAV", "1, 3, extended-mkcol, nextcloud-checksum-update"), ("Vary", "Brief,Prefer"))
 # After these, PHP and Apache close the connection.
 CLOSING = {400, 500, 501, 503}
 
@@ -46,6 +48,11 @@ class SabreError(Exception):
         self.message = message
         self.extra = extra
         self.headers = list(headers)
+
+    def with_headers(self, headers: Iterable[tuple[str, str]]) -> Self:
+        """This refusal with more headers."""
+        self.headers += headers
+        return self
 
     def respond(self, environ: Environ, start_response: StartResponse) -> Body:
         """Answer a request with this refusal."""
@@ -153,13 +160,19 @@ class Multistatus:
                 prop.append(value)
         etree.SubElement(propstat, clark("d:status")).text = status
 
-    def respond(self, environ: Environ, start_response: StartResponse, content_type: str = XML_TYPE) -> Body:
+    def respond(
+        self,
+        environ: Environ,
+        start_response: StartResponse,
+        headers: Iterable[tuple[str, str]] = (),
+        content_type: str = XML_TYPE,
+    ) -> Body:
         """Answer a request with all that was added."""
-        headers = [("Content-Type", content_type), ("DAV", DAV_CLASSES), ("Vary", "Brief,Prefer")]
+        headers = [*headers, ("Content-Type", content_type)]
         body = b'<?xml version="1.0"?>\n' + etree.tostring(self._root, encoding="utf-8")
         return answer(environ, start_response, HTTPStatus.MULTI_STATUS, headers, body)
 
 
 def encode_path(path: str) -> str:
     """Percent-encode a path as SabreDAV does, in lower case."""
-    return re.sub(rb"[^A-Za-z0-9_\-.~()/]", lambda match: b"%%%02x" % match[0][0], path.encode()).decode()
+    return re.sub(rb"[^A-Za-z0-9_\-.~()/:@]", lambda match: b"%%%02x" % match[0][0], path.encode()).decode()

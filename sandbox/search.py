@@ -5,7 +5,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from lxml import etree  # type: ignore[import-untyped]
+from lxml import etree
 
 from sandbox.dav import multistatus
 from sandbox.resources import Account, FilesProvider, content_type
@@ -86,7 +86,7 @@ def search(account: Account, provider: FilesProvider, environ: Environ, start_re
         resources = [provider.resource(entry, environ) for entry in found[: int(count) if count else None]]
         select = basic.find(f"{clark('d:select')}")
         wanted = [] if select is None else _selected(select)
-        return multistatus(resources, wanted).respond(environ, start_response, SEARCH_XML_TYPE)
+        return multistatus(resources, wanted).respond(environ, start_response, content_type=SEARCH_XML_TYPE)
 
 
 def _scope(account: Account, href: str) -> Entry:

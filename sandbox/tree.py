@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# As after a fresh installation; ids soon have a digit more, which shows who sorts them as text.
+FIRST_ID = 93
+
 
 @dataclass(eq=False, slots=True)
 class Entry:
@@ -67,7 +70,7 @@ class Tree:
         self.spool = spool
         self.clock = clock
         self.lock = threading.RLock()
-        self._next_id = 1
+        self._next_id = FIRST_ID
         self._last_unique = 0
         self._entries: dict[int, Entry] = {}
         self.root = self._new_entry("", "", None, is_folder=True)
@@ -83,11 +86,6 @@ class Tree:
                 return None
             entry = child
         return entry
-
-    def members(self, folder: Entry) -> list[Entry]:
-        """A folder's children by name, files in sub-folders noticed too."""
-        self.refresh(folder)
-        return [folder.children[name] for name in sorted(folder.children)]
 
     def by_id(self, file_id: int) -> Entry | None:
         """The entry with this id, or None."""
@@ -109,7 +107,7 @@ class Tree:
         for name in [name for name in folder.children if name not in found]:
             del folder.children[name]
             self.changed_in(folder)
-        for name, item in found.items():
+        for name, item in sorted(found.items()):
             child = self._take(folder, name, item.name, item.stat(follow_symlinks=False))
             if child.is_folder:
                 self.refresh(child)

@@ -1,0 +1,217 @@
+"""What was done between the recorded requests, by hand or by requests that were not recorded."""
+
+import os
+import socket
+import struct
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sandbox.nextcloud import Nextcloud
+
+SLOW_PUT_SIZE = 200_000
+
+
+class Stage:
+    """The sandbox, a clock that tells the recorded time, and what is under way."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.nextcloud = Nextcloud(user="alice", clock=lambda: self.now)
+        self._slow: socket.socket | None = None
+
+    def at(self, time: str) -> None:
+        """Set the clock, to "16:58:01" of the recording's day."""
+        self.now = datetime.fromisoformat(f"2026-11-22T{time}").replace(tzinfo=UTC).timestamp()
+
+    def file(self, time: str, path: str, content: bytes | int, *tags: str) -> None:
+        """Have a file (or one of so many bytes) from a time on, with tags."""
+        self.at(time)
+        target = self.nextcloud.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else bytes(content))
+        os.utime(target, (self.now, self.now))
+        self.nextcloud.file_id(path)
+        for tag in tags:
+            self.nextcloud.tag(path, tag)
+
+    def folder(self, time: str, path: str) -> None:
+        """Have a folder from a time on."""
+        self.at(time)
+        (self.nextcloud.folder / path).mkdir()
+        self.nextcloud.file_id(path)
+
+    def begin_put(self, path: str, size: int) -> socket.socket:
+        """Send the head of a PUT and half of its body."""
+        connection = socket.create_connection(("127.0.0.1", int(self.nextcloud.url.rpartition(":")[2])), timeout=20)
+        login = b64encode(f"{self.nextcloud.user}:{self.nextcloud.password}".encode()).decode()
+        lines = (
+            f"PUT /remote.php/dav/files/alice/{path} HTTP/1.1",
+            "Host: sandbox",
+            f"Authorization: Basic {login}",
+            f"Content-Length: {size}",
+        )
+        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + b"s" * (size // 2))
+        return connection
+
+    def begin_slow_put(self) -> None:
+        """Be in the middle of a PUT onto K/l.txt."""
+        self._slow = self.begin_put("K/l.txt", SLOW_PUT_SIZE)
+        while not any(parent.name == "K" for parent, _ in list(self.nextcloud._account.being_written)):
+            pass
+
+    def end_slow_put(self) -> None:
+        """Send the rest of it."""
+        assert self._slow
+        self._slow.sendall(b"s" * (SLOW_PUT_SIZE - SLOW_PUT_SIZE // 2))
+        assert b" 204 " in self._slow.recv(1000)
+        self._slow.close()
+
+    def cut_off(self, path: str, *, reset: bool) -> None:
+        """Break a PUT off, in order or not, and wait until the server has seen it."""
+        seen = len(self.nextcloud.requests)
+        connection = self.begin_put(path, 1000)
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            connection.shutdown(socket.SHUT_WR)
+            assert b" 400 " in connection.recv(1000)
+        connection.close()
+        while len(self.nextcloud.requests) == seen:
+            pass
+
+
+def _photos(stage: Stage) -> None:
+    stage.folder("16:52:34", "Photos")
+    for name, size in (("one", 9015), ("two", 8514), ("three", 9288)):
+        stage.file("16:52:34", f"Photos/{name}.png", size)
+    stage.folder("16:52:34", "Photos/sub")
+
+
+def _tags_of_the_administrator(stage: Stage) -> None:
+    stage.nextcloud.create_tag("restricted", user_assignable=False)
+    stage.nextcloud.create_tag("invisible", user_assignable=False, user_visible=False)
+
+
+def _tagged_files(stage: Stage) -> None:
+    stage.file("16:58:01", "Other/far.txt", b"far", "queued")
+    stage.file("16:58:02", "Photos/sub/deep.png", 9017, "queued")
+    stage.file("16:58:03", "Photos2/near.txt", b"near", "queued")
+    stage.nextcloud.tag("Photos/one.png", "done")
+
+
+def _to_delete(stage: Stage) -> None:
+    for name in "abc":
+        stage.file("16:58:42", f"G/{name}.txt", name.encode())
+
+
+def _source_and_target(stage: Stage) -> None:
+    stage.file("16:58:23", "Other/src2.png", 10)
+    stage.file("16:58:23", "Other/dst2.png", 20)
+
+
+def _locked_file(stage: Stage) -> None:
+    stage.file("17:04:57", "K/x.txt", b"content one\n")
+    stage.nextcloud.lock("K/x.txt")
+
+
+def _quota(stage: Stage) -> None:
+    stage.nextcloud.unlock("K/x.txt")
+    used = sum(path.stat().st_size for path in stage.nextcloud.folder.rglob("*") if path.is_file())
+    stage.nextcloud.quota = used + 776_341
+
+
+def _set_quota(quota: int | None) -> Callable[[Stage], None]:
+    def scene(stage: Stage) -> None:
+        stage.nextcloud.quota = quota
+
+    return scene
+
+
+def _maintenance(*, on: bool) -> Callable[[Stage], None]:
+    def scene(stage: Stage) -> None:
+        stage.nextcloud.maintenance = on
+
+    return scene
+
+
+def _half_an_hour(stage: Stage) -> None:
+    stage.nextcloud.forgive_failures()
+    stage.file("17:06:12", "other.txt", 1)
+
+
+def _cut_off(name: str, *, reset: bool) -> Callable[[Stage], None]:
+    def scene(stage: Stage) -> None:
+        stage.file("17:09:00", f"M/cut-{name}-True.txt", b"was here before")
+        stage.cut_off(f"M/cut-{name}-True.txt", reset=reset)
+        stage.cut_off(f"M/cut-{name}-False.txt", reset=reset)
+
+    return scene
+
+
+def _crash(stage: Stage) -> None:
+    stage.file("17:22:50", "P/crash.txt", b"content two, longer\n")
+    stage.nextcloud.lock("P/crash.txt")
+
+
+def _after_crash(stage: Stage) -> None:
+    stage.nextcloud.unlock("P/crash.txt")
+    stage.file("17:22:54", "P/crash.txt", b"")
+
+
+# Before the exchange of this number.
+SCENES: dict[int, Callable[[Stage], None]] = {
+    8: _photos,
+    35: _tags_of_the_administrator,
+    54: lambda stage: stage.nextcloud.tag("Photos/one.png", "restricted"),
+    63: lambda stage: stage.nextcloud.untag("Photos", "queued"),
+    68: _tagged_files,
+    92: lambda stage: stage.file("16:58:13", "E/a.png", 8776, "queued"),
+    108: lambda stage: stage.file("16:58:20", "Other/target.png", 30, "done"),
+    111: _source_and_target,
+    112: lambda stage: stage.file("16:58:24", "E/dirA/in.png", 9000, "queued"),
+    119: lambda stage: stage.folder("16:58:27", "F"),
+    160: lambda stage: stage.file("16:58:41", "F/te.txt", 5),
+    161: _to_delete,
+    174: lambda stage: stage.folder("17:04:00", "ET2"),
+    179: lambda stage: stage.file("17:04:09", "H/g.txt", b"0123456789abcdefghij"),
+    265: _maintenance(on=True),
+    275: _maintenance(on=False),
+    276: lambda stage: stage.file("17:04:50", "K/l.txt", b"content one\n"),
+    281: Stage.begin_slow_put,
+    286: Stage.end_slow_put,
+    287: _locked_file,
+    293: _quota,
+    295: lambda stage: stage.file("17:05:01", "K/bigte.bin", 2_000_000),
+    297: _set_quota(0),
+    304: _set_quota(None),
+    305: lambda stage: stage.folder("17:05:06", "L"),
+    306: lambda stage: stage.file("17:05:13", "L/a.txt", 1),
+    307: lambda stage: stage.file("17:05:48", "L/b.txt", 1),
+    308: lambda stage: stage.nextcloud.tag("L/a.txt", "queued"),
+    328: _half_an_hour,
+    329: _cut_off("half-close", reset=False),
+    331: _cut_off("reset", reset=True),
+    335: lambda stage: stage.file("17:13:10", "N/cas.txt", 3),
+    338: lambda stage: stage.nextcloud.untag("Photos/one.png", "done"),
+    341: _crash,
+    344: _after_crash,
+}
+
+# The time of an answer is that of its request's arrival; what these wrote fell into the next second.
+WROTE_A_SECOND_LATER = {119, 151, 280, 337}
+
+# What the sandbox has no part for, and why that is no loss to the tests.
+NOT_PLAYED = {
+    33: "by an administrator, of whom the sandbox has none: create_tag stands for him",
+    34: "by an administrator, of whom the sandbox has none: create_tag stands for him",
+    37: "by an administrator, of whom the sandbox has none",
+    110: "the trash bin: neither daemon looks into it",
+    172: "the trash bin: neither daemon looks into it",
+    261: "a disabled account: a 503 like that of maintenance",
+    263: "a host name that the server does not trust: set up by whoever runs the server",
+    264: "a host name that the server does not trust: set up by whoever runs the server",
+    279: "locks that are pretended to macOS",
+    333: "a client that falls silent: takes as long as the server's patience",
+    334: "a client that falls silent: takes as long as the server's patience",
+}
