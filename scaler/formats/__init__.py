@@ -1,8 +1,10 @@
 """Which pictures can be doubled, told from their names and headers alone; decodes nothing and imports no OpenCV."""
 
+import re
+from collections.abc import Callable
 from mmap import mmap
 
-from scaler.formats import jpeg, png, tiff, webp
+from scaler.formats import avif, bmp, jp2, jpeg, png, pnm, tiff, webp
 from scaler.formats.header import Header, Unscalable
 
 __all__ = ["EXTENSIONS", "Header", "Unscalable", "describe", "memory_needed", "read_header"]
@@ -18,8 +20,48 @@ EXTENSIONS = frozenset(
 )
 """Lower-case endings of the names that are taken as pictures."""
 
-LARGEST = {"JPEG": 65_500, "PNG": 1_000_000, "TIFF": 1 << 20, "WebP": 16_383}
+LARGEST = {
+    "AVIF": 65_536,
+    "BMP": 1 << 20,
+    "GIF": 65_535,
+    "JPEG": 65_500,
+    "JPEG 2000": 1 << 20,
+    "PNG": 1_000_000,
+    "PNM": 1 << 20,
+    "TIFF": 1 << 20,
+    "WebP": 16_383,
+}
 """Pixels a side that each format, or its library, can hold."""
+
+
+_READERS: tuple[tuple[re.Pattern[bytes], Callable[[memoryview], Header]], ...] = (
+    (re.compile(rb"\xff\xd8\xff"), jpeg.header),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), png.header),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), webp.header),
+    (re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+"), tiff.header),
+    (re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL), bmp.header),
+    (re.compile(rb"P[1-6]\s"), pnm.header),
+    (re.compile(rb"....ftyp(?:avif|avis)", re.DOTALL), avif.header),
+    (re.compile(re.escape(jp2.SIGNATURE) + rb"|" + jp2.CODESTREAM), jp2.header),
+)
+_FOREIGN = (
+    (rb"$", "it is empty"),
+    (rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", "it is a HEIC picture, which OpenCV does not read"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "it is a JPEG XL picture, which OpenCV does not read"),
+    (rb"....ftypcrx |FUJIFILMCCD-RAW|IIRO|IIU\0|\0MRM|FOVb", "it is a camera raw picture"),
+    (rb"....ftyp", "it is a video, or a picture of a kind that OpenCV does not read"),
+    (rb"\s*(?:<\?xml.*?)?<svg[\s>]", "it is an SVG drawing, which has no pixels to double"),
+    (rb"8BPS", "it is a Photoshop document"),
+    (rb"%PDF-", "it is a PDF document"),
+    (rb"P7\n|P[Ff]\s", "it is a PAM or PFM picture, whose kind is not doubled"),
+    (rb"\s*<(?:!doctype html|html)", "it is an HTML page, not a picture"),
+)
+
+
+def _foreign(start: bytes) -> str:
+    """Why a file that starts so is left alone."""
+    named = (reason for kind, reason in _FOREIGN if re.match(kind, start, re.DOTALL | re.IGNORECASE))
+    return next(named, "it is not a picture of a known format")
 
 
 def read_header(data: bytes | memoryview | mmap) -> Header:
@@ -45,16 +87,10 @@ def describe(data: bytes | memoryview | mmap) -> Header:
     """
     view = memoryview(data)
     start = bytes(view[:16])
-    if start.startswith(b"\xff\xd8\xff"):
-        header = jpeg.header(view)
-    elif start.startswith(png.SIGNATURE):
-        header = png.header(view)
-    elif start.startswith((b"II*\0", b"MM\0*")):
-        header = tiff.header(view)
-    elif start.startswith(b"RIFF") and start[8:12] == b"WEBP":
-        header = webp.header(view)
-    else:
-        raise Unscalable("it is not a picture of a known format")
+    reader = next((reader for starts, reader in _READERS if starts.match(start)), None)
+    if reader is None:
+        raise Unscalable(_foreign(bytes(view[:512])))
+    header = reader(view)
     if header.width < 1 or header.height < 1:
         raise Unscalable(f"its header says {header.width} x {header.height} pixels")
     return header

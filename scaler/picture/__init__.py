@@ -3,13 +3,17 @@
 from collections.abc import Callable
 
 from scaler.formats import Header, Unscalable, describe, read_header
-from scaler.picture import jpeg, png, tiff, webp
+from scaler.picture import avif, bmp, jp2, jpeg, png, pnm, tiff, webp
 
 __all__ = ["double"]
 
 _DOUBLERS: dict[str, Callable[[bytes, int], bytes]] = {
+    "AVIF": avif.double,
+    "BMP": bmp.double,
     "JPEG": jpeg.double,
+    "JPEG 2000": jp2.double,
     "PNG": png.double,
+    "PNM": pnm.double,
     "TIFF": tiff.double,
     "WebP": webp.double,
 }

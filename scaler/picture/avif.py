@@ -1,0 +1,166 @@
+"""AVIF: new pictures under the original's own description, in a file written anew."""
+
+import struct
+from collections.abc import Sequence
+
+import cv2
+
+from scaler.formats import Unscalable
+from scaler.formats.avif import ALPHA, XMP_TYPE, Avif, Item, coding, read
+from scaler.formats.boxes import Box, packed
+from scaler.picture import exif, pixels, xmp
+from scaler.picture.pixels import Pixels
+
+_SIZE_AND_CODING = {b"ispe", b"pixi", b"av1C"}
+_TURNS = {b"irot", b"imir"}
+_IDENTITY = 0
+"""The matrix of colours that are stored as they are, as lossless files do."""
+
+type Association = tuple[bytes, bool]
+"""A property box, and whether a reader must understand it."""
+
+
+def double(data: bytes, quality: int) -> bytes:
+    """Double a still AVIF: depth, alpha, colour description, turns and metadata kept, lossless where it seems to be.
+
+    Raises:
+        Unscalable: damaged, or with finer colours than OpenCV writes.
+    """
+    original = read(data)
+    bits, grey, subsampling = coding(original)
+    if not grey and subsampling != (2, 2) and not _lossless(original):
+        raise Unscalable("it is a lossy AVIF of full colour resolution, which OpenCV would halve")
+    image = pixels.doubled(pixels.decode(_plain(original)))
+    height, width = image.shape[:2]
+    encoded = read(_encoded(image, bits, 100 if _lossless(original) else quality))
+    del image
+    colour = _described(encoded.primary, [*_descriptions(original, encoded)])
+    pictures = [(colour, encoded.data(encoded.primary))]
+    if encoded.alpha is not None:
+        turns = [(_boxed(box), True) for box in original.primary.properties if box.kind in _TURNS]
+        pictures.append((_described(encoded.alpha, turns), encoded.data(encoded.alpha)))
+    metadata = []
+    if original.exif is not None:
+        metadata.append((b"Exif\0" + b"\0", _exif(original.data(original.exif), width, height)))
+    if original.xmp is not None:
+        metadata.append((b"mime\0" + XMP_TYPE + b"\0", xmp.doubled(original.data(original.xmp))))
+    return _file(pictures, metadata)
+
+
+def _encoded(image: Pixels, bits: int, quality: int) -> memoryview:
+    return pixels.encode(".avif", image, (cv2.IMWRITE_AVIF_QUALITY, quality, cv2.IMWRITE_AVIF_DEPTH, bits))
+
+
+def _lossless(original: Avif) -> bool:
+    matrix = next((m for p in _colours(original) if (m := _matrix(p)) is not None), None)
+    return matrix == _IDENTITY
+
+
+def _colours(avif: Avif) -> list[memoryview]:
+    return [box.payload for box in avif.primary.properties if box.kind == b"colr"]
+
+
+def _matrix(colour: memoryview) -> int | None:
+    return int.from_bytes(colour[8:10]) if bytes(colour[:4]) == b"nclx" else None
+
+
+def _plain(original: Avif) -> bytes | memoryview:
+    """The file without its metadata: OpenCV passes over one whose metadata stand far from its start."""
+    if original.primary.kind == b"grid":
+        return original.file
+    pictures = []
+    for item in (original.primary, original.alpha):
+        if item is not None:
+            kept = [box for box in item.properties if box.kind not in _TURNS and not _profile(box)]
+            pictures.append(([(_boxed(box), box.kind in item.essential) for box in kept], original.data(item)))
+    return _file(pictures, [])
+
+
+def _profile(box: Box) -> bool:
+    return box.kind == b"colr" and _matrix(box.payload) is None
+
+
+def _boxed(box: Box) -> bytes:
+    return packed(box.kind, box.payload)
+
+
+def _descriptions(original: Avif, encoded: Avif) -> list[Association]:
+    """What the original says of its picture, but for size and coding; the matrix of colours is the encoder's."""
+    found: list[Association] = []
+    new = next((colour for colour in _colours(encoded) if _matrix(colour) is not None), None)
+    stated = False
+    for box in original.primary.properties:
+        if box.kind in _SIZE_AND_CODING:
+            continue
+        body = _boxed(box)
+        if box.kind == b"colr" and new is not None and _matrix(box.payload) is not None:
+            body, stated = packed(b"colr", box.payload[:8], new[8:]), True
+        found.append((body, box.kind in original.primary.essential))
+    if not stated and new is not None:
+        unspecified = struct.pack(">2H", 2, 2)
+        found.append((packed(b"colr", b"nclx", unspecified, new[8:]), False))
+    return found
+
+
+def _described(item: Item, more: Sequence[Association]) -> list[Association]:
+    kept = [box for box in item.properties if box.kind in _SIZE_AND_CODING]
+    auxiliary = [(packed(b"auxC", b"\0\0\0\0", ALPHA), True)] if item.property(b"auxC") is not None else []
+    return [*((_boxed(box), box.kind == b"av1C") for box in kept), *auxiliary, *more]
+
+
+def _exif(block: bytes, width: int, height: int) -> bytes:
+    """An Exif item: the offset of the byte-order mark, what stands before it, and the block."""
+    start = 4 + int.from_bytes(block[:4])
+    return block[:start] + exif.doubled(block[start:], width, height)
+
+
+def _file(
+    pictures: Sequence[tuple[list[Association], bytes]], metadata: Sequence[tuple[bytes, bytes | memoryview]]
+) -> bytes:
+    """A file of a picture and perhaps its alpha (their properties and data), and metadata (their types and data)."""
+    kinds = [b"av01\0" for _ in pictures] + [kind for kind, _ in metadata]
+    data = [body for _, body in pictures] + [body for _, body in metadata]
+    brand = packed(b"ftyp", b"avif\0\0\0\0avifmif1miaf")
+    meta = _meta(kinds, [properties for properties, _ in pictures], data, 0)
+    meta = _meta(kinds, [properties for properties, _ in pictures], data, len(brand) + len(meta) + 8)
+    return b"".join((brand, meta, packed(b"mdat", *data)))
+
+
+def _meta(
+    kinds: Sequence[bytes], described: Sequence[list[Association]], data: Sequence[bytes | memoryview], at: int
+) -> bytes:
+    """The description of all items, whose data stand one after the other from `at`."""
+    infos, places = [], []
+    for number, (kind, body) in enumerate(zip(kinds, data, strict=True), 1):
+        infos.append(packed(b"infe", struct.pack(">4B2H", 2, 0, 0, 0, number, 0), kind))
+        places.append(struct.pack(">3H2L", number, 0, 1, at, len(body)))
+        at += len(body)
+    count = struct.pack(">H", len(kinds))
+    return packed(
+        b"meta",
+        bytes(4),
+        packed(b"hdlr", bytes(8), b"pict", bytes(13)),
+        packed(b"pitm", bytes(4), b"\0\1"),
+        packed(b"iloc", bytes(4), b"\x44\0", count, *places),
+        packed(b"iinf", bytes(4), count, *infos),
+        *_references(kinds, len(described)),
+        _properties(described),
+    )
+
+
+def _references(kinds: Sequence[bytes], pictures: int) -> list[bytes]:
+    found = [packed(b"auxl", struct.pack(">3H", 2, 1, 1))] if pictures == 2 else []
+    found += [packed(b"cdsc", struct.pack(">3H", number, 1, 1)) for number in range(pictures + 1, len(kinds) + 1)]
+    return [packed(b"iref", bytes(4), *found)] if found else []
+
+
+def _properties(described: Sequence[list[Association]]) -> bytes:
+    bodies: list[bytes] = []
+    associations = []
+    for number, properties in enumerate(described, 1):
+        associations.append(struct.pack(">HB", number, len(properties)))
+        for body, essential in properties:
+            bodies.append(body)
+            associations.append(bytes((len(bodies) | (0x80 if essential else 0),)))
+    together = packed(b"ipma", bytes(4), struct.pack(">L", len(described)), *associations)
+    return packed(b"iprp", packed(b"ipco", *bodies), together)
