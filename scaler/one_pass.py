@@ -234,6 +234,12 @@ class Scaler:
                 self._refusals.add(entry)
             if failure not in halted:
                 logger.error("{}: {}", entry.name, failure)
+        except Exception as mistake:
+            # One picture must not end the daemon, whatever a decoder makes of it.
+            report.failed.append(Failure(f"{entry.name} cannot be scaled for a reason nobody foresaw ({mistake!r})"))
+            logger.exception("{} is left where it is, for a reason nobody foresaw", entry.name)
+            if self._refusals:
+                self._refusals.add(entry)
         else:
             report.scaled += name is not None
             report.passed_by += name is None

@@ -116,8 +116,9 @@ def _downloaded(job: Job) -> Iterator[mmap.mmap]:
             store.get(job.entry, file)
         if file.stat().st_size == 0:
             raise Unscalable("the file is empty")
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield data
+        with file.open("rb") as opened:
+            # Not closed by hand: a reader that failed may still hold a view of it in its traceback.
+            yield mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
     finally:
         file.unlink(missing_ok=True)
 

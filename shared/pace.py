@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from loguru import logger
 
-from shared.errors import Failure, Missing, NotWebDav, Policy, Stopped
+from shared.errors import Failure, Missing, NotWebDav, Policy, Stopped, VaultAway
 from shared.stop import Stop
 
 LONGEST_BACKOFF = 300.0
@@ -101,4 +101,4 @@ class Pace:
 
 
 def _hopeless(failure: Failure) -> bool:
-    return failure.policy is Policy.CREDENTIALS or isinstance(failure, Missing | NotWebDav)
+    return failure.policy is Policy.CREDENTIALS or isinstance(failure, Missing | NotWebDav | VaultAway)
