@@ -217,14 +217,18 @@ stamp() {
 
 site_packages() { printf '%s\n' "$ENVIRONMENT"/lib/python3.*/site-packages; }
 
+cv2_loads() { "$ENVIRONMENT/bin/python" -c 'import cv2'; }
+
 cv2_distributions() { (cd "$(site_packages)" && shopt -s nullglob && echo opencv_python*.dist-info); }
 
-# True if the groups $1 ("main", "main,sandbox" or "main,sandbox,dev") are there, as locked.
+# True if the groups $1 ("main", "main,sandbox" or "main,sandbox,dev") are there, as locked, and still work: $HOME
+# outlives the container's image, and the next image may lack the interpreter or a library.
 installed() {
   local stamp groups cv2
   [[ -r $RECORD ]] || return 1
   { read -r stamp && read -r groups && read -r cv2 && read -r ENVIRONMENT && read -r POETRY; } <"$RECORD" || return 1
-  [[ $groups == "$1"* && -x $ENVIRONMENT/bin/python && $stamp == "$(stamp)" && $cv2 == "$(cv2_distributions)" ]]
+  [[ $groups == "$1"* && -x $ENVIRONMENT/bin/python && $stamp == "$(stamp)" && $cv2 == "$(cv2_distributions)" ]] &&
+    [[ ! -e $(site_packages)/urllib3_future.pth ]] && cv2_loads &>/dev/null
 }
 
 # Some network homes refuse locks; then it goes without.
@@ -292,14 +296,14 @@ settle_urllib3() {
 settle_cv2() {
   local trouble
   if [[ $(cv2_distributions) != *' '* ]]; then
-    trouble=$("$ENVIRONMENT/bin/python" -c 'import cv2' 2>&1) && return
+    trouble=$(cv2_loads 2>&1) && return
     trouble=${trouble##*$'\n'}
     [[ $trouble == *.so* ]] || die "OpenCV does not load: $trouble"
     say "OpenCV does not load here (${trouble#*Error: }); taking opencv-python-headless"
   fi
   uninstall opencv-python opencv-python-headless
   poetry_install headless --no-root
-  "$ENVIRONMENT/bin/python" -c 'import cv2' || die 'opencv-python-headless does not load either; the line above says why'
+  cv2_loads || die 'opencv-python-headless does not load either; the line above says why'
 }
 
 # --- Running ------------------------------------------------------------------------------------------------------

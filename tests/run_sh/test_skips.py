@@ -1,0 +1,31 @@
+"""In CI a skipped server test is a failed one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.run_sh.machine import REPOSITORY
+
+SKIPPED = """
+import pytest
+
+def test_elsewhere():
+    pytest.skip("not on this machine")
+
+@pytest.mark.server
+def test_server():
+    pytest.skip("no apache2")
+"""
+
+
+@pytest.mark.parametrize(("ci", "status", "counted"), [("", 0, "2 skipped"), ("true", 1, "1 failed, 1 skipped")])
+def test_only_ci_counts_a_skipped_server_test_as_failed(tmp_path: Path, ci: str, status: int, counted: str) -> None:
+    (tmp_path / "test_it.py").write_text(SKIPPED)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = server\n")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--rootdir", str(tmp_path), str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, env={**os.environ, "CI": ci}, capture_output=True, text=True)
+    assert done.returncode == status
+    assert counted in done.stdout
