@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from mmap import mmap
 
-from scaler.formats import avif, bmp, jp2, jpeg, png, pnm, tiff, webp
+from scaler.formats import avif, bmp, gif, jp2, jpeg, png, pnm, tiff, webp
 from scaler.formats.header import Header, Unscalable
 
 __all__ = ["EXTENSIONS", "Header", "Unscalable", "describe", "memory_needed", "read_header"]
@@ -37,6 +37,7 @@ LARGEST = {
 _READERS: tuple[tuple[re.Pattern[bytes], Callable[[memoryview], Header]], ...] = (
     (re.compile(rb"\xff\xd8\xff"), jpeg.header),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), png.header),
+    (re.compile(rb"GIF8[79]a"), gif.header),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), webp.header),
     (re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+"), tiff.header),
     (re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL), bmp.header),

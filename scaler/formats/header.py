@@ -16,7 +16,7 @@ class Header:
     """A picture as its header describes it, before anything is decoded.
 
     `width` and `height` are in pixels as stored (before any EXIF rotation), `channels` and `bits` (of one sample) as
-    OpenCV decodes them, `frames` counts pages or frames of an animation.
+    OpenCV decodes them, `frames` counts pages or, where it is `animated`, frames.
     """
 
     format: str
@@ -25,6 +25,7 @@ class Header:
     channels: int
     bits: int
     frames: int = 1
+    animated: bool = False
     progressive: bool = False
     chroma: float = 1.0
     """Share of the full resolution at which each colour-difference plane is coded (4:2:0 is 0.25)."""

@@ -104,4 +104,4 @@ def header(data: Buffer) -> Header:
         raise Unscalable(f"it is a JPEG of {components} components")
     height, width = int.from_bytes(payload[1:3]), int.from_bytes(payload[3:5])
     (h, v), (ch, cv) = jpeg.factors[0], jpeg.factors[-1]
-    return Header("JPEG", width, height, components, 8, 1, jpeg.progressive, ch * cv / (h * v))
+    return Header("JPEG", width, height, components, 8, progressive=jpeg.progressive, chroma=ch * cv / (h * v))

@@ -78,4 +78,4 @@ def header(data: bytes | memoryview) -> Header:
         channels = 4  # as OpenCV decodes them
     control = png.first(b"acTL")
     frames = int.from_bytes(control[:4]) if control is not None else 1
-    return Header("PNG", png.width, png.height, channels, max(png.depth, 8), frames)
+    return Header("PNG", png.width, png.height, channels, max(png.depth, 8), frames, control is not None)

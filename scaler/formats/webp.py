@@ -57,7 +57,7 @@ def header(data: bytes | memoryview) -> Header:
             if animated != bool(frames) or not (frames or {b"VP8 ", b"VP8L"} & {other.kind for other in found}):
                 raise Unscalable("the WebP is damaged: its picture is missing")
             channels = 4 if view[0] & ALPHA_FLAG or animated else 3
-            return Header("WebP", width, height, channels, 8, frames or 1)
+            return Header("WebP", width, height, channels, 8, frames or 1, animated)
         if chunk.kind == b"VP8L" and len(view) >= 5 and view[0] == 0x2F:
             fields = int.from_bytes(view[1:5], "little")
             channels = 4 if fields >> 28 & 1 else 3

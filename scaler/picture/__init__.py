@@ -3,19 +3,25 @@
 from collections.abc import Callable
 
 from scaler.formats import Header, Unscalable, describe, read_header
-from scaler.picture import avif, bmp, jp2, jpeg, png, pnm, tiff, webp
+from scaler.picture import apng, avif, awebp, bmp, gif, jp2, jpeg, png, pnm, tiff, webp
 
 __all__ = ["double"]
 
-_DOUBLERS: dict[str, Callable[[bytes, int], bytes]] = {
+_STILL: dict[str, Callable[[bytes, int], bytes]] = {
     "AVIF": avif.double,
     "BMP": bmp.double,
+    "GIF": gif.double,
     "JPEG": jpeg.double,
     "JPEG 2000": jp2.double,
     "PNG": png.double,
     "PNM": pnm.double,
     "TIFF": tiff.double,
     "WebP": webp.double,
+}
+_ANIMATED: dict[str, Callable[[bytes, int], bytes]] = {
+    "GIF": gif.double,
+    "PNG": apng.double,
+    "WebP": awebp.double,
 }
 
 
@@ -28,7 +34,7 @@ def double(data: bytes, *, quality: int = 95) -> bytes:
         Unscalable: this picture cannot be doubled without losing something.
     """
     header = read_header(data)
-    result = _DOUBLERS[header.format](data, quality)
+    result = (_ANIMATED if header.animated else _STILL)[header.format](data, quality)
     _verify(header, result)
     return result
 

@@ -54,3 +54,19 @@ def encode(extension: str, pixels: Pixels, parameters: Sequence[int] = ()) -> me
     if not done:
         raise Unscalable("OpenCV cannot encode the doubled picture")
     return memoryview(encoded).cast("B")
+
+
+def decode_frames(data: Buffer) -> list[Pixels]:
+    """Decode all frames of an animation, each as the whole picture that is seen.
+
+    Raises:
+        Unscalable: OpenCV cannot.
+    """
+    with stderr.heard():
+        try:
+            done, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
+        except cv2.error as error:
+            raise Unscalable(f"OpenCV cannot decode it: {error.err}") from error
+    if not done:
+        raise Unscalable("it is damaged, or of a kind that OpenCV does not decode")
+    return list(animation.frames)

@@ -29,10 +29,10 @@ def double(data: bytes, quality: int) -> bytes:
     image = pixels.doubled(decode(data, original))
     height, width = image.shape[:2]
     colour = _colour(image, original)
-    body = encode(image, colour)
+    body = [chunk(b"IDAT", payload) for payload in encode(image, colour)]
     del image
     ihdr = struct.pack(">2L5B", width, height, 16 if original.depth == 16 else 8, colour, 0, 0, 0)
-    return b"".join((SIGNATURE, chunk(b"IHDR", ihdr), *_around(original, body, ihdr), memoryview(data)[original.end :]))
+    return b"".join((SIGNATURE, chunk(b"IHDR", ihdr), *around(original, body, ihdr), memoryview(data)[original.end :]))
 
 
 def decode(data: bytes, original: Png) -> Pixels:
@@ -58,12 +58,12 @@ def _colour(image: Pixels, original: Png) -> int:
     return GREY_ALPHA if original.colour in (GREY, GREY_ALPHA) else RGB_ALPHA
 
 
-def encode(image: Pixels, colour: int) -> list[bytes]:
-    """Encode as IDAT chunks."""
+def encode(image: Pixels, colour: int) -> list[bytes | memoryview]:
+    """Encode; return the payloads of IDAT chunks."""
     if colour == GREY_ALPHA:  # which OpenCV cannot write
-        return [chunk(b"IDAT", _deflated(image[:, :, ::3]))]
+        return [_deflated(image[:, :, ::3])]
     encoded = pixels.encode(".png", image, _FAST)
-    return [chunk(found.kind, found.payload) for found in read(encoded).chunks if found.kind == b"IDAT"]
+    return [found.payload for found in read(encoded).chunks if found.kind == b"IDAT"]
 
 
 def _deflated(image: Pixels) -> bytes:
@@ -81,7 +81,7 @@ def chunk(kind: bytes, payload: bytes | memoryview) -> bytes:
     return b"".join((struct.pack(">L", len(payload)), kind, payload, struct.pack(">L", checksum)))
 
 
-def _around(original: Png, body: list[bytes], ihdr: bytes) -> list[bytes | memoryview]:
+def around(original: Png, body: list[bytes], ihdr: bytes) -> list[bytes | memoryview]:
     """The original's chunks with the new picture in place of the old one, and the end."""
     parts: list[bytes | memoryview] = []
     done = False

@@ -23,8 +23,12 @@ def double(data: bytes, quality: int) -> bytes:
     lossless = any(chunk.kind == b"VP8L" for chunk in original)
     encoded = pixels.encode(".webp", image, parameters(lossless=lossless, quality=quality))
     del image
-    picture = [chunk for chunk in chunks(encoded)[0] if chunk.kind in _PICTURE]
-    return file(_assembled(original, picture, width, height), memoryview(data)[end:])
+    return file(_assembled(original, picture(encoded), width, height), memoryview(data)[end:])
+
+
+def picture(encoded: memoryview) -> list[Chunk]:
+    """The chunks that hold the picture itself."""
+    return [chunk for chunk in chunks(encoded)[0] if chunk.kind in _PICTURE]
 
 
 def parameters(*, lossless: bool, quality: int) -> tuple[int, int]:
@@ -34,27 +38,27 @@ def parameters(*, lossless: bool, quality: int) -> tuple[int, int]:
     return cv2.IMWRITE_WEBP_QUALITY, quality
 
 
-def _assembled(original: tuple[Chunk, ...], picture: list[Chunk], width: int, height: int) -> list[bytes]:
+def _assembled(original: tuple[Chunk, ...], new: list[Chunk], width: int, height: int) -> list[bytes]:
     """All chunks of the new file; a plain one stays plain."""
     parts: list[bytes] = []
     done = False
     for old in original:
         if old.kind in _PICTURE:
-            parts += [] if done else [packed(chunk.kind, chunk.payload) for chunk in picture]
+            parts += [] if done else [packed(chunk.kind, chunk.payload) for chunk in new]
             done = True
         elif old.kind == b"VP8X":
-            parts.append(packed(b"VP8X", extended(old.payload, width, height, picture)))
+            parts.append(packed(b"VP8X", extended(old.payload, width, height, new)))
         else:
             parts.append(packed(old.kind, kept(old, width, height)))
-    if original[0].kind != b"VP8X" and len(picture) > 1:
-        parts.insert(0, packed(b"VP8X", extended(memoryview(bytes(10)), width, height, picture)))
+    if original[0].kind != b"VP8X" and len(new) > 1:
+        parts.insert(0, packed(b"VP8X", extended(memoryview(bytes(10)), width, height, new)))
     return parts
 
 
-def extended(old: memoryview, width: int, height: int, picture: list[Chunk]) -> bytes:
+def extended(old: memoryview, width: int, height: int, new: list[Chunk]) -> bytes:
     """The payload of VP8X for the new size."""
     flags = old[0]
-    if any(chunk.kind == b"ALPH" for chunk in picture):
+    if any(chunk.kind == b"ALPH" for chunk in new):
         flags |= ALPHA_FLAG
     return bytes((flags,)) + bytes(old[1:4]) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
 

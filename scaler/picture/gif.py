@@ -1,0 +1,97 @@
+"""GIF: frames as they are seen, doubled, with colours chosen anew for each."""
+
+import io
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from scaler.formats import Unscalable
+from scaler.formats.gif import Frame, Gif, read
+from scaler.picture import frames, palette, pixels
+from scaler.picture.palette import Bytes
+
+_KEPT, _CLEARED = 1 << 2, 2 << 2
+"""What is done with a frame when the next one comes."""
+_OPAQUE = 128
+
+
+def double(data: bytes, quality: int) -> bytes:
+    """Double a GIF: every frame, delay, loop count, comment; transparent pixels stay wholly so.
+
+    Raises:
+        Unscalable: damaged.
+    """
+    original = read(data)
+    seen = list(_seen(data, original))
+    clear = any((frame[:, :, 3] < _OPAQUE).any() for frame in seen)
+    written, before = [], None
+    for old, frame in zip(original.frames, seen, strict=True):
+        # Where something shows through, each frame starts on a clear canvas; otherwise it repaints what changed.
+        part = frames.changed(None if clear else before, frame)
+        written.append(_frame(frame, part, old.control, clear=clear))
+        before = frame
+    return _file(original, written, memoryview(data)[original.end :])
+
+
+def _seen(data: bytes, original: Gif) -> Iterator[Bytes]:
+    """Decode each frame as it is seen, in RGBA."""
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            if file.size != (original.width, original.height):
+                raise Unscalable("it is a GIF whose frames exceed its own size")
+            for number in range(len(original.frames)):
+                file.seek(number)
+                yield np.asarray(file.convert("RGBA"))
+    except (OSError, EOFError, SyntaxError, ValueError) as error:
+        raise Unscalable(f"it is damaged: {error}") from error
+
+
+def _frame(seen: Bytes, part: tuple[int, int, int, int], control: bytes, *, clear: bool) -> bytes:
+    """A doubled frame's part with its control."""
+    left, top, right, bottom = part
+    image, opaque = _doubled(seen) if clear else (pixels.doubled(seen[:, :, :3]), None)
+    numbers, colours = palette.reduced(np.ascontiguousarray(image[top:bottom, left:right]), 255 if clear else 256)
+    hidden = len(colours)
+    if opaque is not None:
+        numbers[~opaque[top:bottom, left:right]] = hidden
+    compressed = _compressed(numbers)
+    size = max(hidden + int(clear) - 1, 1).bit_length()
+    flags = (_CLEARED if clear else _KEPT) | (control[0] & 2 if control else 0) | int(clear)
+    delay = control[1:3] or bytes(2)
+    return b"".join(
+        (
+            struct.pack("<4B", 0x21, 0xF9, 4, flags) + delay + bytes((hidden & 0xFF if clear else 0, 0)),
+            struct.pack("<B4HB", 0x2C, left, top, right - left, bottom - top, 0x80 | size - 1),
+            colours.tobytes().ljust(3 << size, b"\0"),
+            compressed,
+        )
+    )
+
+
+def _doubled(seen: Bytes) -> tuple[Bytes, NDArray[np.bool]]:
+    """Colours, those of hidden pixels kept out of their neighbours, and which pixels are opaque."""
+    alpha = np.where(seen[:, :, 3:] < _OPAQUE, 0, 1).astype(np.float32)
+    weights = pixels.doubled(alpha)[:, :, None]
+    colours = pixels.doubled(seen[:, :, :3] * alpha) / np.maximum(weights, 1 / 256)
+    return np.rint(colours).astype(np.uint8), weights[:, :, 0] >= 0.5
+
+
+def _compressed(numbers: Bytes) -> memoryview:
+    """Colour numbers as GIF compresses them, by Pillow."""
+    image = Image.fromarray(numbers)
+    image = image.convert("P") if image.mode != "P" else image
+    file = io.BytesIO()
+    image.putpalette(bytes(range(256)) * 3)
+    image.save(file, "GIF", optimize=False, interlace=0)
+    return read(file.getvalue()).frames[0].data
+
+
+def _file(original: Gif, written: list[bytes], appended: memoryview) -> bytes:
+    """A file of these frames between the original's extensions."""
+    screen = struct.pack("<6s2H3B", b"GIF89a", 2 * original.width, 2 * original.height, 0x70, 0, original.aspect)
+    frame = iter(written)
+    parts = [next(frame) if isinstance(part, Frame) else part for part in original.parts]
+    return b"".join((screen, *parts, b"\x3b", appended))

@@ -1,0 +1,66 @@
+"""The few colours that stand best for the many of a doubled palette picture."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_ROUNDS = 8
+_AT_ONCE = 1 << 12
+
+type Bytes = NDArray[np.uint8]
+type Floats = NDArray[np.float32]
+
+
+def reduced(image: Bytes, limit: int) -> tuple[Bytes, Bytes]:
+    """Choose up to `limit` colours for an image (height x width x 3).
+
+    Returns:
+        The number of a colour for each pixel (height x width), and the colours (n x 3).
+    """
+    packed = image.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    unique, pixels, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    colours = np.stack((unique >> 16, unique >> 8 & 0xFF, unique & 0xFF), axis=1).astype(np.float32)
+    if len(colours) <= limit:
+        chosen, numbers = colours, np.arange(len(colours), dtype=np.uint8)
+    else:
+        chosen = _settled(colours, counts.astype(np.float32), _first(image, limit))
+        numbers = _nearest(colours, chosen)
+    return numbers[pixels].reshape(image.shape[:2]), np.rint(chosen).astype(np.uint8)
+
+
+def _first(image: Bytes, limit: int) -> Floats:
+    """Colours to start from, by median cut."""
+    quantized = Image.fromarray(image).quantize(limit, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return np.array(quantized.getpalette(), np.float32).reshape(-1, 3)[:limit]
+
+
+def _settled(colours: Floats, weights: Floats, chosen: Floats) -> Floats:
+    """Move each chosen colour into the middle of those that it stands for, again and again."""
+    cells = (colours.astype(np.uint32) >> 3) @ np.array([1 << 10, 1 << 5, 1], np.uint32)
+    _, cell = np.unique(cells, return_inverse=True)
+    weight = np.bincount(cell, weights)
+    means = _means(colours, weights, cell, weight).astype(np.float32)
+    for _ in range(_ROUNDS):
+        numbers = _nearest(means, chosen)
+        total = np.bincount(numbers, weight, len(chosen))
+        moved = _means(means, weight, numbers, total)
+        chosen = np.where(total[:, None] > 0, moved, chosen).astype(np.float32)
+    return chosen
+
+
+def _means(
+    colours: Floats, weights: NDArray[np.floating], groups: NDArray[np.integer], total: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    sums = [np.bincount(groups, weights * colours[:, channel], len(total)) for channel in range(3)]
+    means: NDArray[np.float64] = np.stack(sums, axis=1) / np.maximum(total, 1)[:, None]
+    return means
+
+
+def _nearest(colours: Floats, chosen: Floats) -> Bytes:
+    """The number of the chosen colour that is nearest to each."""
+    squares = (chosen**2).sum(axis=1)
+    parts = [
+        (squares - 2 * (colours[at : at + _AT_ONCE] @ chosen.T)).argmin(axis=1).astype(np.uint8)
+        for at in range(0, len(colours), _AT_ONCE)
+    ]
+    return np.concatenate(parts)
