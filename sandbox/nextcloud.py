@@ -1,6 +1,8 @@
 """A throwaway server on loopback that answers like Nextcloud 32 for one account."""
 
+import logging
 import secrets
+import socket
 import tempfile
 import threading
 import time
@@ -25,6 +27,9 @@ HOST = "127.0.0.1"
 THREADS = 40
 # Longer than the pauses between two polls, so that kept connections are still there.
 IDLE_SECONDS = 60
+
+# What it has to say at less is of no use to those who run the demo or the tests.
+logging.getLogger("wsgidav").setLevel(logging.CRITICAL)
 
 
 class Nextcloud:
@@ -61,7 +66,7 @@ class Nextcloud:
         self._doorkeeper = Doorkeeper(user, password or secrets.token_urlsafe(16), clock)
         self._front = Front(_webdav(self._account), self._doorkeeper, self.user_id, self._base_path)
         self._front.latency = latency
-        self._server: wsgi.Server | None = None
+        self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
 
@@ -85,7 +90,7 @@ class Nextcloud:
         """Listen, on the port of the last time if there was one."""
         if self._server is not None:
             return
-        server = wsgi.Server(
+        server = _Server(
             (HOST, self._port),
             self._front,
             numthreads=THREADS,
@@ -94,8 +99,9 @@ class Nextcloud:
             timeout=IDLE_SECONDS,
             shutdown_timeout=1,
         )
-        server.error_log = _silent  # type: ignore[method-assign]
         server.prepare()
+        # Connections inherit it, and do not keep the port from being listened on again.
+        server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._port = server.bind_addr[1]
         self._thread = threading.Thread(target=server.serve, name="sandbox-nextcloud", daemon=True)
         self._thread.start()
@@ -240,6 +246,7 @@ def _webdav(account: Account) -> WsgiDAVApp:
             },
             "middleware_stack": [_Dispatch],
             "logging": {"enable": False},
+            "http_authenticator": {"accept_basic": False, "accept_digest": False},
             "verbose": 0,
             "hotfixes": {"re_encode_path_info": False},
             "block_size": 1 << 18,
@@ -258,5 +265,10 @@ class _Dispatch(BaseMiddleware):  # type: ignore[misc]
         return server(provider, provider.account)(environ, start_response)
 
 
-def _silent(*_: object, **__: object) -> None:
-    """A client that goes away is what tests do; nothing of it belongs on the terminal."""
+class _Server(wsgi.Server):
+    """The web server, quick to stop and silent."""
+
+    expiration_interval = 0.05
+
+    def error_log(self, *_: object, **__: object) -> None:
+        """Say nothing: a client that goes away is what tests do."""

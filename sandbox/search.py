@@ -1,8 +1,10 @@
 """REPORT by tag and SEARCH: files found anywhere in the account."""
 
+import operator
 import re
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import unquote
 
 from lxml import etree
@@ -105,21 +107,21 @@ def _all(conditions: list[Condition]) -> Condition:
 
 def _condition(element: "etree._Element") -> Condition:
     """One condition; raises LookupError for a property or comparison that cannot be searched by."""
-    operator = etree.QName(element).localname
-    if operator == "and":
+    kind = etree.QName(element).localname
+    if kind == "and":
         return _all([_condition(child) for child in element])
-    if operator == "or":
+    if kind == "or":
         choices = [_condition(child) for child in element]
         return lambda entry: any(holds(entry) for holds in choices)
-    if operator == "not":
+    if kind == "not":
         denied = _all([_condition(child) for child in element])
         return lambda entry: not denied(entry)
     prop = element.find(clark("d:prop"))
-    if operator == "is-collection":
+    if kind == "is-collection":
         return lambda entry: entry.is_folder
     if prop is None or not len(prop):
-        raise LookupError(operator)
-    return _comparison(operator, VALUES[prop[0].tag], element.findtext(clark("d:literal")) or "")
+        raise LookupError(kind)
+    return _comparison(kind, VALUES[prop[0].tag], element.findtext(clark("d:literal")) or "")
 
 
 VALUES: dict[str, Callable[[Entry], str | int]] = {
@@ -131,15 +133,29 @@ VALUES: dict[str, Callable[[Entry], str | int]] = {
 }
 
 
-def _comparison(operator: str, value: Callable[[Entry], str | int], literal: str) -> Condition:
-    if operator == "like":
+def _comparison(kind: str, value: Callable[[Entry], str | int], literal: str) -> Condition:
+    if kind == "like":
         pattern = re.compile(".*".join(map(re.escape, literal.split("%"))), re.IGNORECASE | re.DOTALL)
         return lambda entry: pattern.fullmatch(str(value(entry))) is not None
-    comparisons: dict[str, Condition] = {
-        "eq": lambda entry: str(value(entry)) == literal,
-        "gt": lambda entry: int(value(entry)) > int(literal),
-        "gte": lambda entry: int(value(entry)) >= int(literal),
-        "lt": lambda entry: int(value(entry)) < int(literal),
-        "lte": lambda entry: int(value(entry)) <= int(literal),
-    }
-    return comparisons[operator]
+    compare = COMPARISONS[kind]
+
+    def holds(entry: Entry) -> bool:
+        actual = value(entry)
+        return compare(actual, literal if isinstance(actual, str) else _number(literal))
+
+    return holds
+
+
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+
+
+def _number(literal: str) -> int:
+    """As PHP reads it: "00000096ocabc", an id with the instance's name behind it, is 96."""
+    digits = re.match(r"\s*[-+]?\d+", literal)
+    return int(digits[0]) if digits else 0
