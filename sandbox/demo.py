@@ -56,7 +56,7 @@ def _fill(raw: Path, pictures: tuple[Path, ...], originals: Path) -> None:
         draw(originals)
     for file in originals.iterdir():
         shutil.copyfile(file, raw / file.name)
-    shutil.copyfile(next(originals.iterdir()), raw / "Holiday.jpg")
+    shutil.copyfile(min(originals.iterdir()), raw / "Holiday.jpg")
     (raw / "Unknown notes.txt").write_text("Not a picture.\n")
     for file in raw.iterdir():
         os.utime(file, (time.time() - A_WHILE, time.time() - A_WHILE))
@@ -85,7 +85,7 @@ def _scale(nextcloud: Nextcloud, environ: dict[str, str], originals: Path) -> in
 
 
 def _pairs(originals: Path, unsorted: Path) -> list[Pair]:
-    pairs = []
+    pairs: list[Pair] = []
     for original in sorted(originals.iterdir()):
         # The time of scaling stands between stem and extension.
         found = sorted(unsorted.glob(f"{_literal(original.stem)}_*Z*{_literal(original.suffix)}"))
@@ -118,7 +118,7 @@ def _run(daemon: str, environ: dict[str, str]) -> tuple[int, float]:
     click.secho(f"\n$ {daemon} --once", bold=True)
     started = time.monotonic()
     command = [sys.executable, "-c", f"from {daemon}.main import main; main()", "--once"]
-    status = subprocess.run(command, env=environ, check=False).returncode
+    status = subprocess.run(command, env=environ, check=False).returncode  # noqa: S603 - our own
     return status, time.monotonic() - started
 
 

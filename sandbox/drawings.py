@@ -10,10 +10,10 @@ SIZE = (400, 300)
 
 def draw(folder: Path) -> None:
     """Draw a few pictures in different formats, under names that start with `Unknown`."""
-    _landscape((250, 190, 120), (90, 60, 120), hills=3).save(folder / "Unknown-evening.jpg", quality=92)
-    _landscape((150, 200, 240), (40, 110, 80), hills=5).save(folder / "Unknown-morning hills.png")
-    _rings().save(folder / "Unknown-rings.webp", quality=92)
-    _badge().save(folder / "Unknown-Blüte.png")
+    _landscape((250, 190, 120), (90, 60, 120), hills=3).save(folder / "Unknown-1 evening.jpg", quality=92)
+    _landscape((150, 200, 240), (40, 110, 80), hills=5).save(folder / "Unknown-3 morning hills.png")
+    _rings().save(folder / "Unknown-2 rings.webp", quality=92)
+    _badge().save(folder / "Unknown-4 Blüte.png")
 
 
 def _landscape(sky: tuple[int, int, int], ground: tuple[int, int, int], hills: int) -> Image.Image:
