@@ -91,16 +91,14 @@ def header(data: Buffer) -> Header:
     """Read the header.
 
     Raises:
-        Unscalable: cut off, damaged, or coded in a way OpenCV does not decode.
+        Unscalable: cut off, damaged, or coded in an unusual way.
     """
     jpeg = read(data)
     marker, payload = jpeg.frame.marker, jpeg.frame.payload
     bits, components = payload[0], payload[5]
     if marker not in _DECODABLE or bits != 8:
-        raise Unscalable(f"it is a lossless, hierarchical or {bits}-bit JPEG, which OpenCV does not decode")
-    if components == 4:
-        raise Unscalable("it is a CMYK JPEG, which OpenCV would turn into RGB with other colours")
-    if components not in (1, 3):
+        raise Unscalable(f"it is a lossless, hierarchical or {bits}-bit JPEG, which is not decoded here")
+    if components not in (1, 3, 4):
         raise Unscalable(f"it is a JPEG of {components} components")
     height, width = int.from_bytes(payload[1:3]), int.from_bytes(payload[3:5])
     (h, v), (ch, cv) = jpeg.factors[0], jpeg.factors[-1]

@@ -4,15 +4,18 @@ import struct
 from collections.abc import Sequence
 
 import cv2
+import numpy as np
 
 from scaler.formats import Unscalable
 from scaler.formats.avif import ALPHA, XMP_TYPE, Avif, Item, coding, read
 from scaler.formats.boxes import Box, packed
-from scaler.picture import exif, pixels, xmp
+from scaler.picture import exif, pillow, pixels, xmp
 from scaler.picture.pixels import Pixels
 
 _SIZE_AND_CODING = {b"ispe", b"pixi", b"av1C"}
 _TURNS = {b"irot", b"imir"}
+_SPEED = 8
+"""Of Pillow's encoder; OpenCV's own choice is as quick."""
 _IDENTITY = 0
 """The matrix of colours that are stored as they are, as lossless files do."""
 
@@ -28,11 +31,13 @@ def double(data: bytes, quality: int) -> bytes:
     """
     original = read(data)
     bits, grey, subsampling = coding(original)
-    if not grey and subsampling != (2, 2) and not _lossless(original):
-        raise Unscalable("it is a lossy AVIF of full colour resolution, which OpenCV would halve")
+    lossless = _lossless(original)
+    full = subsampling if not (grey or lossless or subsampling == (2, 2)) else None
+    if full and bits > 8:
+        raise Unscalable(f"it is a lossy {bits}-bit AVIF of full colour resolution, which OpenCV would halve")
     image = pixels.doubled(pixels.decode(_plain(original)))
     height, width = image.shape[:2]
-    encoded = read(_encoded(image, bits, 100 if _lossless(original) else quality))
+    encoded = read(_full(image, full, quality) if full else _encoded(image, bits, 100 if lossless else quality))
     del image
     colour = _described(encoded.primary, [*_descriptions(original, encoded)])
     pictures = [(colour, encoded.data(encoded.primary))]
@@ -49,6 +54,15 @@ def double(data: bytes, quality: int) -> bytes:
 
 def _encoded(image: Pixels, bits: int, quality: int) -> memoryview:
     return pixels.encode(".avif", image, (cv2.IMWRITE_AVIF_QUALITY, quality, cv2.IMWRITE_AVIF_DEPTH, bits))
+
+
+def _full(image: Pixels, subsampling: tuple[int, int], quality: int) -> memoryview:
+    """Encode 8-bit colours with no chroma subsampling, or only across, which OpenCV cannot."""
+    mode = "RGBA" if image.shape[2] == 4 else "RGB"
+    name = "4:4:4" if subsampling == (1, 1) else "4:2:2"
+    image = image[:, :, [2, 1, 0, 3][: image.shape[2]]].astype(np.uint8, copy=False)
+    options = {"quality": quality, "subsampling": name, "speed": _SPEED, "max_threads": 1}
+    return pillow.encode("AVIF", image, mode, **options, advanced={"tune": "psnr"})
 
 
 def _lossless(original: Avif) -> bool:

@@ -1,17 +1,14 @@
 """GIF: frames as they are seen, doubled, with colours chosen anew for each."""
 
-import io
 import struct
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from scaler.formats import Unscalable
 from scaler.formats.gif import Frame, Gif, read
-from scaler.picture import frames, palette, pixels
-from scaler.picture.palette import Bytes
+from scaler.picture import frames, palette, pillow, pixels
+from scaler.picture.pillow import Bytes
 
 _KEPT, _CLEARED = 1 << 2, 2 << 2
 """What is done with a frame when the next one comes."""
@@ -25,7 +22,9 @@ def double(data: bytes, quality: int) -> bytes:
         Unscalable: damaged.
     """
     original = read(data)
-    seen = list(_seen(data, original))
+    seen = list(pillow.frames(data, "RGBA", len(original.frames)))
+    if any(frame.shape[:2] != (original.height, original.width) for frame in seen):
+        raise Unscalable("it is a GIF whose frames exceed its own size")
     clear = any((frame[:, :, 3] < _OPAQUE).any() for frame in seen)
     written, before = [], None
     for old, frame in zip(original.frames, seen, strict=True):
@@ -34,19 +33,6 @@ def double(data: bytes, quality: int) -> bytes:
         written.append(_frame(frame, part, old.control, clear=clear))
         before = frame
     return _file(original, written, memoryview(data)[original.end :])
-
-
-def _seen(data: bytes, original: Gif) -> Iterator[Bytes]:
-    """Decode each frame as it is seen, in RGBA."""
-    try:
-        with Image.open(io.BytesIO(data)) as file:
-            if file.size != (original.width, original.height):
-                raise Unscalable("it is a GIF whose frames exceed its own size")
-            for number in range(len(original.frames)):
-                file.seek(number)
-                yield np.asarray(file.convert("RGBA"))
-    except (OSError, EOFError, SyntaxError, ValueError) as error:
-        raise Unscalable(f"it is damaged: {error}") from error
 
 
 def _frame(seen: Bytes, part: tuple[int, int, int, int], control: bytes, *, clear: bool) -> bytes:
@@ -81,12 +67,8 @@ def _doubled(seen: Bytes) -> tuple[Bytes, NDArray[np.bool]]:
 
 def _compressed(numbers: Bytes) -> memoryview:
     """Colour numbers as GIF compresses them, by Pillow."""
-    image = Image.fromarray(numbers)
-    image = image.convert("P") if image.mode != "P" else image
-    file = io.BytesIO()
-    image.putpalette(bytes(range(256)) * 3)
-    image.save(file, "GIF", optimize=False, interlace=0)
-    return read(file.getvalue()).frames[0].data
+    encoded = pillow.encode("GIF", numbers, "P", optimize=False, interlace=0)
+    return read(encoded).frames[0].data
 
 
 def _file(original: Gif, written: list[bytes], appended: memoryview) -> bytes:

@@ -7,7 +7,7 @@ import cv2
 from scaler.formats import Unscalable
 from scaler.formats.jpeg import COM, SOI, Jpeg, Segment, read
 from scaler.formats.tiff import Tiff
-from scaler.picture import exif, pixels, xmp
+from scaler.picture import exif, pillow, pixels, xmp
 
 _APP0, _APP1, _APP2, _APP11, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEB, 0xEE, 0xEF
 _EXIF, _XMP, _MPF = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"MPF\0"
@@ -33,9 +33,15 @@ def double(data: bytes, quality: int) -> bytes:
     original = read(data)
     segments = [segment for segment in original.segments if segment.marker == COM or _APP0 <= segment.marker <= _APP15]
     _check(segments, original)
-    image = pixels.doubled(pixels.decode(memoryview(data)[: original.end]))
+    old = memoryview(data)[: original.end]
+    if len(original.factors) == 4:  # OpenCV would turn CMYK into RGB, in other colours
+        image = pixels.doubled(next(pillow.frames(bytes(old), "CMYK")))
+        # Inks are not colour and brightness: none is stored coarser than the others.
+        encoded = pillow.encode("JPEG", image, "CMYK", quality=quality, subsampling=0, progressive=original.progressive)
+    else:
+        image = pixels.doubled(pixels.decode(old))
+        encoded = pixels.encode(".jpg", image, _parameters(original, quality))
     height, width = image.shape[:2]
-    encoded = pixels.encode(".jpg", image, _parameters(original, quality))
     del image
     kept = [_doubled(segment, width, height) for segment in segments if segment.marker != _APP14]
     return _assembled(kept, encoded, memoryview(data), original)
@@ -54,7 +60,7 @@ def _parameters(original: Jpeg, quality: int) -> list[int]:
 def _check(segments: list[Segment], original: Jpeg) -> None:
     if any(segment.marker == _APP11 and segment.payload.startswith(b"JP") for segment in segments):
         raise Unscalable("it carries signed content credentials or JPEG XT data, which a changed picture would break")
-    if len(set(original.factors[1:])) > 1:
+    if len(original.factors) == 3 and len(set(original.factors[1:])) > 1:
         raise Unscalable("its two colour planes have different resolutions, which OpenCV does not write")
 
 

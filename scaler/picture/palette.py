@@ -2,12 +2,13 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from scaler.picture import pillow
+from scaler.picture.pillow import Bytes
 
 _ROUNDS = 8
 _AT_ONCE = 1 << 12
 
-type Bytes = NDArray[np.uint8]
 type Floats = NDArray[np.float32]
 
 
@@ -23,15 +24,9 @@ def reduced(image: Bytes, limit: int) -> tuple[Bytes, Bytes]:
     if len(colours) <= limit:
         chosen, numbers = colours, np.arange(len(colours), dtype=np.uint8)
     else:
-        chosen = _settled(colours, counts.astype(np.float32), _first(image, limit))
+        chosen = _settled(colours, counts.astype(np.float32), pillow.reduced(image, limit).astype(np.float32))
         numbers = _nearest(colours, chosen)
     return numbers[pixels].reshape(image.shape[:2]), np.rint(chosen).astype(np.uint8)
-
-
-def _first(image: Bytes, limit: int) -> Floats:
-    """Colours to start from, by median cut."""
-    quantized = Image.fromarray(image).quantize(limit, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    return np.array(quantized.getpalette(), np.float32).reshape(-1, 3)[:limit]
 
 
 def _settled(colours: Floats, weights: Floats, chosen: Floats) -> Floats:

@@ -1,0 +1,46 @@
+"""What Pillow does where OpenCV cannot: GIF, CMYK JPEG, AVIF of full colour resolution."""
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from scaler.formats import Unscalable
+
+type Bytes = NDArray[np.uint8]
+
+Image.MAX_IMAGE_PIXELS = None  # what fits in memory is decided from the header, before anything is decoded
+
+
+def frames(data: bytes, mode: str, count: int = 1) -> Iterator[Bytes]:
+    """Decode `count` frames, each as the whole picture that is seen (height x width x channels of `mode`).
+
+    Raises:
+        Unscalable: damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            for number in range(count):
+                file.seek(number)
+                yield np.asarray(file if file.mode == mode else file.convert(mode))
+    except (OSError, EOFError, SyntaxError, ValueError) as error:
+        raise Unscalable(f"it is damaged: {error}") from error
+
+
+def encode(name: str, image: NDArray[np.integer | np.floating], mode: str, **options: object) -> memoryview:
+    """Encode one picture in Pillow's format of this name."""
+    height, width = image.shape[:2]
+    file = io.BytesIO()
+    picture = Image.frombuffer(mode, (width, height), np.ascontiguousarray(image), "raw", mode, 0, 1)
+    if mode == "P":
+        picture.putpalette(bytes(range(256)) * 3)
+    picture.save(file, name, **options)
+    return file.getbuffer()
+
+
+def reduced(image: Bytes, limit: int) -> Bytes:
+    """Up to `limit` colours (n x 3) for an RGB image, by median cut."""
+    quantized = Image.fromarray(image).quantize(limit, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return np.array(quantized.getpalette(), np.uint8).reshape(-1, 3)[:limit]
