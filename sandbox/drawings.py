@@ -13,7 +13,7 @@ def draw(folder: Path) -> None:
     _landscape((250, 190, 120), (90, 60, 120), hills=3).save(folder / "Unknown-1 evening.jpg", quality=92)
     _landscape((150, 200, 240), (40, 110, 80), hills=5).save(folder / "Unknown-3 morning hills.png")
     _rings().save(folder / "Unknown-2 rings.webp", quality=92)
-    _badge().save(folder / "Unknown-4 Blüte.png")
+    _badge().save(folder / "Unknown-4 blossom.png")
 
 
 def _landscape(sky: tuple[int, int, int], ground: tuple[int, int, int], hills: int) -> Image.Image:
