@@ -278,7 +278,7 @@ poetry_install() {
     die "Poetry could not install the dependencies; the lines above say why. $INDEX_REMEDY"
 }
 
-uninstall() { "$ENVIRONMENT/bin/python" -m pip uninstall --quiet --yes "$@" 2>&1 | mask >&2; }
+uninstall() { "$ENVIRONMENT/bin/python" -m pip uninstall -qq --yes "$@" 2>&1 | mask >&2; }
 
 # Somebody's own `poetry install` without URLLIB3_NO_OVERRIDE brings the file that puts urllib3-future over urllib3.
 settle_urllib3() {
