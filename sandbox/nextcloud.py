@@ -15,8 +15,10 @@ from cheroot import wsgi
 from wsgidav.mw.base_mw import BaseMiddleware
 from wsgidav.wsgidav_app import WsgiDAVApp
 
+from sandbox.doorkeeper import Doorkeeper
 from sandbox.files import FileServer
-from sandbox.front import Doorkeeper, Front, Record
+from sandbox.front import Front
+from sandbox.log import Record
 from sandbox.other import TOP, OtherProvider, OtherServer
 from sandbox.resources import Account, FilesProvider
 from sandbox.tags import Tags

@@ -7,7 +7,7 @@ from typing import Any
 from wsgidav.dav_provider import DAVProvider
 
 from sandbox.dav import NextcloudServer
-from sandbox.resources import Account, FilesProvider, ListResource, TagFilesResource, TagResource, content_type
+from sandbox.resources import Account, FilesProvider, content_type
 from sandbox.sabre import (
     DAV_HEADERS,
     Multistatus,
@@ -21,11 +21,11 @@ from sandbox.sabre import (
     precondition_failed,
 )
 from sandbox.search import search
+from sandbox.tag_resources import ListResource, TagFilesResource, TagResource
 from sandbox.tags import Tag
 from sandbox.tree import split
-from sandbox.wsgi import Body, Environ, StartResponse, answer, read_body
+from sandbox.wsgi import HTML, Body, Environ, StartResponse, answer, read_body
 
-HTML = ("Content-Type", "text/html; charset=UTF-8")
 TOP = "/remote.php/dav"
 UNAVAILABLE = "Entity does not exist or is not available"
 

@@ -1,7 +1,7 @@
 """What can be asked for by PROPFIND: WsgiDAV's resources over the account's files and over the tags."""
 
 import mimetypes
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import BinaryIO, NoReturn
 from urllib.parse import quote
@@ -11,7 +11,7 @@ from wsgidav.dav_error import HTTP_FORBIDDEN, HTTP_NOT_FOUND, DAVError
 from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 
 from sandbox.sabre import DAV_HEADERS, OLDER_DAV_HEADERS, clark, encode_path
-from sandbox.tags import Tag, Tags
+from sandbox.tags import Tags
 from sandbox.tree import Entry, Tree
 from sandbox.wsgi import Environ, Headers
 
@@ -51,7 +51,7 @@ class Account:
         return None if self.quota is None else max(0, self.quota - self.tree.root.total_size())
 
 
-class _Readable:
+class Readable:
     """The properties of a resource, from a table of functions; unknown ones are 404."""
 
     table: dict[str, Callable[..., Value]]
@@ -72,7 +72,7 @@ def _refuse() -> NoReturn:
     raise DAVError(HTTP_FORBIDDEN)
 
 
-class _Folder(_Readable, DAVCollection):  # type: ignore[misc]
+class Folder(Readable, DAVCollection):  # type: ignore[misc]
     """A collection that is only read through WsgiDAV; writing goes by the request handlers."""
 
     def get_member_names(self) -> list[str]:
@@ -82,11 +82,11 @@ class _Folder(_Readable, DAVCollection):  # type: ignore[misc]
         del name
         _refuse()
 
-    def get_member_list(self) -> Sequence[_Readable]:
+    def get_member_list(self) -> Sequence[Readable]:
         raise NotImplementedError
 
 
-class _FileProperties(_Readable):
+class _FileProperties(Readable):
     """What files and folders have in common."""
 
     entry: Entry
@@ -232,7 +232,7 @@ class FileResource(_FileProperties, DAVNonCollection):  # type: ignore[misc]
             response_headers.append(("OC-Checksum", self.entry.checksum))
 
 
-class FolderResource(_FileProperties, _Folder):
+class FolderResource(_FileProperties, Folder):
     """A folder of the account."""
 
     def __init__(self, path: str, environ: Environ, provider: "FilesProvider", entry: Entry) -> None:
@@ -245,7 +245,7 @@ class FolderResource(_FileProperties, _Folder):
     def get_href(self) -> str:
         return encode_path(self.provider.top + self.entry.path.rstrip("/") + "/")
 
-    def get_member_list(self) -> Sequence[_Readable]:
+    def get_member_list(self) -> Sequence[Readable]:
         members = self.entry.children
         return [self.provider.resource(members[name], self.environ) for name in sorted(members)]
 
@@ -274,74 +274,3 @@ class FilesProvider(DAVProvider):  # type: ignore[misc]
         """The resource of an entry."""
         kind = FolderResource if entry.is_folder else FileResource
         return kind(entry.path, environ, self, entry)
-
-
-class TagResource(_Folder):
-    """One tag, in the list of all, on one file, or among those in use."""
-
-    def __init__(self, environ: Environ, href: str, tag: Tag, files: Iterable[int] | None = None) -> None:
-        super().__init__("/", environ)
-        self.href = href
-        self.tag = tag
-        self.files = None if files is None else sorted(files)
-
-    def get_href(self) -> str:
-        return self.href
-
-    def get_member_list(self) -> Sequence[_Readable]:
-        return []
-
-    def _object_ids(self) -> Value:
-        element = etree.Element(clark("nc:object-ids"))
-        for file_id in self.files or ():
-            # The name of the list is the name of its items too.
-            item = etree.SubElement(element, clark("nc:object-ids"))
-            etree.SubElement(item, clark("nc:id")).text = str(file_id)
-            etree.SubElement(item, clark("nc:type")).text = "files"
-        return element
-
-    def _assignable(self) -> Value:
-        return "true" if self.tag.user_assignable else "false"
-
-    table = {  # noqa: RUF012 -- shared by all, changed by none
-        clark("d:resourcetype"): lambda _: etree.Element(clark("d:resourcetype")),
-        clark("d:getetag"): lambda self: f'"{self.tag.etag}"',
-        clark("oc:id"): lambda self: str(self.tag.tag_id),
-        clark("oc:display-name"): lambda self: self.tag.name,
-        clark("oc:user-visible"): lambda _: "true",
-        clark("oc:user-assignable"): _assignable,
-        clark("oc:can-assign"): _assignable,
-        clark("nc:files-assigned"): lambda self: "-1" if self.files is None else str(len(self.files)),
-        clark("nc:reference-fileid"): lambda self: "-1" if self.files is None else str(self.files[-1]),
-    }
-    allprop: Sequence[str] = ("d:resourcetype", "d:getetag")
-
-
-class TagFilesResource(TagResource):
-    """What a tag is on, as one list of ids."""
-
-    table = {clark("nc:object-ids"): TagResource._object_ids, clark("d:getetag"): TagResource.table[clark("d:getetag")]}  # noqa: RUF012
-    allprop = ("d:getetag",)
-
-
-class ListResource(_Folder):
-    """A collection that has members and, beside being one, no properties."""
-
-    def __init__(self, environ: Environ, href: str, members: Sequence[_Readable]) -> None:
-        super().__init__("/", environ)
-        self.href = href
-        self.members = members
-
-    def get_href(self) -> str:
-        return self.href
-
-    def get_member_list(self) -> Sequence[_Readable]:
-        return self.members
-
-    def _resource_type(self) -> Value:
-        element = etree.Element(clark("d:resourcetype"))
-        etree.SubElement(element, clark("d:collection"))
-        return element
-
-    table = {clark("d:resourcetype"): _resource_type}  # noqa: RUF012
-    allprop = ("d:resourcetype",)

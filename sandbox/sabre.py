@@ -1,5 +1,6 @@
 """Answers in the form of SabreDAV, the library that Nextcloud speaks WebDAV with."""
 
+import functools
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -30,6 +31,7 @@ CLOSING = {400, 500, 501, 503}
 type Properties = list[tuple[str, "str | etree._Element | DAVError"]]
 
 
+@functools.cache
 def clark(name: str) -> str:
     """`oc:fileid` as `{http://owncloud.org/ns}fileid`."""
     prefix, local = name.split(":")

@@ -1,8 +1,11 @@
 """The few WSGI helpers that the parts of the sandbox share."""
 
+import json
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
+
+HTML = ("Content-Type", "text/html; charset=UTF-8")
 
 type Environ = dict[str, Any]
 type Body = Iterable[bytes]
@@ -38,3 +41,8 @@ def read_body(environ: Environ) -> bytes:
         return b""
     body: bytes = environ["wsgi.input"].read()
     return body
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON without spaces."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,81 @@
+"""What can be asked of tags by PROPFIND: WsgiDAV's resources over them."""
+
+from collections.abc import Iterable, Sequence
+
+from lxml import etree
+
+from sandbox.resources import Folder, Readable, Value
+from sandbox.sabre import clark
+from sandbox.tags import Tag
+from sandbox.wsgi import Environ
+
+
+class TagResource(Folder):
+    """One tag, in the list of all, on one file, or among those in use."""
+
+    def __init__(self, environ: Environ, href: str, tag: Tag, files: Iterable[int] | None = None) -> None:
+        super().__init__("/", environ)
+        self.href = href
+        self.tag = tag
+        self.files = None if files is None else sorted(files)
+
+    def get_href(self) -> str:
+        return self.href
+
+    def get_member_list(self) -> Sequence[Readable]:
+        return []
+
+    def _object_ids(self) -> Value:
+        element = etree.Element(clark("nc:object-ids"))
+        for file_id in self.files or ():
+            # The name of the list is the name of its items too.
+            item = etree.SubElement(element, clark("nc:object-ids"))
+            etree.SubElement(item, clark("nc:id")).text = str(file_id)
+            etree.SubElement(item, clark("nc:type")).text = "files"
+        return element
+
+    def _assignable(self) -> Value:
+        return "true" if self.tag.user_assignable else "false"
+
+    table = {  # noqa: RUF012 -- shared by all, changed by none
+        clark("d:resourcetype"): lambda _: etree.Element(clark("d:resourcetype")),
+        clark("d:getetag"): lambda self: f'"{self.tag.etag}"',
+        clark("oc:id"): lambda self: str(self.tag.tag_id),
+        clark("oc:display-name"): lambda self: self.tag.name,
+        clark("oc:user-visible"): lambda _: "true",
+        clark("oc:user-assignable"): _assignable,
+        clark("oc:can-assign"): _assignable,
+        clark("nc:files-assigned"): lambda self: "-1" if self.files is None else str(len(self.files)),
+        clark("nc:reference-fileid"): lambda self: "-1" if self.files is None else str(self.files[-1]),
+    }
+    allprop: Sequence[str] = ("d:resourcetype", "d:getetag")
+
+
+class TagFilesResource(TagResource):
+    """What a tag is on, as one list of ids."""
+
+    table = {clark("nc:object-ids"): TagResource._object_ids, clark("d:getetag"): TagResource.table[clark("d:getetag")]}  # noqa: RUF012
+    allprop = ("d:getetag",)
+
+
+class ListResource(Folder):
+    """A collection that has members and, beside being one, no properties."""
+
+    def __init__(self, environ: Environ, href: str, members: Sequence[Readable]) -> None:
+        super().__init__("/", environ)
+        self.href = href
+        self.members = members
+
+    def get_href(self) -> str:
+        return self.href
+
+    def get_member_list(self) -> Sequence[Readable]:
+        return self.members
+
+    def _resource_type(self) -> Value:
+        element = etree.Element(clark("d:resourcetype"))
+        etree.SubElement(element, clark("d:collection"))
+        return element
+
+    table = {clark("d:resourcetype"): _resource_type}  # noqa: RUF012
+    allprop = ("d:resourcetype",)
