@@ -6,7 +6,7 @@ from scaler import names
 from scaler.limits import Limits
 from scaler.one_pass import Task
 from scaler.publish import Folders, honours_conditions, inside
-from scaler.recover import make_ready
+from scaler.recover import make_ready, not_there
 from scaler.scale import load_opencv
 from scaler.settings import read_task
 from shared.checks import Checks, Skip
@@ -49,7 +49,7 @@ def _check_server(checks: Checks, store: Store, task: Task) -> None:
         try:
             listing = store.list_folder(folders.raw)
         except Missing:
-            raise Missing("it is not there", "Make it, or correct scaler_constants/RAW_REMOTE_DIR in Vault.") from None
+            raise not_there(task.raw, "scaler_constants/RAW_REMOTE_DIR") from None
         found.append(f"{len(listing.entries)} entries")
         found.append("its ETag tells changes" if listing.folder_etag else "it is listed at each pass")
     with checks.trying(f"UNSORTED_REMOTE_DIR {task.unsorted}, and rights in both"):

@@ -17,11 +17,12 @@ from scaler.formats import Unscalable
 from scaler.limits import Limits
 from scaler.plan import SETTLED_AFTER, Choice, Sighting, choose
 from scaler.publish import Folders, inside
-from scaler.recover import look_into, recover
+from scaler.recover import look_into, not_there, recover
 from scaler.refusals import Refusals
 from scaler.scale import Account, Job, scale_picture
 from scaler.workdir import workdir
-from shared.errors import Failure, Forbidden, Mismatch, Missing, NotAccepted, Policy, Stopped
+from shared.errors import Failure, Forbidden, Mismatch, Missing, NotAccepted, Stopped
+from shared.pace import ends_the_pass
 from shared.stop import Stop
 from shared.store import Entry, Href, Store, strong
 
@@ -185,9 +186,7 @@ class Scaler:
         try:
             listing = store.list_folder(folders.raw)
         except Missing:
-            raise Missing(
-                f"The folder {task.raw} is not there", "Make it, or correct scaler_constants/RAW_REMOTE_DIR in Vault."
-            ) from None
+            raise not_there(task.raw, "scaler_constants/RAW_REMOTE_DIR") from None
         if self._refusals is None:
             self._refusals = Refusals(self._state, folders.raw)
         choice = choose(
@@ -220,6 +219,8 @@ class Scaler:
     def _note(self, entry: Entry, future: "Future[str | None]", report: Report, halted: list[Failure]) -> None:
         try:
             name = future.result()
+        except Stopped:
+            raise
         except Unscalable as refusal:
             report.refused += 1
             logger.warning("{} is left where it is: {}", entry.name, refusal.reason)
@@ -234,7 +235,7 @@ class Scaler:
                 self._refusals.add(entry)
             if failure not in halted:
                 logger.error("{}: {}", entry.name, failure)
-        except Exception as mistake:
+        except Exception as mistake:  # noqa: BLE001
             # One picture must not end the daemon, whatever a decoder makes of it.
             report.failed.append(Failure(f"{entry.name} cannot be scaled for a reason nobody foresaw ({mistake!r})"))
             logger.exception("{} is left where it is, for a reason nobody foresaw", entry.name)
@@ -251,7 +252,7 @@ class Scaler:
         try:
             return self._scale_and_publish(entry, folders, account)
         except Failure as failure:
-            if failure.policy not in (Policy.LEAVE, Policy.AGAIN):
+            if ends_the_pass(failure):
                 halted.append(failure)
             raise
 

@@ -24,17 +24,19 @@ class Folders:
     Attributes:
         claims: hidden, in the raw folder: originals whose copies are being published.
         uploads: hidden, in the unsorted folder: copies that nobody sees yet.
-        mark: says in a claim's name which unsorted folder it belongs to.
+        raw_path, unsorted_path: as the settings name them.
     """
 
     raw: Href
     claims: Href
     unsorted: Href
     uploads: Href
+    raw_path: str
     unsorted_path: str
 
     @property
     def mark(self) -> str:
+        """Says in a claim's name which unsorted folder it belongs to."""
         return names.mark_of(self.unsorted_path)
 
     @staticmethod
@@ -45,6 +47,7 @@ class Folders:
             claims=store.href(f"{raw}/{names.HIDDEN_FOLDER}"),
             unsorted=store.href(unsorted),
             uploads=store.href(f"{unsorted}/{names.HIDDEN_FOLDER}"),
+            raw_path=raw,
             unsorted_path=unsorted,
         )
 

@@ -10,7 +10,8 @@ from loguru import logger
 from scaler import names
 from scaler.names import ClaimName
 from scaler.publish import Folders, inside, publish, put_back
-from shared.errors import Missing, ParentMissing, SettingsWrong
+from shared.errors import Failure, Missing, ParentMissing
+from shared.pace import ends_the_pass
 from shared.store import Entry, Listing, Store
 
 ORPHAN_OF_MINE = 3600.0
@@ -77,13 +78,19 @@ def recover(store: Store, folders: Folders, owner: str) -> None:
     """Finish every claim that lies there, remove dead uploads, and make the hidden folders where they are missing.
 
     Raises:
-        SettingsWrong: the raw or the unsorted folder itself is not there.
+        Missing: the raw or the unsorted folder itself is not there.
     """
     hidden = look_into(store, folders)
     for entry, claim in hidden.claimed:
         where = folders if claim.mark == folders.mark else _folders_of_mark(store, folders, hidden, claim.mark)
         uploads = hidden.uploads if where is folders else _list_if_there(store, where.uploads) if where else None
-        _finish(store, folders, entry, claim, where, uploads)
+        try:
+            _finish(store, folders, entry, claim, where, uploads)
+        except Failure as failure:
+            # Its original stays safe in its claim; but no upload folder is made anew before it is back.
+            if ends_the_pass(failure) or uploads is None:
+                raise
+            logger.warning("{} cannot be finished yet: {}", claim.original, failure)
     if hidden.uploads:
         for orphan in orphans(hidden.uploads, [claim for _, claim in hidden.claimed], owner):
             logger.info("Removed an upload that was never finished: {}", orphan.name)
@@ -95,7 +102,7 @@ def make_ready(store: Store, folders: Folders) -> None:
     """Make the hidden folders where they are missing; `recover` does it after looking for claims.
 
     Raises:
-        SettingsWrong: the unsorted folder itself is not there.
+        Missing: the unsorted folder itself is not there.
     """
     _make_ready(store, folders, look_into(store, folders))
 
@@ -128,7 +135,7 @@ def _folders_of_mark(store: Store, folders: Folders, hidden: Hidden, mark: str) 
                 path = file.read_text()
             if names.mark_of(path) == mark:
                 base = Folders.of(store, "", path)
-                return Folders(folders.raw, folders.claims, base.unsorted, base.uploads, path)
+                return Folders(folders.raw, folders.claims, base.unsorted, base.uploads, folders.raw_path, path)
     return None
 
 
@@ -138,13 +145,17 @@ def _make_ready(store: Store, folders: Folders, hidden: Hidden) -> None:
         if hidden.uploads is None:
             store.make_folder(folders.uploads)
     except (Missing, ParentMissing):
-        raise _not_there(folders.unsorted_path, "scaler_constants/UNSORTED_REMOTE_DIR") from None
-    if hidden.claims is None:
-        store.make_folder(folders.claims)
+        raise not_there(folders.unsorted_path, "scaler_constants/UNSORTED_REMOTE_DIR") from None
+    try:
+        if hidden.claims is None:
+            store.make_folder(folders.claims)
+    except (Missing, ParentMissing):
+        raise not_there(folders.raw_path, "scaler_constants/RAW_REMOTE_DIR") from None
     name = names.signpost(folders.mark)
     if hidden.claims is None or all(entry.name != name for entry in hidden.claims.entries):
         store.put(inside(folders.claims, name), folders.unsorted_path.encode())
 
 
-def _not_there(path: str, key: str) -> SettingsWrong:
-    return SettingsWrong(f"The folder {path} is not there", f"Make it, or correct {key} in Vault.")
+def not_there(path: str, key: str) -> Missing:
+    """What to say of a folder that the settings name."""
+    return Missing(f"The folder {path} is not there", f"Make it, or correct {key} in Vault.")

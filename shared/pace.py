@@ -6,12 +6,12 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from loguru import logger
 
-from shared.errors import Failure, Missing, NotWebDav, Policy, Stopped, VaultAway
+from shared.errors import Failure, Missing, NotWebDav, Policy, ServerAway, Stopped, VaultAway
 from shared.stop import Stop
 
 LONGEST_BACKOFF = 300.0
-# Nextcloud shuts an address out after 11 wrong passwords within 30 minutes.
-AFTER_WRONG_PASSWORD = 900.0
+# Nextcloud shuts an address out after 11 wrong passwords within 30 minutes, and ten threads may have asked at once.
+AFTER_WRONG_PASSWORD = 1860.0
 
 
 class Pace:
@@ -79,7 +79,7 @@ class Pace:
             Failure: the gravest, if it concerns more than its picture.
         """
         for failure in failures:
-            if failure.policy in (Policy.CANNOT_START, Policy.CREDENTIALS, Policy.NEXT_TIME):
+            if ends_the_pass(failure):
                 raise failure
         if failures and self._once:
             self.exit_status = 1
@@ -98,6 +98,11 @@ class Pace:
         if str(failure) != self._said:
             logger.error("{}", failure)
             self._said = str(failure)
+
+
+def ends_the_pass(failure: Failure) -> bool:
+    """Whether no other picture would fare better now."""
+    return failure.policy not in (Policy.LEAVE, Policy.AGAIN) or isinstance(failure, ServerAway)
 
 
 def _hopeless(failure: Failure) -> bool:

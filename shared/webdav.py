@@ -5,6 +5,7 @@ connections; so only its `Client.execute_request` is used, once a step, and ever
 """
 
 import contextlib
+import functools
 import hashlib
 import threading
 import urllib.parse
@@ -44,6 +45,7 @@ with warnings.catch_warnings():
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
+QUIET_AFTER_REFUSAL = 60.0
 LARGEST_LISTING = 256 * 2**20
 CHUNK = 2**20
 
@@ -80,6 +82,7 @@ class WebDavAccount(BaseModel):
 
 _idle: dict[WebDavAccount, list["WebDavStore"]] = {}
 _idle_lock = threading.Lock()
+_refused: dict[WebDavAccount, tuple[WrongPassword, float]] = {}
 
 
 def _borrow(account: WebDavAccount) -> "WebDavStore":
@@ -99,6 +102,7 @@ def _give_back(account: WebDavAccount, client: "WebDavStore") -> None:
         _idle.setdefault(account, []).append(client)
 
 
+@functools.lru_cache(maxsize=1)
 def files_of(webdav: WebDavSecret, cacert: Path | None) -> WebDavAccount:
     """The account that a `webdav` secret describes.
 
@@ -139,6 +143,7 @@ class WebDavStore(Store):
     """
 
     def __init__(self, account: WebDavAccount, patience: Patience) -> None:
+        self._account = account
         url = urllib.parse.urlsplit(account.base_url)
         self._host = f"{url.scheme}://{url.netloc}"
         self._root = url.path if url.path.endswith("/") else url.path + "/"
@@ -231,7 +236,7 @@ class WebDavStore(Store):
             if response.status_code != 200:
                 raise self._unexpected("GET", entry.href, response)
             etag = response.headers.get("ETag")
-            if strong(entry.etag) and strong(etag) and etag != entry.etag:
+            if strong(entry.etag) and etag is not None and etag != entry.etag:
                 raise Mismatch(f"{_shown(entry.href)} was replaced since it was listed")
             length = 0
             with target.open("wb") as file:
@@ -262,6 +267,7 @@ class WebDavStore(Store):
     ) -> Iterator[requests.Response]:
         """Send one request, and read its answer to the end whatever happens, so that the connection is kept."""
         self._last = None
+        self._check_not_refused()
         try:
             response = self._client.execute_request(action, href, data=data, headers_ext=headers)
             try:
@@ -270,6 +276,12 @@ class WebDavStore(Store):
                 response.close()
         except (webdav3.exceptions.WebDavException, requests.RequestException, OSError) as error:
             raise self._translated(action, href, error) from None
+
+    def _check_not_refused(self) -> None:
+        """Ask nothing with a password that was refused a moment ago: ten threads may have work left with it."""
+        refusal, since = _refused.get(self._account, (None, 0.0))
+        if refusal and self._patience.stop.clock() - since < QUIET_AFTER_REFUSAL:
+            raise refusal
 
     def _remember(self, response: requests.Response, *_: Any, **__: Any) -> None:
         """Keep what the exceptions of webdavclient3 leave out, and let an unread error not cost the connection."""
@@ -288,7 +300,11 @@ class WebDavStore(Store):
         """The one place where foreign errors become ours."""
         response = self._last
         if isinstance(error, webdav3.exceptions.WebDavException) and response is not None:
-            return error_of(int(response.status_code), response.headers, f"{response.request.method} {_shown(href)}")
+            what = f"{response.request.method} {_shown(href)}"
+            failure = error_of(int(response.status_code), response.headers, what)
+            if isinstance(failure, WrongPassword):
+                _refused[self._account] = failure, self._patience.stop.clock()
+            return failure
         if isinstance(error, requests.RequestException):
             return _unreachable(self._host, error)
         local: Exception = error
