@@ -30,16 +30,12 @@ def parse(body: bytes, asked: Href, date: str | None) -> Listing:
     itself: Entry | None = None
     entries = []
     etag_tells = False
-    folder = _segments(asked)
-    for response in _responses(body):
-        href = response.findtext(f"{_D}href", "").strip()
-        segments = _segments(href)
+    folder = path_of(asked)
+    for href, properties in resources(body):
+        segments = path_of(href)
         if segments is None or folder is None or segments[: len(folder)] != folder or len(segments) > len(folder) + 1:
             continue
-        properties = _found(response)
-        if properties is None:
-            continue
-        entry = _entry(properties, Href(urllib.parse.urlsplit(href).path))
+        entry = _entry(properties, href)
         if len(segments) > len(folder):
             entries.append(entry)
         else:
@@ -49,6 +45,19 @@ def parse(body: bytes, asked: Href, date: str | None) -> Listing:
     if itself is None:
         raise NotWebDav(f"The listing of {urllib.parse.unquote(asked)} does not speak of that folder", _NOT_WEBDAV)
     return Listing(itself=itself, entries=tuple(entries), now=_time(date), etag_tells=etag_tells)
+
+
+def resources(body: bytes) -> Iterator[tuple[Href, etree._Element]]:
+    """The address of each resource in a multistatus, and the properties it has.
+
+    Raises:
+        NotWebDav: broken XML, or a document type declaration.
+    """
+    for response in _responses(body):
+        properties = _found(response)
+        if properties is not None:
+            href = response.findtext(f"{_D}href", "").strip()
+            yield Href(urllib.parse.urlsplit(href).path), properties
 
 
 def _responses(body: bytes) -> Iterator[etree._Element]:
@@ -64,7 +73,7 @@ def _responses(body: bytes) -> Iterator[etree._Element]:
     return responses
 
 
-def _segments(href: str) -> list[str] | None:
+def path_of(href: str) -> list[str] | None:
     """The decoded parts of a path, in NFC; None where one part would lead elsewhere."""
     path = urllib.parse.urlsplit(href).path
     parts = [urllib.parse.unquote(part) for part in path.split("/") if part]

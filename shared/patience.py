@@ -1,10 +1,12 @@
 """Trying again: growing, jittered pauses that all threads of a process keep together."""
 
+import asyncio
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
 from shared.errors import Failure, Policy, ServerBusy, Stopped
@@ -40,17 +42,29 @@ class Patience:
             Failure: the last one, or the first that is not worth another try.
             Stopped: somebody asked to stop while there was something to wait for; what works at once is still done.
         """
-        result: T = self._retrying()(self._one_attempt, attempt)
+        result: T = Retrying(sleep=self._sleep, **self._policy())(self._one_attempt, attempt)
         return result
 
-    def _retrying(self) -> Retrying:
-        return Retrying(
-            retry=retry_if_exception(_worth_repeating),
-            wait=self._wait_after,
-            stop=stop_after_attempt(self._attempts),
-            sleep=self._sleep,
-            reraise=True,
-        )
+    async def awaiting[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """The same for a coroutine function; its pauses hold up no other task."""
+
+        async def one_attempt() -> T:
+            await asyncio.to_thread(self.wait_for_quiet)
+            return await attempt()
+
+        async def sleep(seconds: float) -> None:
+            await asyncio.to_thread(self._sleep, seconds)
+
+        result: T = await AsyncRetrying(sleep=sleep, **self._policy())(one_attempt)
+        return result
+
+    def _policy(self) -> dict[str, Any]:
+        return {
+            "retry": retry_if_exception(_worth_repeating),
+            "wait": self._wait_after,
+            "stop": stop_after_attempt(self._attempts),
+            "reraise": True,
+        }
 
     def _one_attempt[T](self, attempt: Callable[[], T]) -> T:
         self.wait_for_quiet()

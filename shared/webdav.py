@@ -17,18 +17,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from shared import patience as patience_module
+from shared import status
 from shared.errors import (
     Corrupted,
     Failure,
-    Forbidden,
     Mismatch,
     Missing,
     NotAccepted,
     NotWebDav,
-    ParentMissing,
-    ServerAway,
-    ServerBusy,
-    StorageFull,
     WrongPassword,
 )
 from shared.multistatus import parse
@@ -288,11 +284,7 @@ class WebDavStore(Store):
         self._last = response
         if response.is_redirect:
             response.close()
-            where = urllib.parse.urlsplit(response.headers["Location"])
-            raise NotWebDav(
-                f"{self._host} answers with a redirect to {where.scheme}://{where.hostname}{where.path}",
-                "Put the address of the WebDAV folder itself into webdav/url.",
-            )
+            raise status.redirected(self._host, response.headers["Location"])
         if response.status_code >= 400:
             response.raw.read(CHUNK)
 
@@ -301,7 +293,7 @@ class WebDavStore(Store):
         response = self._last
         if isinstance(error, webdav3.exceptions.WebDavException) and response is not None:
             what = f"{response.request.method} {_shown(href)}"
-            failure = error_of(int(response.status_code), response.headers, what)
+            failure = status.error_of(int(response.status_code), response.headers, what)
             if isinstance(failure, WrongPassword):
                 _refused[self._account] = failure, self._patience.stop.clock()
             return failure
@@ -311,49 +303,7 @@ class WebDavStore(Store):
         return local
 
     def _unexpected(self, method: str, href: Href, response: requests.Response) -> Failure:
-        kind = response.headers.get("Content-Type", "no type").partition(";")[0]
-        return NotWebDav(
-            f"{method} {_shown(href)} is answered with status {response.status_code} and {kind}, not as by WebDAV",
-            "Is webdav/url the address of a WebDAV folder, and not of a login page?",
-        )
-
-
-def error_of(status: int, headers: Any, what: str) -> Failure:
-    """The error that a status of 400 and more stands for.
-
-    Args:
-        status: the HTTP status.
-        headers: of the answer; only Retry-After in seconds is looked at.
-        what: the request, for the message.
-    """
-    said = f"{what} is answered with status {status}"
-    match status:
-        case 401:
-            return WrongPassword(
-                f"The picture server refuses the user name or password (status 401 to {what})",
-                "Check webdav/username and webdav/password in Vault; an account with single sign-on or a second factor"
-                " needs an app password.",
-            )
-        case 403:
-            return Forbidden(said, "The account lacks a right here, or the server does not take the name.")
-        case 404:
-            return Missing(said)
-        case 409:
-            return ParentMissing(said, "The folder it should go into is not there.")
-        case 412:
-            return Mismatch(said)
-        case 507:
-            return StorageFull(said, "The storage of the account is full: make room, then the next pass goes on.")
-        case 408 | 423 | 425 | 429:
-            return ServerBusy(said, retry_after=_seconds(headers.get("Retry-After")))
-        case _ if status >= 500:
-            return ServerBusy(said, retry_after=_seconds(headers.get("Retry-After")))
-        case _:
-            return NotAccepted(said)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after is not None and retry_after.strip().isdigit() else None
+        return status.not_webdav(int(response.status_code), response.headers, f"{method} {_shown(href)}")
 
 
 def _body(response: requests.Response) -> bytes:
@@ -368,19 +318,12 @@ def _body(response: requests.Response) -> bytes:
 
 def _unreachable(host: str, error: requests.RequestException) -> Failure:
     if isinstance(error, requests.exceptions.SSLError):
-        return NotWebDav(
-            f"The certificate of {host} is not trusted",
-            "Name the file with its certificate authority in WEBDAV_CACERT.",
-        )
-    return ServerAway(f"{host} {_why_away(error)}", "Is the server running, and the address right?")
-
-
-def _why_away(error: requests.RequestException) -> str:
+        return status.untrusted(host)
     if isinstance(error, requests.exceptions.Timeout):
-        return "does not answer in time"
+        return status.away(host, "does not answer in time")
     if isinstance(error, requests.exceptions.ConnectionError) and "refused" in str(error):
-        return "refuses connections"
-    return f"broke the connection off ({type(error).__name__})"
+        return status.away(host, "refuses connections")
+    return status.away(host, f"broke the connection off ({type(error).__name__})")
 
 
 def _shown(href: Href) -> str:
