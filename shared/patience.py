@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exponential, wait_random
 
 from shared.errors import Failure, Policy, ServerBusy, Stopped
 from shared.stop import Stop
@@ -31,7 +31,7 @@ class Patience:
     def __init__(self, stop: Stop, attempts: int = ATTEMPTS) -> None:
         self.stop = stop
         self._attempts = attempts
-        self._growing = wait_exponential_jitter(initial=0.5, max=LONGEST_PAUSE, jitter=0.5)
+        self._growing = wait_exponential(multiplier=0.5, max=LONGEST_PAUSE) + wait_random(0, 0.5)
         self._quiet_until = 0.0
         self._lock = threading.Lock()
 
