@@ -12,7 +12,7 @@ HIDDEN_FOLDER = ".scaler"
 
 _ID = r"(?P<time>\d{8}T\d{6}Z)-(?P<owner>[0-9a-f]{8})[0-9a-f]{16}"
 _UPLOAD = re.compile(_ID)
-_CLAIM = re.compile(rf"(?P<id>{_ID})-(?P<mark>[0-9a-f]{{8}})~(?P<name>.+)", re.DOTALL)
+_CLAIM = re.compile(rf"(?P<id>{_ID})-(?P<mark>[0-9a-f]{{8}})(?:-(?P<read>[0-9a-f]{{8}}))?~(?P<name>.+)", re.DOTALL)
 
 
 def new_owner() -> str:
@@ -41,6 +41,11 @@ def mark_of(unsorted: str) -> str:
     return hashlib.sha256(unsorted.encode()).hexdigest()[:8]
 
 
+def version_mark(size: int | None, modified: float | None) -> str:
+    """A short hash of what stays with a file when it is moved, and changes when it is replaced."""
+    return hashlib.sha256(f"{size} {modified}".encode()).hexdigest()[:8]
+
+
 def signpost(mark: str) -> str:
     """The name of the file beside the claims that holds the path of the unsorted folder with that mark."""
     return f"unsorted-{mark}.txt"
@@ -48,14 +53,22 @@ def signpost(mark: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClaimName:
-    """What the name of a claim says: the upload's id, the mark of its unsorted folder, the original's name."""
+    """What the name of a claim says.
+
+    Attributes:
+        id: of the upload.
+        mark: of its unsorted folder.
+        original: the name it came with.
+        read: what tells the version that was read, where the server did not make sure of it (`version_mark`).
+    """
 
     id: str
     mark: str
     original: str
+    read: str = ""
 
     def __str__(self) -> str:
-        head = f"{self.id}-{self.mark}~"
+        head = f"{self.id}-{self.mark}" + (f"-{self.read}" if self.read else "") + "~"
         stem, extension = split(self.original)
         return head + cut(stem, LONGEST - len(head) - len(extension.encode())) + extension
 
@@ -63,7 +76,7 @@ class ClaimName:
     def read(name: str) -> "ClaimName | None":
         """The parts of a claim's name; None for any other name."""
         match = _CLAIM.fullmatch(name)
-        return ClaimName(match["id"], match["mark"], match["name"]) if match else None
+        return ClaimName(match["id"], match["mark"], match["name"], match["read"] or "") if match else None
 
 
 def final_name(original: str, upload: str, number: int = 1) -> str:

@@ -3,28 +3,29 @@
 import contextlib
 import shutil
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from loguru import logger
 
-from scaler import names, publish
+from scaler import names
+from scaler.carry import Carrier
 from scaler.formats import Unscalable
 from scaler.limits import Limits
 from scaler.plan import SETTLED_AFTER, Choice, Sighting, choose
-from scaler.publish import Folders, inside
+from scaler.publish import Folders
 from scaler.recover import look_into, not_there, recover
 from scaler.refusals import Refusals
-from scaler.scale import Account, Job, scale_picture
+from scaler.report import Report
+from scaler.scale import Account
 from scaler.workdir import workdir
 from shared.errors import Failure, Forbidden, Mismatch, Missing, NotAccepted, Stopped
 from shared.pace import ends_the_pass
 from shared.stop import Stop
-from shared.store import Entry, Href, Store, strong
+from shared.store import Entry, Store
 
 # How often to look for what other scalers have left, seconds.
 RECOVER_EVERY = 600.0
@@ -42,39 +43,6 @@ class Task:
     raw: str
     unsorted: str
     prefixes: tuple[str, ...]
-
-
-@dataclass
-class Report:
-    """What became of the pictures of one pass."""
-
-    scaled: int = 0
-    refused: int = 0
-    passed_by: int = 0  # gone, replaced, or taken by another scaler
-    failed: list[Failure] = field(default_factory=list)
-    waiting: int = 0
-
-    def and_then(self, later: "Report") -> "Report":
-        """Both together; what waited in the first was looked at again in the second."""
-        return Report(
-            self.scaled + later.scaled,
-            self.refused + later.refused,
-            self.passed_by + later.passed_by,
-            self.failed + later.failed,
-            later.waiting,
-        )
-
-    def log(self, seconds: float) -> None:
-        """One line, if there was anything to do."""
-        counts = {
-            "scaled": self.scaled,
-            "cannot be scaled": self.refused,
-            "changed or taken meanwhile": self.passed_by,
-            "failed": len(self.failed),
-            "still changing": self.waiting,
-        }
-        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        logger.log("INFO" if said else "DEBUG", "Pass done in {:.1f} s: {}", seconds, said or "nothing to do")
 
 
 class Scaler:
@@ -100,16 +68,27 @@ class Scaler:
         self._executor = executor or self._closing.enter_context(ThreadPoolExecutor(threads, "scale"))
         self._hands = self._closing.enter_context(ThreadPoolExecutor(threads, "picture"))
         self._owner = names.new_owner()
-        self._learning = threading.Lock()
         self._task: Task | None = None
-        self._forget()
 
-    def _forget(self) -> None:
+    def _begin(self, task: Task, folders: Folders) -> None:
+        """Forget what was found out with other settings."""
+        self._task = task
         self._sightings: dict[str, Sighting] = {}
         self._unchanged_since: str | None = None
         self._recovered_at: float | None = None
-        self._conditional: bool | None = None
-        self._refusals: Refusals | None = None
+        self._refusals = Refusals(self._state, folders.raw)
+        self._carrier = Carrier(
+            *(
+                task.account,
+                folders,
+                self._owner,
+                self._executor,
+                self._workdir,
+                self._quality,
+                self._limits,
+                self._stop,
+            )
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -142,17 +121,16 @@ class Scaler:
         return total.failed
 
     def _look_once(self, task: Task) -> Report:
-        if task != self._task:
-            self._forget()
-            self._task = task
         with task.account.connect() as store:
             folders = Folders.of(store, task.raw, task.unsorted)
+            if task != self._task:
+                self._begin(task, folders)
             self._recover_if_due(store, folders)
             if self._unchanged_since and store.etag(folders.raw) == self._unchanged_since:
                 return Report()
             choice = self._choose(store, folders, task)
         report = Report(waiting=len(choice.wait))
-        self._carry_all(choice.take, folders, task.account, report)
+        self._carry_all(choice.take, report)
         if report.failed:
             self._unchanged_since = self._recovered_at = None
         return report
@@ -168,7 +146,7 @@ class Scaler:
             folders = Folders.of(store, task.raw, task.unsorted)
             for _, claim in look_into(store, folders).claimed:
                 yield f"would finish {claim.original}, left by a scaler that was stopped"
-            self._task = task
+            self._begin(task, folders)
             choice = self._choose(store, folders, task)
             for entry in (*choice.take, *choice.wait):
                 name = names.final_name(entry.name, names.new_id(self._owner))
@@ -187,8 +165,6 @@ class Scaler:
             listing = store.list_folder(folders.raw)
         except Missing:
             raise not_there(task.raw, "scaler_constants/RAW_REMOTE_DIR") from None
-        if self._refusals is None:
-            self._refusals = Refusals(self._state, folders.raw)
         choice = choose(
             listing,
             task.prefixes,
@@ -202,10 +178,10 @@ class Scaler:
         self._unchanged_since = None if choice.take or choice.wait else listing.folder_etag
         return choice
 
-    def _carry_all(self, entries: Iterable[Entry], folders: Folders, account: Account, report: Report) -> None:
+    def _carry_all(self, entries: Iterable[Entry], report: Report) -> None:
         """Carry every picture through, as many at once as there are hands."""
         halted: list[Failure] = []
-        futures = {self._hands.submit(self._carry, entry, folders, account, halted): entry for entry in entries}
+        futures = {self._hands.submit(self._carry, entry, halted): entry for entry in entries}
         try:
             for future in _with_progress(as_completed(futures), len(futures)):
                 self._note(futures[future], future, report, halted)
@@ -213,8 +189,7 @@ class Scaler:
             for future in futures:
                 future.cancel()
             raise
-        if self._refusals and report.refused:
-            self._refusals.keep_only(futures.values())
+        self._refusals.save()
 
     def _note(self, entry: Entry, future: "Future[str | None]", report: Report, halted: list[Failure]) -> None:
         try:
@@ -224,14 +199,13 @@ class Scaler:
         except Unscalable as refusal:
             report.refused += 1
             logger.warning("{} is left where it is: {}", entry.name, refusal.reason)
-            if self._refusals:
-                self._refusals.add(entry)
+            self._refusals.add(entry)
         except (Mismatch, Missing):
             report.passed_by += 1
             logger.info("{} was replaced or taken away meanwhile", entry.name)
         except Failure as failure:
             report.failed.append(failure)
-            if isinstance(failure, Forbidden | NotAccepted) and self._refusals:
+            if isinstance(failure, Forbidden | NotAccepted):
                 self._refusals.add(entry)
             if failure not in halted:
                 logger.error("{}: {}", entry.name, failure)
@@ -239,90 +213,20 @@ class Scaler:
             # One picture must not end the daemon, whatever a decoder makes of it.
             report.failed.append(Failure(f"{entry.name} cannot be scaled for a reason nobody foresaw ({mistake!r})"))
             logger.exception("{} is left where it is, for a reason nobody foresaw", entry.name)
-            if self._refusals:
-                self._refusals.add(entry)
+            self._refusals.add(entry)
         else:
             report.scaled += name is not None
             report.passed_by += name is None
 
-    def _carry(self, entry: Entry, folders: Folders, account: Account, halted: list[Failure]) -> str | None:
-        """One picture from the raw folder to its publication; its new name, or None if somebody else took it."""
+    def _carry(self, entry: Entry, halted: list[Failure]) -> str | None:
         if halted:
             raise halted[0]
         try:
-            return self._scale_and_publish(entry, folders, account)
+            return self._carrier.carry(entry)
         except Failure as failure:
             if ends_the_pass(failure):
                 halted.append(failure)
             raise
-
-    def _scale_and_publish(self, entry: Entry, folders: Folders, account: Account) -> str | None:
-        self._stop.check()
-        upload = names.new_id(self._owner)
-        job = Job(account, entry, inside(folders.uploads, upload), self._workdir, self._quality, self._limits)
-        try:
-            scaled = self._executor.submit(scale_picture, job).result()
-        except (Failure, Stopped):
-            self._give_up(account, job.upload)
-            raise
-        with account.connect() as store:
-            upload = self._learn_conditions(store, folders, upload)
-            name = self._claim_and_publish(store, entry, folders, upload)
-        if name:
-            logger.success(
-                "{} {}x{} → {} {}x{}, {:.1f} s",
-                *(entry.name, scaled.width, scaled.height, name, 2 * scaled.width, 2 * scaled.height, scaled.seconds),
-            )
-        return name
-
-    def _claim_and_publish(self, store: Store, entry: Entry, folders: Folders, upload: str) -> str | None:
-        source = inside(folders.uploads, upload)
-        claimed = publish.claim_name(upload, folders, entry)
-        conditional = bool(self._conditional) and strong(entry.etag)
-        try:
-            ours = publish.claim(store, entry, claimed, conditional=conditional)
-        except publish.Unclear:
-            raise
-        except Failure:
-            store.delete(source)
-            raise
-        if not ours:
-            store.delete(source)
-            return None
-        if not conditional and not publish.is_as_read(store, entry, claimed):
-            publish.put_back(store, claimed, folders.raw, entry.name)
-            store.delete(source)
-            raise Mismatch(f"{entry.name} was replaced since it was listed")
-        return self._publish(store, entry, folders, upload, claimed)
-
-    def _publish(self, store: Store, entry: Entry, folders: Folders, upload: str, claimed: Href) -> str | None:
-        source = inside(folders.uploads, upload)
-        try:
-            name = publish.publish(store, source, folders.unsorted, lambda n: names.final_name(entry.name, upload, n))
-        except (Forbidden, NotAccepted):
-            # Refused for certain: the original goes back before its copy is dropped.
-            publish.put_back(store, claimed, folders.raw, entry.name)
-            store.delete(source)
-            raise
-        store.delete(claimed)
-        return name
-
-    def _learn_conditions(self, store: Store, folders: Folders, upload: str) -> str:
-        """Find out once whether the server looks at If-Match on a MOVE; the name the upload has afterwards."""
-        with self._learning:
-            if self._conditional is None:
-                other = names.new_id(self._owner)
-                self._conditional = publish.honours_conditions(
-                    store, inside(folders.uploads, upload), inside(folders.uploads, other)
-                )
-                if not self._conditional:
-                    return other
-        return upload
-
-    def _give_up(self, account: Account, upload: Href) -> None:
-        """Remove an upload that nobody has claimed; if that fails, a later pass sweeps it."""
-        with contextlib.suppress(Failure, Stopped), account.connect() as store:
-            store.delete(upload)
 
 
 def _with_progress[T](items: Iterator[T], total: int) -> Iterator[T]:

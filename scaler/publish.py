@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from scaler import names
 from scaler.names import ClaimName
-from scaler.plan import version
 from shared import patience
 from shared.errors import Failure, Forbidden, Mismatch, Missing, Policy
-from shared.store import Entry, Href, Store, strong
+from shared.store import Entry, Href, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +126,6 @@ def _certainly[T](once: Callable[..., T]) -> T:
         raise Unclear(f"Whether a picture was moved is not known yet ({failure.what})") from None
 
 
-def is_as_read(store: Store, original: Entry, claimed: Href) -> bool:
-    """Whether what was claimed is the version that was read, on a server that does not look at conditions."""
-    there = store.look(claimed)
-    if there is None:
-        return False
-    same_etag = strong(original.etag) and there.etag == original.etag
-    return same_etag or version(there)[1:] == version(original)[1:]
-
-
 def publish(store: Store, upload: Href, folder: Href, name: Callable[[int], str]) -> str | None:
     """Move an upload to its final name, or to the first number of it that is free.
 
@@ -225,6 +215,12 @@ def _only_one(name: str) -> Iterator[None]:
             _published.notify_all()
 
 
-def claim_name(upload: str, folders: Folders, original: Entry) -> Href:
-    """Where an original goes while its copy is published."""
-    return inside(folders.claims, str(ClaimName(upload, folders.mark, original.name)))
+def claim_name(upload: str, folders: Folders, original: Entry, *, conditional: bool) -> ClaimName:
+    """What an original is called while its copy is published."""
+    read = "" if conditional else names.version_mark(original.size, original.modified)
+    return ClaimName(upload, folders.mark, original.name, read)
+
+
+def is_as_read(claimed: Entry, claim: ClaimName) -> bool:
+    """Whether a claim holds the version that was read; where the server looks at conditions it made sure of that."""
+    return not claim.read or claim.read == names.version_mark(claimed.size, claimed.modified)

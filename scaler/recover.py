@@ -9,7 +9,7 @@ from loguru import logger
 
 from scaler import names
 from scaler.names import ClaimName
-from scaler.publish import Folders, inside, publish, put_back
+from scaler.publish import Folders, inside, is_as_read, publish, put_back
 from shared.errors import Failure, Missing, ParentMissing
 from shared.pace import ends_the_pass
 from shared.store import Entry, Listing, Store
@@ -23,12 +23,12 @@ class Remedy(Enum):
 
     PUBLISH = "publish"  # its upload is there
     DELETE = "delete"  # its upload was there and is gone: it was published
-    PUT_BACK = "put back"  # nobody can tell where its upload is
+    PUT_BACK = "put back"  # nobody can tell where its upload is, or it is of another version
 
 
-def remedy_for(claim: ClaimName, uploads: Listing | None) -> Remedy:
+def remedy_for(claimed: Entry, claim: ClaimName, uploads: Listing | None) -> Remedy:
     """What a claim needs; `uploads` was listed after the claims, None where that folder is gone."""
-    if uploads is None:
+    if uploads is None or not is_as_read(claimed, claim):
         return Remedy.PUT_BACK
     there = any(entry.name == claim.id for entry in uploads.entries)
     return Remedy.PUBLISH if there else Remedy.DELETE
@@ -110,11 +110,11 @@ def make_ready(store: Store, folders: Folders) -> None:
 def _finish(
     store: Store, folders: Folders, entry: Entry, claim: ClaimName, where: Folders | None, uploads: Listing | None
 ) -> None:
-    remedy = remedy_for(claim, uploads)
+    remedy = remedy_for(entry, claim, uploads)
     if remedy is Remedy.PUT_BACK or where is None:
         name = put_back(store, entry.href, folders.raw, claim.original)
         if name:
-            logger.info("Moved {} back into the raw folder: its copy is gone", name)
+            logger.info("Moved {} back into the raw folder: it has no copy yet", name)
         return
     if remedy is Remedy.PUBLISH:
         upload = inside(where.uploads, claim.id)

@@ -43,17 +43,21 @@ class Refusals:
             self._changed = True
 
     def keep_only(self, entries: Iterable[Entry]) -> None:
-        """Forget what is no longer there, and save if anything changed."""
+        """Forget what is no longer there."""
         there = {entry.href for entry in entries}
         with self._lock:
-            gone = self._known.keys() - there
-            for href in gone:
+            for href in self._known.keys() - there:
                 del self._known[href]
-            if gone or self._changed:
-                self._save()
+                self._changed = True
+
+    def save(self) -> None:
+        """Write the file, if anything changed."""
+        with self._lock:
+            if self._changed:
+                self._write()
                 self._changed = False
 
-    def _save(self) -> None:
+    def _write(self) -> None:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             fresh = self._file.with_suffix(".new")
