@@ -12,7 +12,7 @@ HIDDEN_FOLDER = ".scaler"
 
 _ID = r"(?P<time>\d{8}T\d{6}Z)-(?P<owner>[0-9a-f]{8})[0-9a-f]{16}"
 _UPLOAD = re.compile(_ID)
-_CLAIM = re.compile(rf"(?P<id>{_ID})-(?P<mark>[0-9a-f]{{8}})(?:-(?P<read>[0-9a-f]{{8}}))?~(?P<name>.+)", re.DOTALL)
+_CLAIM = re.compile(rf"(?P<id>{_ID})-(?P<mark>[0-9a-f]{{8}})(?:-(?P<version>[0-9a-f]{{8}}))?~(?P<name>.+)", re.DOTALL)
 
 
 def new_owner() -> str:
@@ -59,16 +59,16 @@ class ClaimName:
         id: of the upload.
         mark: of its unsorted folder.
         original: the name it came with.
-        read: what tells the version that was read, where the server did not make sure of it (`version_mark`).
+        version: what tells the version that was read, where the server did not make sure of it (`version_mark`).
     """
 
     id: str
     mark: str
     original: str
-    read: str = ""
+    version: str = ""
 
     def __str__(self) -> str:
-        head = f"{self.id}-{self.mark}" + (f"-{self.read}" if self.read else "") + "~"
+        head = f"{self.id}-{self.mark}" + (f"-{self.version}" if self.version else "") + "~"
         stem, extension = split(self.original)
         return head + cut(stem, LONGEST - len(head) - len(extension.encode())) + extension
 
@@ -76,7 +76,7 @@ class ClaimName:
     def read(name: str) -> "ClaimName | None":
         """The parts of a claim's name; None for any other name."""
         match = _CLAIM.fullmatch(name)
-        return ClaimName(match["id"], match["mark"], match["name"], match["read"] or "") if match else None
+        return ClaimName(match["id"], match["mark"], match["name"], match["version"] or "") if match else None
 
 
 def final_name(original: str, upload: str, number: int = 1) -> str:

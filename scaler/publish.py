@@ -217,10 +217,10 @@ def _only_one(name: str) -> Iterator[None]:
 
 def claim_name(upload: str, folders: Folders, original: Entry, *, conditional: bool) -> ClaimName:
     """What an original is called while its copy is published."""
-    read = "" if conditional else names.version_mark(original.size, original.modified)
-    return ClaimName(upload, folders.mark, original.name, read)
+    version = "" if conditional else names.version_mark(original.size, original.modified)
+    return ClaimName(upload, folders.mark, original.name, version)
 
 
 def is_as_read(claimed: Entry, claim: ClaimName) -> bool:
     """Whether a claim holds the version that was read; where the server looks at conditions it made sure of that."""
-    return not claim.read or claim.read == names.version_mark(claimed.size, claimed.modified)
+    return not claim.version or claim.version == names.version_mark(claimed.size, claimed.modified)
