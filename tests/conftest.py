@@ -1,9 +1,17 @@
 """What holds for every test."""
 
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+from loguru import logger
+
+from shared import log, patience, webdav
+from shared.patience import Patience
+from tests.fake_time import FakeTime
+
+pytest_plugins = ["tests.servers.fixtures"]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -14,3 +22,23 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"skipped in CI, where its server must be there: {report.longrepr}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _process_as_new() -> Iterator[None]:
+    """Undo what a daemon sets up for its process: patience, hidden secrets, idle connections, logging.
+
+    Pauses between attempts take no time, unless a test adopts a patience of its own.
+    """
+    patience.adopt(Patience(FakeTime().stop()))
+    yield
+    for clients in webdav._idle.values():
+        for client in clients:
+            client.close()
+    webdav._idle.clear()
+    log._hidden.clear()
+    log.hide()
+    logger.remove()
+    logging.captureWarnings(capture=False)
+    for handler in [known for known in logging.root.handlers if isinstance(known, log._FromStandardLibrary)]:
+        logging.root.removeHandler(handler)

@@ -1,0 +1,117 @@
+"""The servers as fixtures: started once for all tests, with an account of its own for each."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sandbox.nextcloud import Nextcloud
+from sandbox.vault import Vault
+from tests.contract.memory import MemoryServer
+from tests.servers.apache import Apache, apache
+from tests.servers.rclone import Rclone, rclone
+from tests.servers.site import DiskSite, Site, fresh_site
+
+type MakeSite = Callable[..., DiskSite]
+
+
+@pytest.fixture(scope="session")
+def the_apache() -> Iterator[Apache]:
+    """Apache without autoindex: a HEAD of a folder is 404."""
+    with apache(autoindex=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def the_apache_with_autoindex() -> Iterator[Apache]:
+    """Apache with autoindex, which compresses what it sends."""
+    with apache(autoindex=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def the_rclone() -> Iterator[Rclone]:
+    with rclone() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def the_nextcloud() -> Iterator[Nextcloud]:
+    """The sandbox's, with the account's files as they are; `nextcloud_site` has a folder in it."""
+    with Nextcloud() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def the_vault() -> Iterator[Vault]:
+    """A real OpenBao; tests that seal it or turn it off start one of their own."""
+    with Vault() as server:
+        yield server
+
+
+class _Files:
+    """The account's files of a Nextcloud, as a server over a folder on disk."""
+
+    def __init__(self, nextcloud: Nextcloud) -> None:
+        self.url, self.folder = nextcloud.files_url, nextcloud.folder
+        self.username, self.password = nextcloud.user, nextcloud.password
+
+
+def site_on(request: pytest.FixtureRequest, kind: str, path: str = "") -> Site:
+    """A fresh site of a kind in KINDS.
+
+    Args:
+        path: folders that its address leads through.
+    """
+    match kind:
+        case "memory":
+            return MemoryServer()
+        case "memory, ignores If-Match":
+            return MemoryServer(conditional=False, etag_tells=False)
+        case "nextcloud":
+            files = _Files(request.getfixturevalue("the_nextcloud"))
+            return fresh_site(kind, files, path=path, hashes=True)
+        case "apache":
+            return fresh_site(kind, request.getfixturevalue("the_apache"), path=path)
+        case "apache with autoindex":
+            return fresh_site(kind, request.getfixturevalue("the_apache_with_autoindex"), path=path)
+        case "rclone":
+            return fresh_site(kind, request.getfixturevalue("the_rclone"), path=path, conditional=False)
+    raise ValueError(kind)
+
+
+KINDS = [
+    pytest.param("memory", id="memory"),
+    pytest.param("memory, ignores If-Match", id="memory-unconditional"),
+    pytest.param("nextcloud", id="nextcloud"),
+    pytest.param("apache", id="apache", marks=pytest.mark.server),
+    pytest.param("apache with autoindex", id="apache-autoindex", marks=pytest.mark.server),
+    pytest.param("rclone", id="rclone", marks=pytest.mark.server),
+]
+"""Every store that we claim to work with."""
+
+REAL_KINDS = KINDS[2:]
+"""Those that speak WebDAV."""
+
+
+@pytest.fixture(params=KINDS)
+def site(request: pytest.FixtureRequest) -> Site:
+    """An empty account on each kind of server in turn."""
+    return site_on(request, request.param)
+
+
+@pytest.fixture
+def nextcloud_site(request: pytest.FixtureRequest) -> Site:
+    """An empty account on the sandbox's Nextcloud."""
+    return site_on(request, "nextcloud")
+
+
+@pytest.fixture
+def apache_site(request: pytest.FixtureRequest) -> Site:
+    """An empty account on Apache without autoindex; the test is to be marked `server`."""
+    return site_on(request, "apache")
+
+
+@pytest.fixture
+def memory_site() -> MemoryServer:
+    """An empty account in memory."""
+    return MemoryServer()
