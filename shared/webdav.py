@@ -36,6 +36,7 @@ with warnings.catch_warnings():
     # An escape in webdav3/urn.py, which is compiled at its first import.
     warnings.simplefilter("ignore", SyntaxWarning)
     import requests
+    import urllib3.exceptions
     import webdav3.client
     import webdav3.exceptions
 
@@ -269,7 +270,7 @@ class WebDavStore(Store):
             try:
                 yield response
             finally:
-                response.close()
+                _finish(response)
         except (webdav3.exceptions.WebDavException, requests.RequestException, OSError) as error:
             raise self._translated(action, href, error) from None
 
@@ -286,7 +287,7 @@ class WebDavStore(Store):
             response.close()
             raise status.redirected(self._host, response.headers["Location"])
         if response.status_code >= 400:
-            response.raw.read(CHUNK)
+            _finish(response)
 
     def _translated(self, action: str, href: Href, error: Exception) -> Exception:
         """The one place where foreign errors become ours."""
@@ -304,6 +305,13 @@ class WebDavStore(Store):
 
     def _unexpected(self, method: str, href: Href, response: requests.Response) -> Failure:
         return status.not_webdav(int(response.status_code), response.headers, f"{method} {_shown(href)}")
+
+
+def _finish(response: requests.Response) -> None:
+    """Read what is left of an answer, if that is little: closing it unread would close its connection with it."""
+    with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
+        response.raw.read(CHUNK)
+    response.close()
 
 
 def _body(response: requests.Response) -> bytes:
