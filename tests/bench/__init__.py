@@ -1,0 +1,1 @@
+"""How fast the daemons are beside other ways of doing the same: `python -m tests.bench`."""

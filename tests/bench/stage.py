@@ -1,0 +1,121 @@
+"""The server and the settings that all rivals find, laid out anew before each run."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sandbox.vault import Vault
+from scaler.formats import describe
+from tests.bench.measure import Usage, cpu_of, run
+from tests.bench.pictures import PREFIX
+from tests.bench.proxy import delayed
+from tests.bench.rivals import FLOOR, RAW, UNSORTED, Rival, Scene
+from tests.servers.apache import Apache, apache
+
+# The pictures were not changed lately, so that nobody has to wait whether they still do.
+_AGE = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one rival: what it took, what it asked of the server, and what that took for it."""
+
+    usage: Usage
+    requests: int
+    connections: int
+    server_cpu: float
+
+
+class Stage:
+    """A WebDAV server on loopback, a Vault with settings for it, and pictures."""
+
+    def __init__(self, server: Apache, vault: Vault, folder: Path) -> None:
+        self.server = server
+        self._vault = vault
+        self._folder = folder
+        self._pid = int((server.folder.parent / "pid").read_text())
+
+    def draw(self, count: int, width: int, height: int) -> Path:
+        """A folder with so many pictures; drawn once."""
+        folder = self._folder / f"{count}x{width}x{height}"
+        if not folder.exists():
+            arguments = [str(folder), str(count), str(width), str(height)]
+            # In a process of its own: this one stays small, see `measure.run`.
+            subprocess.run([sys.executable, "-m", "tests.bench.pictures", *arguments], check=True)
+        return folder
+
+    @contextlib.contextmanager
+    def scene(self, pictures: Path, latency: float, options: Sequence[str]) -> Iterator[Scene]:
+        """The server as it is reached with a round trip of `latency` seconds."""
+        port = urlsplit(self.server.url).port
+        assert port is not None
+        with contextlib.ExitStack() as stack:
+            there = stack.enter_context(delayed(port, latency / 2)) if latency else port
+            url = self.server.url.replace(f":{port}", f":{there}")
+            login = {"username": self.server.username, "password": self.server.password}
+            self._vault.write("bench/webdav", {"host_url": url, "url": url} | login)
+            constants = {"RAW_NAMES_PREFIXES": [PREFIX], "RAW_REMOTE_DIR": RAW, "UNSORTED_REMOTE_DIR": UNSORTED}
+            self._vault.write("bench/scaler_constants", constants)
+            settings = {
+                "VAULT_ADDR": self._vault.address,
+                "VAULT_TOKEN": self._vault.token,
+                "VAULT_KV_PREFIX": "bench",
+            }
+            yield Scene(pictures, url, login["username"], login["password"], settings, options)
+
+    def furnish(self, pictures: Path) -> None:
+        """The pictures in the raw folder, nothing in the unsorted one."""
+        owner = self.server.folder.stat()
+        for name in (RAW, UNSORTED):
+            folder = self.server.folder / name
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            os.chown(folder, owner.st_uid, owner.st_gid)
+        then = time.time() - _AGE
+        for picture in pictures.iterdir():
+            os.link(picture, self.server.folder / RAW / picture.name)
+            os.utime(picture, (then, then))
+
+    def run(self, rival: Rival, scene: Scene) -> Run:
+        """Let a rival do its work, and make sure that it did."""
+        self.furnish(scene.pictures)
+        self.server.clear_log()
+        before = cpu_of(self._pid)
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            environment = {
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "HOME": folder,
+                "TMPDIR": folder,
+            }
+            usage = run(rival.command(scene), environment | dict(rival.environment(scene)), Path(folder))
+        server_cpu = cpu_of(self._pid) - before
+        if rival.name != FLOOR:
+            self.verify(scene.pictures)
+        log = self.server.requests()
+        return Run(usage, len(log), len({record.peer for record in log}), server_cpu)
+
+    def verify(self, pictures: Path) -> None:
+        """Every picture is there twice as wide and high, and its original is gone."""
+        left = [file.name for file in (self.server.folder / RAW).iterdir() if file.is_file()]
+        made = [file for file in (self.server.folder / UNSORTED).iterdir() if file.is_file()]
+        expected = sorted(pictures.iterdir())
+        assert not left, f"{len(left)} pictures are still there"
+        assert len(made) == len(expected), f"{len(made)} pictures came out of {len(expected)}"
+        before, after = describe(expected[0].read_bytes()), describe(min(made).read_bytes())
+        assert (after.width, after.height) == (2 * before.width, 2 * before.height)
+
+
+@contextlib.contextmanager
+def stage() -> Iterator[Stage]:
+    """Start the servers; everything is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, apache(autoindex=True) as server, Vault() as vault:
+        yield Stage(server, vault, Path(folder))
