@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from mmap import mmap
 
 from scaler.formats import avif, bmp, gif, jp2, jpeg, png, pnm, tiff, webp
 from scaler.formats.header import Header, Unscalable
+from scaler.formats.memory import needed as memory_needed
 
 __all__ = ["EXTENSIONS", "Header", "Unscalable", "describe", "memory_needed", "read_header"]
 
@@ -91,13 +93,7 @@ def describe(data: bytes | memoryview | mmap) -> Header:
     reader = next((reader for starts, reader in _READERS if starts.match(start)), None)
     if reader is None:
         raise Unscalable(_foreign(bytes(view[:512])))
-    header = reader(view)
+    header = replace(reader(view), size=len(view))
     if header.width < 1 or header.height < 1:
         raise Unscalable(f"its header says {header.width} x {header.height} pixels")
     return header
-
-
-def memory_needed(header: Header) -> int:
-    """Bytes that decoding, doubling and encoding hold at one time, at most."""
-    pixels = header.width * header.height
-    return 8 * pixels * header.channels * header.bits // 8 + (32 << 20)

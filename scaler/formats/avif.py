@@ -207,7 +207,8 @@ def header(data: bytes | memoryview) -> Header:
     extent = avif.primary.property(b"ispe")
     if extent is None or len(extent) < 12:
         raise Unscalable("the AVIF is damaged: it does not say its size")
-    bits, grey, _ = coding(avif)
+    bits, grey, (across, down) = coding(avif)
     channels = 4 if avif.alpha is not None else 1 if grey else 3
     width, height = struct.unpack_from(">2L", extent, 4)
-    return Header("AVIF", width, height, channels, 8 if bits == 8 else 16)
+    chroma = 0 if grey else 1 / (across * down)
+    return Header("AVIF", width, height, channels, 8 if bits == 8 else 16, chroma=chroma)

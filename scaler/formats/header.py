@@ -26,6 +26,9 @@ class Header:
     bits: int
     frames: int = 1
     animated: bool = False
+    lossless: bool = False
     progressive: bool = False
     chroma: float = 1.0
     """Share of the full resolution at which each colour-difference plane is coded (4:2:0 is 0.25)."""
+    size: int = 0
+    """Bytes of the whole file."""

@@ -57,11 +57,12 @@ def header(data: bytes | memoryview) -> Header:
             if animated != bool(frames) or not (frames or {b"VP8 ", b"VP8L"} & {other.kind for other in found}):
                 raise Unscalable("the WebP is damaged: its picture is missing")
             channels = 4 if view[0] & ALPHA_FLAG or animated else 3
-            return Header("WebP", width, height, channels, 8, frames or 1, animated)
+            lossless = any(other.kind == b"VP8L" for other in found)
+            return Header("WebP", width, height, channels, 8, frames or 1, animated, lossless)
         if chunk.kind == b"VP8L" and len(view) >= 5 and view[0] == 0x2F:
             fields = int.from_bytes(view[1:5], "little")
             channels = 4 if fields >> 28 & 1 else 3
-            return Header("WebP", 1 + (fields & 0x3FFF), 1 + (fields >> 14 & 0x3FFF), channels, 8)
+            return Header("WebP", 1 + (fields & 0x3FFF), 1 + (fields >> 14 & 0x3FFF), channels, 8, lossless=True)
         if chunk.kind == b"VP8 " and len(view) >= 10 and bytes(view[3:6]) == b"\x9d\x01\x2a":
             width, height = (int.from_bytes(view[at : at + 2], "little") & 0x3FFF for at in (6, 8))
             return Header("WebP", width, height, 3, 8)

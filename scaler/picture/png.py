@@ -12,7 +12,7 @@ from scaler.picture import exif, pixels, xmp
 from scaler.picture.pixels import Pixels
 
 _XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
-_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)
+_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 2, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)
 _PICTURE = {b"PLTE", b"tRNS", b"IDAT"}
 _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
 
