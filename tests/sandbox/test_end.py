@@ -4,12 +4,15 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import requests
+
+from sandbox.vault import Vault
 
 SECONDS_TO_END = 10
 
@@ -129,3 +132,23 @@ def test_a_vault_outlives_the_thread_that_started_it(temporary: Path) -> None:
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
     assert list(temporary.iterdir()) == []
+
+
+def test_a_vault_answers_on_while_its_holder_tidies_up_after_ctrl_c(temporary: Path) -> None:
+    program = (
+        "import os, signal, threading\nfrom sandbox.vault import Vault\nwith Vault() as vault:\n"
+        "    try:\n        os.killpg(0, signal.SIGINT)\n        threading.Event().wait(5)\n"
+        "    except KeyboardInterrupt:\n"
+        "        threading.Event().wait(0.3)\n        vault.write('a', {'b': 'c'})\n        os._exit(3)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], check=False, start_new_session=True)
+    assert ended.returncode == 3
+    _until(lambda: not list(temporary.iterdir()) and not _processes_in(temporary))
+
+
+def test_a_vault_dies_with_what_keeps_it(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with Vault() as vault:
+        assert vault._keeper is not None
+        vault._keeper.kill()
+        _until(lambda: _processes_in(temporary) == [])
