@@ -20,7 +20,7 @@ from scaler.publish import Folders
 from scaler.recover import look_into, not_there, recover
 from scaler.refusals import Refusals
 from scaler.report import Report
-from scaler.scale import Account
+from scaler.scale import Account, TooLarge
 from scaler.workdir import workdir
 from shared.errors import Failure, Forbidden, Mismatch, Missing, NotAccepted, Stopped
 from shared.pace import ends_the_pass
@@ -199,21 +199,21 @@ class Scaler:
         except Unscalable as refusal:
             report.refused += 1
             logger.warning("{} is left where it is: {}", entry.name, refusal.reason)
-            self._refusals.add(entry)
+            self._refusals.add(entry, lasting=not isinstance(refusal, TooLarge))
         except (Mismatch, Missing):
             report.passed_by += 1
             logger.info("{} was replaced or taken away meanwhile", entry.name)
         except Failure as failure:
             report.failed.append(failure)
             if isinstance(failure, Forbidden | NotAccepted):
-                self._refusals.add(entry)
+                self._refusals.add(entry, lasting=False)
             if failure not in halted:
                 logger.error("{}: {}", entry.name, failure)
         except Exception as mistake:  # noqa: BLE001
             # One picture must not end the daemon, whatever a decoder makes of it.
             report.failed.append(Failure(f"{entry.name} cannot be scaled for a reason nobody foresaw ({mistake!r})"))
             logger.exception("{} is left where it is, for a reason nobody foresaw", entry.name)
-            self._refusals.add(entry)
+            self._refusals.add(entry, lasting=False)
         else:
             report.scaled += name is not None
             report.passed_by += name is None

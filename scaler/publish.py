@@ -60,6 +60,13 @@ class FolderGone(Failure):
 
     policy = Policy.NEXT_TIME
 
+    def __init__(
+        self,
+        what: str = "The hidden folder for uploads has vanished",
+        remedy: str = "Nobody but the scaler should touch it.",
+    ) -> None:
+        super().__init__(what, remedy)
+
 
 def inside(folder: Href, name: str) -> Href:
     """The address of a name in a folder."""
@@ -171,7 +178,7 @@ def _move_own(store: Store, source: Href, target: Href) -> bool | None:
 def _make_sure_of_folder(store: Store, upload: Href) -> None:
     folder = Href(upload.rpartition("/")[0] + "/")
     if store.look(folder) is None:
-        raise FolderGone("The hidden folder for uploads has vanished", "Nobody but the scaler should touch it.")
+        raise FolderGone
 
 
 def put_back(store: Store, claimed: Href, raw: Href, original: str) -> str | None:

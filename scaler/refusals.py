@@ -24,6 +24,7 @@ class Refusals:
         self._file = folder / f"refused-{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"
         self._lock = threading.Lock()
         self._known: dict[str, list[object]] = {}
+        self._for_now: dict[str, list[object]] = {}
         self._changed = False
         try:
             known = json.loads(self._file.read_text())
@@ -34,18 +35,25 @@ class Refusals:
             logger.warning("{} cannot be read ({}): pictures refused before are looked at again", self._file, error)
 
     def __contains__(self, entry: Entry) -> bool:
-        return self._known.get(entry.href) == list(version(entry))
+        return list(version(entry)) in (self._known.get(entry.href), self._for_now.get(entry.href))
 
-    def add(self, entry: Entry) -> None:
-        """Remember that this version of a picture was refused."""
+    def add(self, entry: Entry, *, lasting: bool) -> None:
+        """Remember that this version of a picture was refused.
+
+        Args:
+            lasting: across restarts too; not where a right, an option or a mistake of ours is to blame, which may have
+                been mended meanwhile.
+        """
         with self._lock:
-            self._known[entry.href] = list(version(entry))
-            self._changed = True
+            (self._known if lasting else self._for_now)[entry.href] = list(version(entry))
+            self._changed |= lasting
 
     def keep_only(self, entries: Iterable[Entry]) -> None:
         """Forget what is no longer there."""
         there = {entry.href for entry in entries}
         with self._lock:
+            for href in self._for_now.keys() - there:
+                del self._for_now[href]
             for href in self._known.keys() - there:
                 del self._known[href]
                 self._changed = True

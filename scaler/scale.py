@@ -13,8 +13,9 @@ from typing import Protocol
 from scaler.formats import Header, Unscalable, memory_needed, read_header
 from scaler.gate import gate_of
 from scaler.limits import Limits
+from scaler.publish import FolderGone
 from shared import patience
-from shared.errors import Failure, Policy
+from shared.errors import Failure, Missing, ParentMissing, Policy
 from shared.store import Entry, Href, Store
 
 
@@ -30,6 +31,10 @@ class OpenCvMissing(Failure):
     """No picture can be computed on this machine."""
 
     policy = Policy.CANNOT_START
+
+
+class TooLarge(Unscalable):
+    """It needs more memory than this process may use; another may have more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,7 @@ def scale_picture(job: Job) -> Scaled:
 
     Raises:
         Unscalable: it cannot be scaled; nothing was uploaded.
+        FolderGone: the folder that it goes to has vanished.
         Failure: the server did not play along.
         Stopped: the process was asked to stop.
     """
@@ -73,13 +79,21 @@ def scale_picture(job: Job) -> Scaled:
         header = read_header(data)
         need = memory_needed(header) + len(data)
         if need > job.limits.memory:
-            raise Unscalable(_too_large(header, need, job.limits.memory))
+            raise TooLarge(_too_large(header, need, job.limits.memory))
         with gate_of(job.limits).memory(need) as reservation:
             doubled = _doubled(data, job.quality)
             reservation.shrink(len(doubled))
-            with job.account.connect() as store:
-                store.put(job.upload, doubled)
+            _upload(job, doubled)
             return Scaled(header.width, header.height, len(doubled), time.monotonic() - started)
+
+
+def _upload(job: Job, doubled: bytes) -> None:
+    with job.account.connect() as store:
+        try:
+            store.put(job.upload, doubled)
+        except (Missing, ParentMissing):
+            # Not the original is missing, as to the caller it would seem.
+            raise FolderGone from None
 
 
 def load_opencv() -> ModuleType:

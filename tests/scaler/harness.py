@@ -1,0 +1,110 @@
+"""What the tests of the scaler have in common: pictures, a scaler in this process, and a look at what it did."""
+
+import contextlib
+import random
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from scaler.limits import Limits
+from scaler.one_pass import Scaler, Task
+from scaler.scale import Account
+from shared.errors import Failure
+from shared.stop import Stop
+from tests.fake_time import FakeTime
+from tests.servers.site import Site
+
+RAW, UNSORTED = "data/raw", "data/unsorted"
+HIDDEN = ".scaler"
+LIMITS = Limits(cores=2, memory=256 * 2**20)
+
+
+@lru_cache(maxsize=64)
+def picture(seed: int = 0, width: int = 9, height: int = 7, extension: str = ".png") -> bytes:
+    """A picture of noise, another one for every seed."""
+    noise = random.Random(seed).randbytes(width * height * 3)
+    pixels = np.frombuffer(noise, np.uint8).reshape(height, width, 3)
+    done, data = cv2.imencode(extension, pixels)
+    assert done
+    return data.tobytes()
+
+
+def doubled_pixels(data: bytes) -> bytes:
+    """What the pixels of a picture are to be after scaling."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    doubled: bytes = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR).tobytes()
+    return doubled
+
+
+def pixels(data: bytes) -> bytes:
+    """The pixels of a picture as they are."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    return image.tobytes()
+
+
+def prepare(site: Site, raw: str = RAW, unsorted: str = UNSORTED) -> None:
+    """Make both folders."""
+    site.make_folder(raw)
+    site.make_folder(unsorted)
+
+
+def task(account: Account, raw: str = RAW, unsorted: str = UNSORTED, prefixes: tuple[str, ...] = ("Unknown",)) -> Task:
+    return Task(account, raw, unsorted, prefixes)
+
+
+@contextlib.contextmanager
+def a_scaler(state: Path, *, threads: int = 2, stop: Stop | None = None) -> Iterator[Scaler]:
+    """A scaler in which pauses take no time."""
+    with Scaler(threads, LIMITS, 95, state, stop or FakeTime().stop()) as scaler:
+        yield scaler
+
+
+def one_pass(account: Account, state: Path, *, raw: str = RAW, unsorted: str = UNSORTED) -> Sequence[Failure]:
+    """What a freshly started scaler does in its first pass; gives what failed."""
+    with a_scaler(state) as scaler:
+        return scaler.one_pass(task(account, raw, unsorted))
+
+
+def inside(site: Site, folder: str) -> dict[str, bytes]:
+    """The files that lie directly in a folder, by name."""
+    return {
+        path.removeprefix(folder + "/"): data
+        for path, data in site.files().items()
+        if path.startswith(folder + "/") and "/" not in path.removeprefix(folder + "/")
+    }
+
+
+def claims(site: Site, raw: str = RAW) -> dict[str, bytes]:
+    """The claimed originals."""
+    return {name: data for name, data in inside(site, f"{raw}/{HIDDEN}").items() if not name.endswith(".txt")}
+
+
+def uploads(site: Site, unsorted: str = UNSORTED) -> dict[str, bytes]:
+    """The copies that nobody sees yet."""
+    return inside(site, f"{unsorted}/{HIDDEN}")
+
+
+def published(site: Site, unsorted: str = UNSORTED) -> dict[str, bytes]:
+    """The published copies by the name they came with: the time, which must be there, and a number are cut out."""
+    found = {}
+    for name, data in inside(site, unsorted).items():
+        plain, times = re.subn(r"_\d{8}T\d{6}Z(?=(-\d+)?\.\w+$)", "", name)
+        assert times == 1, name
+        found[plain] = data
+    return found
+
+
+def assert_done(site: Site, originals: dict[str, bytes], *, raw: str = RAW, unsorted: str = UNSORTED) -> None:
+    """Every original is gone, and its doubled copy is there exactly once."""
+    assert inside(site, raw) == {}
+    assert claims(site, raw) == {}
+    there = published(site, unsorted)
+    assert {name: pixels(data) for name, data in there.items()} == {
+        name: doubled_pixels(data) for name, data in originals.items()
+    }

@@ -1,0 +1,410 @@
+"""The steps from an original to its published copy, and their completion from what lies on the server alone."""
+
+import itertools
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scaler.names import ClaimName
+from shared.errors import Forbidden, Mismatch, Missing
+from shared.store import Href
+from tests.contract.memory import MemoryServer
+from tests.contract.tap import Call, Killed, StopAt, TappedAccount
+from tests.scaler.harness import (
+    HIDDEN,
+    RAW,
+    UNSORTED,
+    a_scaler,
+    assert_done,
+    claims,
+    doubled_pixels,
+    inside,
+    one_pass,
+    picture,
+    pixels,
+    prepare,
+    published,
+    task,
+    uploads,
+)
+from tests.servers.site import Site
+
+NAME = "Unknown Zoë.png"
+
+
+def decoded(href: Href | None) -> str:
+    return urllib.parse.unquote(href or "")
+
+
+def is_claim(call: Call) -> bool:
+    """The move of an original into its claim."""
+    return call.method == "move" and f"{RAW}/{HIDDEN}/" in decoded(call.target)
+
+
+def is_publication(call: Call) -> bool:
+    """The move of an upload to its final name."""
+    return call.method == "move" and UNSORTED in decoded(call.target) and HIDDEN not in decoded(call.target)
+
+
+def before(which: Callable[[Call], bool], act: Callable[[Call], object]) -> Callable[[Call], None]:
+    """Act once, before the first call of a kind."""
+    seen: list[Call] = []
+
+    def tap(call: Call) -> None:
+        if not call.after and not seen and which(call):
+            seen.append(call)
+            act(call)
+
+    return tap
+
+
+def after(which: Callable[[Call], bool], act: Callable[[Call], object]) -> Callable[[Call], None]:
+    """Act once, after the first call of a kind that took effect."""
+    seen: list[Call] = []
+
+    def tap(call: Call) -> None:
+        if call.after and not seen and which(call):
+            seen.append(call)
+            act(call)
+
+    return tap
+
+
+def die(_call: Call) -> None:
+    raise Killed
+
+
+def stop_at(site: Site, state: Path, tap: Callable[[Call], None], unsorted: str = UNSORTED) -> None:
+    """Run a scaler that dies where the tap says."""
+    dead: list[bool] = []
+
+    def once_and_for_all(call: Call) -> None:
+        if dead:
+            raise Killed
+        try:
+            tap(call)
+        except Killed:
+            dead.append(True)
+            raise
+
+    with pytest.raises(Killed):
+        one_pass(TappedAccount(site.account, once_and_for_all), state, unsorted=unsorted)
+
+
+def test_a_picture_goes_all_the_way(site: Site, tmp_path: Path) -> None:
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture())
+    site.write(f"{RAW}/other.png", b"not wanted")
+    site.write(f"{UNSORTED}/there.png", b"there before")
+
+    assert one_pass(site.account, tmp_path) == []
+
+    assert inside(site, RAW) == {"other.png": b"not wanted"}
+    assert claims(site) == {}
+    assert uploads(site) == {}
+    assert inside(site, UNSORTED).pop("there.png") == b"there before"
+    site.remove(f"{UNSORTED}/there.png")
+    (data,) = published(site).values()
+    assert pixels(data) == doubled_pixels(picture())
+
+
+def test_whatever_stops_in_between_is_finished(site: Site, tmp_path: Path) -> None:
+    """Die at every moment between two requests, start again, and count."""
+    for n in itertools.count():
+        raw, unsorted = f"raw-{n}", f"unsorted-{n}"
+        prepare(site, raw, unsorted)
+        site.write(f"{raw}/{NAME}", picture(n))
+        stop = StopAt(n)
+        try:
+            one_pass(TappedAccount(site.account, stop), tmp_path, raw=raw, unsorted=unsorted)
+        except Killed:
+            died = True
+        else:
+            died = False
+        copies = published(site, unsorted)
+        originals = {**inside(site, raw), **claims(site, raw)}
+        assert originals or copies, f"the picture is lost after moment {n}"
+
+        assert one_pass(site.account, tmp_path, raw=raw, unsorted=unsorted) == []
+
+        assert_done(site, {NAME: picture(n)}, raw=raw, unsorted=unsorted)
+        # What was uploaded and not claimed stays for a day, lest it is still somebody's.
+        assert len(uploads(site, unsorted)) <= 1
+        if not died:
+            break
+    # From the look for claims to the delete there are at least eight requests, each with a moment before and after.
+    assert n >= 16
+
+
+def test_a_claim_whose_upload_folder_is_gone_is_moved_back(site: Site, tmp_path: Path) -> None:
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture())
+    stop_at(site, tmp_path, after(is_claim, die))
+    assert inside(site, RAW) == {}
+    (claim,) = claims(site)
+    assert ClaimName.read(claim)
+    site.remove(f"{UNSORTED}/{HIDDEN}")
+
+    assert one_pass(site.account, tmp_path) == []
+
+    assert_done(site, {NAME: picture()})
+
+
+def test_a_claim_moved_back_does_not_replace_what_took_its_name(site: Site, tmp_path: Path) -> None:
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture(1))
+    stop_at(site, tmp_path, after(is_claim, die))
+    site.remove(f"{UNSORTED}/{HIDDEN}")
+    site.write(f"{RAW}/{NAME}", picture(2))
+
+    assert one_pass(site.account, tmp_path) == []
+
+    second = NAME.replace(".png", " (2).png")
+    assert_done(site, {NAME: picture(2), second: picture(1)})
+
+
+def test_a_claim_made_for_another_unsorted_folder_is_finished_there(site: Site, tmp_path: Path) -> None:
+    prepare(site)
+    site.make_folder("elsewhere/new")
+    site.write(f"{RAW}/{NAME}", picture())
+    stop_at(site, tmp_path, after(is_claim, die))
+
+    assert one_pass(site.account, tmp_path, unsorted="elsewhere/new") == []
+
+    assert_done(site, {NAME: picture()})
+    assert inside(site, "elsewhere/new") == {}
+
+
+def test_a_claim_of_an_unknown_unsorted_folder_is_moved_back(site: Site, tmp_path: Path) -> None:
+    prepare(site)
+    site.make_folder("elsewhere")
+    site.write(f"{RAW}/{NAME}", picture())
+    stop_at(site, tmp_path, after(is_claim, die))
+    (signpost,) = [path for path in site.files() if path.endswith(".txt")]
+    site.remove(signpost)
+
+    assert one_pass(site.account, tmp_path, unsorted="elsewhere") == []
+
+    assert_done(site, {NAME: picture()}, unsorted="elsewhere")
+    assert inside(site, UNSORTED) == {}
+
+
+def test_an_original_replaced_before_its_claim_is_scaled_as_it_is_now(site: Site, tmp_path: Path) -> None:
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture(1), age=7200)
+    replace = before(is_claim, lambda _: site.write(f"{RAW}/{NAME}", picture(2, width=12), age=3600))
+    with a_scaler(tmp_path) as scaler:
+        assert scaler.one_pass(task(TappedAccount(site.account, replace))) == []
+        assert published(site) == {}
+        assert inside(site, RAW) == {NAME: picture(2, width=12)}
+        assert claims(site) == {}
+        assert uploads(site) == {}
+        assert scaler.one_pass(task(site.account)) == []
+    assert_done(site, {NAME: picture(2, width=12)})
+
+
+def test_an_original_replaced_before_its_claim_survives_a_stop_right_after_it(site: Site, tmp_path: Path) -> None:
+    """Whoever finishes the claim has not read the original, and must not take the copy for one of it."""
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture(1), age=7200)
+    replace = before(is_claim, lambda _: site.write(f"{RAW}/{NAME}", picture(2, width=12), age=3600))
+    kill = after(is_claim, die)
+
+    def tap(call: Call) -> None:
+        replace(call)
+        kill(call)
+
+    if site.conditional:
+        # The server refuses the claim; the process goes on.
+        assert one_pass(TappedAccount(site.account, tap), tmp_path) == []
+    else:
+        stop_at(site, tmp_path, tap)
+    assert one_pass(site.account, tmp_path) == []
+    assert_done(site, {NAME: picture(2, width=12)})
+
+
+def test_an_original_deleted_before_its_claim_leaves_nothing(site: Site, tmp_path: Path) -> None:
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture())
+    delete = before(is_claim, lambda _: site.remove(f"{RAW}/{NAME}"))
+    assert one_pass(TappedAccount(site.account, delete), tmp_path) == []
+    assert {path for path in site.files() if not path.endswith(".txt")} == set()
+
+
+def test_a_final_name_that_is_taken_gets_a_number(site: Site, tmp_path: Path) -> None:
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture())
+    taken: list[str] = []
+
+    def take(call: Call) -> None:
+        taken.append(decoded(call.target).rpartition("/")[2])
+        site.write(f"{UNSORTED}/{taken[0]}", b"precious")
+        site.write(f"{UNSORTED}/{taken[0].replace('.png', '-2.png')}", b"precious too")
+
+    assert one_pass(TappedAccount(site.account, before(is_publication, take)), tmp_path) == []
+
+    there = inside(site, UNSORTED)
+    stem = taken[0].removesuffix(".png")
+    assert set(there) == {f"{stem}.png", f"{stem}-2.png", f"{stem}-3.png"}
+    assert there[f"{stem}.png"] == b"precious"
+    assert there[f"{stem}-2.png"] == b"precious too"
+    assert pixels(there[f"{stem}-3.png"]) == doubled_pixels(picture())
+    assert inside(site, RAW) == claims(site) == uploads(site) == {}
+
+
+def test_a_picture_claimed_by_another_scaler_is_published_once(site: Site, tmp_path: Path) -> None:
+    """Two scalers hold a copy of the same original; one of them wins the claim."""
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture())
+    rival = before(is_claim, lambda _: one_pass(site.account, tmp_path / "rival"))
+    assert one_pass(TappedAccount(site.account, rival), tmp_path / "first") == []
+    assert_done(site, {NAME: picture()})
+    assert uploads(site) == {}
+
+
+def test_a_claim_finished_by_another_scaler_is_published_once(site: Site, tmp_path: Path) -> None:
+    """A scaler is so slow after its claim that another takes it for dead."""
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture())
+    rival = after(is_claim, lambda _: one_pass(site.account, tmp_path / "rival"))
+    assert one_pass(TappedAccount(site.account, rival), tmp_path / "slow") == []
+    assert_done(site, {NAME: picture()})
+    assert uploads(site) == {}
+
+
+def test_a_published_copy_that_was_filed_away_is_not_published_again(site: Site, tmp_path: Path) -> None:
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture())
+    stop_at(site, tmp_path, after(is_publication, die))
+    assert len(claims(site)) == 1
+    (name,) = inside(site, UNSORTED)
+    site.remove(f"{UNSORTED}/{name}")
+
+    assert one_pass(site.account, tmp_path) == []
+
+    assert inside(site, RAW) == claims(site) == inside(site, UNSORTED) == {}
+
+
+def test_the_upload_folder_that_vanishes_while_a_picture_computes(site: Site, tmp_path: Path) -> None:
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture())
+
+    def gone(_call: Call) -> None:
+        site.remove(f"{UNSORTED}/{HIDDEN}")
+
+    with a_scaler(tmp_path) as scaler:
+        tapped = task(
+            TappedAccount(
+                site.account,
+                before(
+                    lambda call: call.method == "put" and HIDDEN in call.href and UNSORTED in decoded(call.href), gone
+                ),
+            )
+        )
+        failures = scaler.one_pass(tapped)
+        assert len(failures) == 1
+        assert inside(site, RAW) == {NAME: picture()}
+        assert scaler.one_pass(tapped) == []
+    assert_done(site, {NAME: picture()})
+
+
+@pytest.mark.server
+def test_a_claim_that_the_server_forbids(apache_site: Site, tmp_path: Path) -> None:
+    raw = "no-delete/raw"
+    prepare(apache_site, raw)
+    apache_site.write(f"{raw}/{NAME}", picture())
+    check_forbidden(apache_site, raw, tmp_path)
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_a_claim_that_is_forbidden(conditional: bool, tmp_path: Path) -> None:
+    site = MemoryServer(conditional=conditional)
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", picture())
+
+    def forbid(method: str, href: Href, after: bool) -> None:
+        if method in ("MOVE", "DELETE") and RAW in href and not after:
+            raise Forbidden("status 403")
+
+    site.interfere = forbid
+    check_forbidden(site, RAW, tmp_path)
+
+
+def check_forbidden(site: Site, raw: str, tmp_path: Path) -> None:
+    """Nothing is published, the original stays, the upload goes, and the picture is not fetched again and again."""
+    calls: list[Call] = []
+    with a_scaler(tmp_path) as scaler:
+        watched = task(TappedAccount(site.account, calls.append), raw)
+        (failure,) = scaler.one_pass(watched)
+        assert isinstance(failure, Forbidden)
+        for _ in range(2):
+            assert inside(site, raw) == {NAME: picture()}
+            assert claims(site, raw) == uploads(site) == inside(site, UNSORTED) == {}
+            calls.clear()
+            assert scaler.one_pass(watched) == []
+            assert [call for call in calls if call.method == "get" and NAME in decoded(call.href)] == []
+    # With another start it is tried again: somebody may have granted the right.
+    assert len(one_pass(site.account, tmp_path, raw=raw)) == 1
+
+
+def test_a_publication_that_is_forbidden_brings_the_original_back(memory_site: MemoryServer, tmp_path: Path) -> None:
+    prepare(memory_site)
+    memory_site.write(f"{RAW}/{NAME}", picture())
+
+    def forbid(call: Call) -> None:
+        if is_publication(call) and not call.after:
+            raise Forbidden("status 403")
+
+    (failure,) = one_pass(TappedAccount(memory_site.account, forbid), tmp_path)
+    assert isinstance(failure, Forbidden)
+    assert inside(memory_site, RAW) == {NAME: picture()}
+    assert claims(memory_site) == uploads(memory_site) == inside(memory_site, UNSORTED) == {}
+
+
+@pytest.mark.parametrize("lie", [Missing, Mismatch])
+@pytest.mark.parametrize("which", [is_claim, is_publication])
+def test_an_answer_other_than_the_own_201_proves_nothing(
+    memory_site: MemoryServer, tmp_path: Path, which: Callable[[Call], bool], lie: type[Exception]
+) -> None:
+    """A move took effect, but its answer says that it did not."""
+    prepare(memory_site)
+    memory_site.write(f"{RAW}/{NAME}", picture())
+
+    def say(_call: Call) -> None:
+        raise lie("a lie")
+
+    assert one_pass(TappedAccount(memory_site.account, after(which, say)), tmp_path) == []
+    one_pass(memory_site.account, tmp_path)
+    assert_done(memory_site, {NAME: picture()})
+
+
+def test_an_upload_that_nobody_claims_is_removed_after_a_day(memory_site: MemoryServer, tmp_path: Path) -> None:
+    prepare(memory_site)
+    ids = [f"20260101T00000{n}Z-{n:024x}" for n in range(3)]
+    for name, hours in zip(ids, (0.5, 23, 25), strict=True):
+        memory_site.write(f"{UNSORTED}/{HIDDEN}/{name}", b"", age=hours * 3600)
+    memory_site.write(f"{UNSORTED}/{HIDDEN}/somebody's notes.txt", b"", age=10**7)
+    one_pass(memory_site.account, tmp_path)
+    assert set(uploads(memory_site)) == {ids[0], ids[1], "somebody's notes.txt"}
+
+
+@pytest.mark.parametrize(("missing", "key"), [(RAW, "RAW_REMOTE_DIR"), (UNSORTED, "UNSORTED_REMOTE_DIR")])
+def test_a_folder_that_is_not_there_is_named(site: Site, tmp_path: Path, missing: str, key: str) -> None:
+    prepare(site)
+    site.remove(missing)
+    with pytest.raises(Missing) as caught:
+        one_pass(site.account, tmp_path)
+    assert missing in caught.value.what
+    assert key in caught.value.remedy
+
+
+def test_many_pictures_by_several_threads(site: Site, tmp_path: Path) -> None:
+    prepare(site)
+    originals = {f"Unknown {n}.png": picture(n) for n in range(12)}
+    for name, data in originals.items():
+        site.write(f"{RAW}/{name}", data)
+    with a_scaler(tmp_path, threads=6) as scaler:
+        assert scaler.one_pass(task(site.account)) == []
+    assert_done(site, originals)
