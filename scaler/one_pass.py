@@ -137,14 +137,18 @@ class Scaler:
 
     def dry_run(self, task: Task) -> int:
         """Log what one pass would do; change nothing. The exit status."""
-        for line in self._would_do(task):
+        lines = list(self._would_do(task))
+        for line in lines or ["nothing to do"]:
             logger.info("{}", line)
         return 0
 
     def _would_do(self, task: Task) -> Iterator[str]:
         with task.account.connect() as store:
             folders = Folders.of(store, task.raw, task.unsorted)
-            for _, claim in look_into(store, folders).claimed:
+            hidden = look_into(store, folders)
+            if hidden.uploads is None and store.look(folders.unsorted) is None:
+                raise not_there(task.unsorted, "scaler_constants/UNSORTED_REMOTE_DIR")
+            for _, claim in hidden.claimed:
                 yield f"would finish {claim.original}, left by a scaler that was stopped"
             self._begin(task, folders)
             choice = self._choose(store, folders, task)
