@@ -263,7 +263,7 @@ install() {
   say "installing the locked dependencies for $python …"
   poetry env use "$python" || die "Poetry could not make an environment with $python; the lines above say why"
   ENVIRONMENT=$("$POETRY" --no-ansi --directory "$HERE" env info --path)
-  "$ENVIRONMENT/bin/python" -m pip --version &>/dev/null || "$ENVIRONMENT/bin/python" -m ensurepip >/dev/null
+  "$ENVIRONMENT/bin/python" -c 'import pip' 2>/dev/null || "$ENVIRONMENT/bin/python" -m ensurepip >/dev/null
   use_pips_index "$python"
   poetry_install "$1"
   settle_urllib3 "$1"
