@@ -16,6 +16,10 @@ _SIZE_AND_CODING = {b"ispe", b"pixi", b"av1C"}
 _TURNS = {b"irot", b"imir"}
 _SPEED = 8
 """Of Pillow's encoder; OpenCV's own choice is as quick."""
+_FINE = 6
+"""Bits kept below the whole number until the last rounding."""
+_LEAN = (34, -20, 27, 0)
+"""What is added to B, G, R and A, in those bits: 0.3 of a step of both chroma planes."""
 _IDENTITY = 0
 """The matrix of colours that are stored as they are, as lossless files do."""
 
@@ -35,7 +39,9 @@ def double(data: bytes, quality: int) -> bytes:
     full = subsampling if not (grey or lossless or subsampling == (2, 2)) else None
     if full and bits > 8:
         raise Unscalable(f"it is a lossy {bits}-bit AVIF of full colour resolution, which OpenCV would halve")
-    image = pixels.doubled(pixels.decode(_plain(original)))
+    stored = pixels.decode(_plain(original))
+    image = pixels.doubled(stored) if grey or lossless or bits > 8 else _balanced(stored)
+    del stored
     height, width = image.shape[:2]
     encoded = read(_full(image, full, quality) if full else _encoded(image, bits, 100 if lossless else quality))
     del image
@@ -54,6 +60,18 @@ def double(data: bytes, quality: int) -> bytes:
 
 def _encoded(image: Pixels, bits: int, quality: int) -> memoryview:
     return pixels.encode(".avif", image, (cv2.IMWRITE_AVIF_QUALITY, quality, cv2.IMWRITE_AVIF_DEPTH, bits))
+
+
+def _balanced(image: Pixels) -> Pixels:
+    """Double 8-bit colours, leaning against the shift that follows.
+
+    libavif's conversion to brightness and chroma rounds the chroma down, which would take a little red and blue away
+    at each saving.
+    """
+    fine = pixels.doubled(image.astype(np.uint16) << _FINE).astype(np.int32)
+    fine += np.array(_LEAN[: image.shape[2]]) + (1 << _FINE - 1)
+    balanced: Pixels = np.clip(fine >> _FINE, 0, 255).astype(np.uint8)
+    return balanced
 
 
 def _full(image: Pixels, subsampling: tuple[int, int], quality: int) -> memoryview:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from scaler.formats import Unscalable
 from scaler.formats.gif import Frame, Gif, read
-from scaler.picture import frames, palette, pillow, pixels
+from scaler.picture import frames, palette, pillow, pixels, xmp
 from scaler.picture.pillow import Bytes
 
 _KEPT, _CLEARED = 1 << 2, 2 << 2
@@ -75,5 +75,10 @@ def _file(original: Gif, written: list[bytes], appended: memoryview) -> bytes:
     """A file of these frames between the original's extensions."""
     screen = struct.pack("<6s2H3B", b"GIF89a", 2 * original.width, 2 * original.height, 0x70, 0, original.aspect)
     frame = iter(written)
-    parts = [next(frame) if isinstance(part, Frame) else part for part in original.parts]
+    parts = [next(frame) if isinstance(part, Frame) else _extension(part) for part in original.parts]
     return b"".join((screen, *parts, b"\x3b", appended))
+
+
+def _extension(part: memoryview) -> bytes | memoryview:
+    """An extension in the doubled file; an XMP packet stands in its as it is, ended by bytes that lead to a zero."""
+    return xmp.doubled(part) if bytes(part[3:14]) == b"XMP DataXMP" else part

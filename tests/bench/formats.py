@@ -1,0 +1,192 @@
+"""What the doubled picture keeps, format by format, beside what other tools keep.
+
+python -m tests.bench.formats > docs/formats.md
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+
+from scaler.formats import Unscalable
+from scaler.picture import double
+from tests.bench import judges, samples
+from tests.bench.judges import Verdict
+
+QUALITY = 95
+type Judge = Callable[[bytes, bytes, str], Verdict]
+type Case = tuple[bytes, Judge]
+
+NOTHING = "–"
+REFUSED = "refused"
+
+
+def _one(sample: bytes | None, judge: Judge) -> list[Case]:
+    return [] if sample is None else [(sample, judge)]
+
+
+def _alpha(name: str) -> list[Case]:
+    return _one(samples.with_alpha(name), judges.alpha) + _one(samples.of_mode(name, "LA"), judges.alpha)
+
+
+def _depth(name: str) -> list[Case]:
+    return [case for bits in (10, 16, 32) for case in _one(samples.of_depth(name, bits), judges.depth)]
+
+
+def _orientation(name: str) -> list[Case]:
+    return [case for turn in range(1, 9) for case in _one(samples.turned(name, turn), judges.orientation)]
+
+
+def _frames(name: str) -> list[Case]:
+    return [case for clear in (False, True) for case in _one(samples.with_frames(name, clear=clear), judges.frames)]
+
+
+def _coding(name: str) -> list[Case]:
+    if name == "JPEG":
+        modes = [{"subsampling": number, "progressive": way} for number in (0, 1, 2) for way in (False, True)]
+        return [(samples.saved(samples.scene(), name, **options), judges.jpeg_coding) for options in modes]
+    return [] if name in ("AVIF", "GIF") else [(samples.plain(name), judges.lossless)]
+
+
+PROPERTIES: dict[str, Callable[[str], list[Case]]] = {
+    "EXIF": lambda name: _one(samples.with_exif(name), judges.exif),
+    "XMP": lambda name: _one(samples.with_xmp(name), judges.xmp),
+    "ICC": lambda name: _one(samples.with_profile(name), judges.icc),
+    "orientation": _orientation,
+    "alpha": _alpha,
+    "depth": _depth,
+    "grey": lambda name: _one(samples.of_mode(name, "L"), judges.mode),
+    "palette": lambda name: _one(samples.of_mode(name, "P"), judges.mode),
+    "1 bit": lambda name: _one(samples.of_mode(name, "1"), judges.mode),
+    "CMYK": lambda name: _one(samples.of_mode(name, "CMYK"), judges.mode),
+    "frames": _frames,
+    "coding": _coding,
+}
+
+
+class Failed(Exception):
+    """The tool gave no picture."""
+
+
+type Tool = Callable[[bytes, str], bytes]
+
+
+def ours(data: bytes, _extension: str) -> bytes:
+    """The project's own way."""
+    try:
+        return double(data, quality=QUALITY)
+    except Unscalable as refusal:
+        raise Failed from refusal
+
+
+def plain_opencv(data: bytes, extension: str) -> bytes:
+    """What a short script does."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = (str(Path(folder) / (name + extension)) for name in ("in", "out"))
+        Path(source).write_bytes(data)
+        image = cv2.imread(source)
+        if image is None:
+            raise Failed
+        image = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+        if not cv2.imwrite(target, image):
+            raise Failed
+        return Path(target).read_bytes()
+
+
+def _program(*command: str) -> Tool:
+    def run(data: bytes, extension: str) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = (Path(folder) / (name + extension) for name in ("in", "out"))
+            source.write_bytes(data)
+            saving = "[Q=95]" if extension in (".jpg", ".webp", ".avif") else ""
+            words = {"IN": str(source), "OUT": str(target), "SAVE": str(target) + saving}
+            outcome = subprocess.run([words.get(word, word) for word in command], capture_output=True, check=False)
+            if outcome.returncode or not target.is_file():
+                raise Failed
+            return target.read_bytes()
+
+    return run
+
+
+def tools() -> dict[str, Tool]:
+    """The tools on this machine, by name."""
+    found: dict[str, Tool] = {"this project": ours, "plain OpenCV": plain_opencv}
+    magick = next((name for name in ("convert-im6.q16", "magick") if shutil.which(name)), None)
+    if magick is not None:
+        words = ("-virtual-pixel", "edge", "-filter", "Triangle", "-resize", "200%", "-quality", str(QUALITY))
+        found["ImageMagick"] = _program(magick, "IN", *words, "OUT")
+    if shutil.which("vips"):
+        found["vips"] = _program("vips", "resize", "IN", "SAVE", "2", "--kernel", "linear")
+    return found
+
+
+def verdict(tool: Tool, cases: list[Case], extension: str) -> str:
+    """One cell: the worst of the verdicts of its cases."""
+    found = set()
+    for data, judge in cases:
+        try:
+            found.add(judges.safely(judge, data, tool(data, extension), extension))
+        except Failed:
+            found.add(REFUSED)
+    return next((word for word in ("lost", REFUSED, "converted", "kept") if word in found), NOTHING)
+
+
+def rows(tool: Tool) -> Iterator[list[str]]:
+    """The table of one tool, row by row."""
+    for name, extension in samples.EXTENSIONS.items():
+        yield [name, *(verdict(tool, cases(name), extension) for cases in PROPERTIES.values())]
+
+
+def colour(tool: Tool, name: str, *, of: str = "RGB") -> float | None:
+    """Mean difference (of 255) per channel to the unrounded doubling; None where the tool gave no picture."""
+    data = samples.plain(name)
+    try:
+        return judges.difference(data, tool(data, samples.EXTENSIONS[name]), of)
+    except (Failed, OSError):
+        return None
+
+
+def _markdown(head: list[str], body: Iterator[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def main() -> None:
+    """Print everything as Markdown."""
+    found = tools()
+    out = sys.stdout
+    out.write("# What the doubled picture keeps\n\n")
+    out.write(INTRODUCTION)
+    for title, tool in found.items():
+        out.write(f"\n## {title[0].upper()}{title[1:]}\n\n")
+        out.write(_markdown(["", *PROPERTIES], rows(tool)))
+    out.write("\n## Colour\n\nMean difference per channel, of 255, to a bilinear doubling that is not rounded.\n\n")
+    figures = ([name, *(_figure(colour(tool, name)) for tool in found.values())] for name in samples.EXTENSIONS)
+    out.write(_markdown(["", *found], figures))
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+INTRODUCTION = """\
+Made by `python -m tests.bench.formats`: each cell is the outcome of doubling pictures made for it, judged by Pillow
+and ExifTool; the tests hold the first table to it.
+
+- **kept**: as it was. EXIF and XMP fields that state the pixel size say the doubled one; a picture is seen upright for
+  all eight orientations; every frame, delay and loop count is there.
+- **converted**: stored in another way that looks the same. Palettes become the colours they stand for, black and
+  white becomes grey: between two colours there are others now.
+- **refused**: the original is left where it is, and the log says why.
+- **lost**: not there any more, or wrong, without a word.
+
+*Depth* is 16 bits, 10 in AVIF, floating-point in TIFF; *coding* is chroma subsampling and progressive mode of a JPEG,
+and that no pixel is off by more than rounding where a format is lossless (WebP: where the original is).
+"""
+
+if __name__ == "__main__":
+    main()
