@@ -63,6 +63,8 @@ with (home / "poetry.log").open("a") as log:
     log.write(json.dumps({"words": words, "env": dict(os.environ)}) + "\\n")
 match words:
     case ["env", "use", python]:
+        if os.environ.get("REFUSES"):
+            sys.exit(1)
         subprocess.run([python, "-m", "venv", "--system-site-packages", "--without-pip", environment], check=True)
     case ["env", "info", "--path"]:
         print(environment)

@@ -57,7 +57,7 @@ def test_what_it_tried_is_named_with_what_is_wrong(bare: Machine) -> None:
 def test_it_finds_a_python_that_is_not_on_path(bare: Machine, place: str) -> None:
     bare.add_poetry()
     python = bare.add_python(bare.home / place)
-    assert bare.run("scaler", FAILS="scaler").returncode == 2
+    assert bare.run("scaler", REFUSES="it").returncode == 2
     assert chosen(bare) == str(python)
 
 
@@ -72,7 +72,7 @@ def test_it_finds_a_python_that_is_not_on_path(bare: Machine, place: str) -> Non
 def test_it_looks_where_the_variables_say(bare: Machine, variable: str, value: str, place: str) -> None:
     bare.add_poetry()
     python = bare.add_python(bare.home / place)
-    assert bare.run("scaler", FAILS="scaler", **{variable: str(bare.home / value)}).returncode == 2
+    assert bare.run("scaler", REFUSES="it", **{variable: str(bare.home / value)}).returncode == 2
     assert chosen(bare) == str(python)
 
 
@@ -82,14 +82,14 @@ def test_a_shim_that_only_prints_an_error_leads_to_pyenvs_versions(bare: Machine
     shims.mkdir(parents=True)
     write_script(shims / "python3", 'echo "pyenv: python3: command not found" >&2; exit 127')
     python = bare.add_python(bare.home / "elsewhere/versions/3.12.1/bin/python3.12")
-    assert bare.run("scaler", FAILS="scaler", PATH=f"{shims}:{bare.bin}").returncode == 2
+    assert bare.run("scaler", REFUSES="it", PATH=f"{shims}:{bare.bin}").returncode == 2
     assert chosen(bare) == str(python)
 
 
 def test_PYTHON_chooses_and_one_that_will_not_do_is_said(machine: Machine) -> None:  # noqa: N802
     mine = machine.add_python(machine.home / "my python")
-    assert machine.run("scaler", FAILS="scaler", PYTHON=str(mine)).returncode == 2
+    assert machine.run("scaler", REFUSES="it", PYTHON=str(mine)).returncode == 2
     assert chosen(machine) == str(mine)
-    result = machine.run("scaler", FAILS="scaler", PYTHON="/nowhere/python")
+    result = machine.run("scaler", REFUSES="it", PYTHON="/nowhere/python")
     assert "PYTHON=/nowhere/python does not run" in result.stderr
-    assert machine.poetry_calls()[-3][0] == ["env", "use", str(machine.bin / "python3")]
+    assert machine.poetry_calls()[-1][0] == ["env", "use", str(machine.bin / "python3")]
