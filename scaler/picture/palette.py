@@ -7,6 +7,7 @@ from scaler.picture import pillow
 from scaler.picture.pillow import Bytes
 
 _ROUNDS = 8
+_CELLS = 1 << 15
 _AT_ONCE = 1 << 12
 
 type Floats = NDArray[np.float32]
@@ -31,8 +32,7 @@ def reduced(image: Bytes, limit: int) -> tuple[Bytes, Bytes]:
 
 def _settled(colours: Floats, weights: Floats, chosen: Floats) -> Floats:
     """Move each chosen colour into the middle of those that it stands for, again and again."""
-    cells = (colours.astype(np.uint32) >> 3) @ np.array([1 << 10, 1 << 5, 1], np.uint32)
-    _, cell = np.unique(cells, return_inverse=True)
+    cell = _cells(colours)
     weight = np.bincount(cell, weights)
     means = _means(colours, weights, cell, weight).astype(np.float32)
     for _ in range(_ROUNDS):
@@ -41,6 +41,17 @@ def _settled(colours: Floats, weights: Floats, chosen: Floats) -> Floats:
         moved = _means(means, weight, numbers, total)
         chosen = np.where(total[:, None] > 0, moved, chosen).astype(np.float32)
     return chosen
+
+
+def _cells(colours: Floats) -> NDArray[np.intp]:
+    """Put colours that are nearly the same together, as nearly as keeps their number small."""
+    cell: NDArray[np.intp]
+    for bits in range(4):
+        packed = (colours.astype(np.uint32) >> bits) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+        cells, cell = np.unique(packed, return_inverse=True)
+        if len(cells) <= _CELLS:
+            break
+    return cell
 
 
 def _means(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
+from PIL import JpegImagePlugin
 
 from scaler.formats import Unscalable
 from scaler.picture import double
@@ -21,7 +22,7 @@ QUALITY = 95
 type Judge = Callable[[bytes, bytes, str], Verdict]
 type Case = tuple[bytes, Judge]
 
-NOTHING = "–"
+NOTHING = ""
 REFUSED = "refused"
 
 
@@ -97,19 +98,30 @@ def plain_opencv(data: bytes, extension: str) -> bytes:
         return Path(target).read_bytes()
 
 
+# The middle of the picture stays in the middle, and its edges go on outside: so do OpenCV and ImageMagick.
+_VIPS = ("--interpolate", "bilinear", "--odx", "0.5", "--ody", "0.5", "--extend", "copy")
+
+
 def _program(*command: str) -> Tool:
     def run(data: bytes, extension: str) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             source, target = (Path(folder) / (name + extension) for name in ("in", "out"))
             source.write_bytes(data)
-            saving = "[Q=95]" if extension in (".jpg", ".webp", ".avif") else ""
-            words = {"IN": str(source), "OUT": str(target), "SAVE": str(target) + saving}
+            words = {"IN": str(source), "OUT": str(target), "SAVE": str(target) + _saving(data, extension)}
             outcome = subprocess.run([words.get(word, word) for word in command], capture_output=True, check=False)
             if outcome.returncode or not target.is_file():
                 raise Failed
             return target.read_bytes()
 
     return run
+
+
+def _saving(data: bytes, extension: str) -> str:
+    """What vips is told to save like: left alone, it stores the colours of a JPEG finer than they came."""
+    if extension == ".jpg":
+        subsampled = JpegImagePlugin.get_sampling(judges.opened(data)) > 0
+        return f"[Q={QUALITY},subsample_mode={'on' if subsampled else 'off'}]"
+    return f"[Q={QUALITY}]" if extension in (".webp", ".avif") else ""
 
 
 def tools() -> dict[str, Tool]:
@@ -120,13 +132,13 @@ def tools() -> dict[str, Tool]:
         words = ("-virtual-pixel", "edge", "-filter", "Triangle", "-resize", "200%", "-quality", str(QUALITY))
         found["ImageMagick"] = _program(magick, "IN", *words, "OUT")
     if shutil.which("vips"):
-        found["vips"] = _program("vips", "resize", "IN", "SAVE", "2", "--kernel", "linear")
+        found["vips"] = _program("vips", "affine", "IN", "SAVE", "2 0 0 2", *_VIPS)
     return found
 
 
 def verdict(tool: Tool, cases: list[Case], extension: str) -> str:
     """One cell: the worst of the verdicts of its cases."""
-    found = set()
+    found: set[str] = set()
     for data, judge in cases:
         try:
             found.add(judges.safely(judge, data, tool(data, extension), extension))
@@ -141,11 +153,20 @@ def rows(tool: Tool) -> Iterator[list[str]]:
         yield [name, *(verdict(tool, cases(name), extension) for cases in PROPERTIES.values())]
 
 
-def colour(tool: Tool, name: str, *, of: str = "RGB") -> float | None:
+COLOURS: dict[str, tuple[bytes, str]] = {
+    name: (samples.plain(name), extension) for name, extension in samples.EXTENSIONS.items()
+} | {
+    "JPEG 4:4:4": (samples.saved(samples.scene(), "JPEG", quality=92, subsampling=0), ".jpg"),
+    "WebP, lossy": (samples.saved(samples.scene(), "WebP", quality=92), ".webp"),
+    "AVIF 4:4:4": (samples.saved(samples.scene(), "AVIF", quality=92, subsampling="4:4:4"), ".avif"),
+}
+
+
+def colour(tool: Tool, name: str) -> float | None:
     """Mean difference (of 255) per channel to the unrounded doubling; None where the tool gave no picture."""
-    data = samples.plain(name)
+    data, extension = COLOURS[name]
     try:
-        return judges.difference(data, tool(data, samples.EXTENSIONS[name]), of)
+        return judges.difference(data, tool(data, extension))
     except (Failed, OSError):
         return None
 
@@ -165,7 +186,7 @@ def main() -> None:
         out.write(f"\n## {title[0].upper()}{title[1:]}\n\n")
         out.write(_markdown(["", *PROPERTIES], rows(tool)))
     out.write("\n## Colour\n\nMean difference per channel, of 255, to a bilinear doubling that is not rounded.\n\n")
-    figures = ([name, *(_figure(colour(tool, name)) for tool in found.values())] for name in samples.EXTENSIONS)
+    figures = ([name, *(_figure(colour(tool, name)) for tool in found.values())] for name in COLOURS)
     out.write(_markdown(["", *found], figures))
 
 

@@ -96,10 +96,8 @@ def alpha(before: bytes, after: bytes, _extension: str) -> Verdict:
 def depth(before: bytes, after: bytes, extension: str) -> Verdict:
     """Kept: as many bits, and the lower ones right too."""
     if extension == ".avif":
-        bits = tags(after, extension).get("Meta:ImagePixelDepth") or tags(after, extension).get(
-            "QuickTime:ImagePixelDepth"
-        )
-        return "kept" if str(bits).startswith("10") and difference(before, after) < _NEAR else "lost"
+        bits = tags(after, extension).get("Meta:ImagePixelDepth", "")
+        return "kept" if bits.startswith("10") and difference(before, after) < _NEAR else "lost"
     reference, result = twice(values(opened(before))), values(opened(after))
     return "kept" if reference.shape == result.shape and np.abs(reference - result).mean() < 1 else "lost"
 
