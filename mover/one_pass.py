@@ -136,6 +136,8 @@ class Mover:
             logger.info("would move {} to {} and take off {!r}", "/".join(filing.file.path), target, filing.tag.name)
         for note in (*sight.notes, *plan.notes):
             logger.info("{}", note)
+        if not sight.unfinished and not plan.filings:
+            logger.info("would do nothing: there is nothing to do")
 
     async def _connect(self, task: Task) -> Connection:
         if self._connection is None or self._connection.task != task:

@@ -8,6 +8,8 @@ from shared.store import Href
 
 # Bytes of one name; Nextcloud takes no more.
 LONGEST_NAME = 250
+# What is longer behind the last dot is no ending to be kept.
+LONGEST_ENDING = 20
 # The scaler works in folders of this name.
 HIDDEN = ".scaler"
 # What a server may not know to be an image by its type.
@@ -190,7 +192,9 @@ def unfinished(files: Iterable[File], category: str, rules: Rules) -> list[File]
 def free_name(name: str, taken: Collection[str]) -> str:
     """The name itself, or with " (2)", " (3)" before its ending, whichever nothing has, cut to what a name may hold."""
     used = {unicodedata.normalize("NFC", other).casefold() for other in taken}
-    stem, dot, ending = name.rpartition(".") if "." in name[1:] else (name, "", "")
+    stem, dot, ending = name.rpartition(".")
+    if not stem or len(ending) > LONGEST_ENDING:
+        stem, dot, ending = name, "", ""
     candidate, number = name, 1
     while candidate.casefold() in used:
         number += 1

@@ -1,0 +1,92 @@
+"""Movers that are killed, and movers that do not know of each other."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from mover.nextcloud import Nextcloud as Client
+from mover.one_pass import Mover
+from mover.settings import Task
+from sandbox.nextcloud import Nextcloud
+from shared.patience import Patience
+from shared.stop import Stop
+from tests.mover.harness import IMAGES, Passes, asked, files, furnish, one_pass, put, state, task
+
+
+def die_before_request(number: int, task: Task) -> None:
+    """One pass in this process, which is killed before it sends its request of that number, from 0 on."""
+    send, sent = Client._send, 0
+
+    async def counted(self: Client, *arguments: object) -> object:
+        nonlocal sent
+        if sent == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        sent += 1
+        return await send(self, *arguments)  # type: ignore[arg-type]
+
+    Client._send = counted  # type: ignore[method-assign, assignment]
+    asyncio.run(Mover(Patience(Stop())).one_pass(task))
+
+
+def test_killed_between_any_two_requests() -> None:
+    # The library takes seconds to load: one process does, and is forked for every kill.
+    start = multiprocessing.get_context("forkserver")
+    start.set_forkserver_preload(["mover.one_pass", __name__])
+    number, killed = 0, True
+    while killed:
+        with Nextcloud() as nextcloud:
+            furnish(nextcloud, "ai:cats", "ai:dogs", "holiday")
+            put(nextcloud, "a.jpg", folder=f"{IMAGES}/cats")
+            for name, tag in (("a.jpg", "ai:cats"), ("b.jpg", "ai:cats"), ("c.jpg", "ai:dogs")):
+                put(nextcloud, name, tag, "holiday")
+            before = state(nextcloud)
+            process = start.Process(target=die_before_request, args=(number, task(nextcloud)))
+            process.start()
+            process.join(60)
+            assert process.exitcode in (0, -signal.SIGKILL)
+            killed = process.exitcode != 0
+            assert one_pass(nextcloud) == []
+            now = state(nextcloud)
+            assert set(now) == {
+                f"{IMAGES}/{name}" for name in ("cats/a.jpg", "cats/a (2).jpg", "cats/b.jpg", "dogs/c.jpg")
+            }
+            assert {file_id: data for data, file_id, _ in now.values()} == {
+                file_id: data for data, file_id, _ in before.values()
+            }
+            assert sorted(map(sorted, (tags for _, _, tags in now.values()))) == [[], *[["holiday"]] * 3]
+        number += 1
+    assert number > 12
+
+
+def test_two_movers_at_once() -> None:
+    with Nextcloud() as nextcloud:
+        furnish(nextcloud, "ai:cats", "ai:dogs", "holiday")
+        for turn in range(4):
+            data = {}
+            for number in range(15):
+                name = f"{turn} {number}.jpg"
+                file_id = put(nextcloud, name, "ai:dogs" if number % 2 else "ai:cats", "holiday")
+                data[name] = file_id
+            before = files(nextcloud)
+            together = threading.Barrier(2)
+
+            def run(together: threading.Barrier = together) -> int:
+                with Passes(task(nextcloud)) as passes:
+                    together.wait(20)
+                    return len(passes.one())
+
+            nextcloud.clear_log()
+            with ThreadPoolExecutor(2) as pool:
+                assert [future.result() for future in [pool.submit(run), pool.submit(run)]] == [0, 0]
+            assert asked(nextcloud)["MOVE"] >= 15
+            assert one_pass(nextcloud) == []
+            now = state(nextcloud)
+            for number in range(15):
+                name = f"{turn} {number}.jpg"
+                folder = f"{IMAGES}/{'dogs' if number % 2 else 'cats'}"
+                assert now[f"{folder}/{name}"][1:] == (data[name], frozenset({"holiday"}))
+            assert len(now) == 15 * (turn + 1)
+            assert sorted(before.values()) == sorted(files(nextcloud).values())

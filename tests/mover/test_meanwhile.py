@@ -1,0 +1,260 @@
+"""What others do while a picture is on its way: no error, nothing lost, one line."""
+
+import os
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from mover.filing import ServerDown
+from sandbox.nextcloud import Nextcloud
+from shared.errors import Failure, Forbidden, NotWebDav, ServerAway, ServerBusy, StorageFull, WrongPassword
+from tests.fake_time import FakeTime
+from tests.mover.harness import IMAGES, UNSORTED, Passes, asked, files, one_pass, put, spoil, state, task
+
+CATS = f"{IMAGES}/cats"
+
+
+@pytest.fixture
+def tagged(nextcloud: Nextcloud) -> Nextcloud:
+    """Three pictures for one category, whose folder is there."""
+    nextcloud.create_tag("ai:cats")
+    (nextcloud.folder / CATS).mkdir()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        put(nextcloud, name, "ai:cats")
+    return nextcloud
+
+
+def only(nextcloud: Nextcloud) -> None:
+    """Leave a.jpg alone in the unsorted folder."""
+    for name in ("b.jpg", "c.jpg"):
+        (nextcloud.folder / UNSORTED / name).unlink()
+
+
+def rename(nextcloud: Nextcloud, source: str, target: str) -> None:
+    """Move a file as another client of the server would: it stays the same file."""
+    (nextcloud.folder / target).parent.mkdir(parents=True, exist_ok=True)
+    with nextcloud._tree.lock:
+        parent = nextcloud._entry(target.rpartition("/")[0])
+        nextcloud._tree.move(nextcloud._entry(source), parent, target.rpartition("/")[2])
+
+
+@pytest.mark.parametrize("when", ["move", "untag"])
+def test_deleted_by_someone(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str], when: str) -> None:
+    only(tagged)
+    place = UNSORTED if when == "move" else CATS
+    spoil(monkeypatch, when, before=(tagged.folder / place / "a.jpg").unlink)
+    assert one_pass(tagged) == []
+    assert files(tagged) == {}
+    assert sum("a.jpg" in line for line in said) == 1
+
+
+def test_moved_elsewhere_by_someone(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    only(tagged)
+    spoil(monkeypatch, "move", before=lambda: rename(tagged, f"{UNSORTED}/a.jpg", "elsewhere/z.jpg"))
+    assert one_pass(tagged) == []
+    assert tagged.tags_of("elsewhere/z.jpg") == {"ai:cats"}
+    assert [line for line in said if "a.jpg" in line] == ["INFO a.jpg was taken away meanwhile"]
+
+
+def test_deleted_and_the_name_taken_at_the_destination(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(tagged)
+    put(tagged, "a.jpg", folder=CATS)
+    there = files(tagged)[f"{CATS}/a.jpg"]
+    spoil(monkeypatch, "move", before=(tagged.folder / UNSORTED / "a.jpg").unlink)
+    assert one_pass(tagged) == []
+    assert files(tagged) == {f"{CATS}/a.jpg": there}
+
+
+def test_changed_by_someone_is_filed_in_the_next_pass(
+    tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    only(tagged)
+
+    def change() -> None:
+        picture = tagged.folder / UNSORTED / "a.jpg"
+        picture.write_bytes(b"another version")
+        os.utime(picture, (1, 1))
+
+    spoil(monkeypatch, "move", before=change)
+    with Passes(task(tagged)) as passes:
+        assert passes.one() == []
+        assert files(tagged) == {f"{UNSORTED}/a.jpg": b"another version"}
+        assert [line for line in said if "a.jpg" in line] == ["INFO a.jpg was changed meanwhile"]
+        assert passes.one() == []
+    assert files(tagged) == {f"{CATS}/a.jpg": b"another version"}
+
+
+def test_replaced_by_an_untagged_one(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(tagged)
+
+    def replace() -> None:
+        tagged.untag(f"{UNSORTED}/a.jpg", "ai:cats")
+        rename(tagged, f"{UNSORTED}/a.jpg", "elsewhere/a.jpg")
+        put(tagged, "a.jpg")
+
+    spoil(monkeypatch, "move", before=replace)
+    with Passes(task(tagged)) as passes:
+        assert passes.one() == passes.one() == []
+    assert set(files(tagged)) == {f"{UNSORTED}/a.jpg", "elsewhere/a.jpg"}
+
+
+@pytest.mark.parametrize("when", ["make_folder", "move", "untag", "list_folder", "tags", "tagged"])
+@pytest.mark.parametrize("what", ["untag", "delete the tag", "retag"])
+def test_untagged_retagged_or_the_tag_deleted(
+    tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, when: str, what: str
+) -> None:
+    only(tagged)
+    tagged.create_tag("ai:dogs")
+    file_id = tagged.file_id(f"{UNSORTED}/a.jpg")
+
+    def change() -> None:
+        path = next(name for name in files(tagged) if tagged.file_id(name) == file_id)
+        if what == "delete the tag":
+            tagged.delete_tag("ai:cats")
+            return
+        tagged.untag(path, "ai:cats")
+        if what == "retag":
+            tagged.tag(path, "ai:dogs")
+
+    spoil(monkeypatch, when, before=change)
+    with Passes(task(tagged)) as passes:
+        assert passes.one() == passes.one() == []
+    ((name, (_, now, tags)),) = state(tagged).items()
+    assert now == file_id
+    assert name in {f"{UNSORTED}/a.jpg", f"{CATS}/a.jpg", f"{IMAGES}/dogs/a.jpg"}
+    assert tags in (set(), {"ai:dogs"})
+    # The tag was there when the folder was listed: then it is filed, and what was put on since stays on.
+    assert when not in ("move", "untag") or name == f"{CATS}/a.jpg"
+
+
+def test_the_folder_is_taken_away(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Passes(task(tagged)) as passes:
+        passes.one()
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            (tagged.folder / CATS / name).unlink()
+        (tagged.folder / CATS).rmdir()
+        put(tagged, "d.jpg", "ai:cats")
+        assert passes.one() == []
+    assert set(files(tagged)) == {f"{CATS}/d.jpg"}
+
+
+# --- answers that do not tell what happened -------------------------------------------------------------------------
+
+
+def lost() -> None:
+    raise ServerAway("the answer was lost")
+
+
+@pytest.mark.parametrize("method", ["make_folder", "move", "untag", "look", "list_folder", "tags", "tagged", "log_in"])
+@pytest.mark.parametrize("done", [True, False])
+def test_a_lost_answer_loses_nothing(
+    nextcloud: Nextcloud, monkeypatch: pytest.MonkeyPatch, method: str, done: bool
+) -> None:
+    nextcloud.create_tag("ai:cats")
+    put(nextcloud, "a.jpg", folder=CATS)
+    for name in ("a.jpg", "b.jpg"):
+        put(nextcloud, name, "ai:cats")
+    ids = {nextcloud.file_id(name) for name in files(nextcloud)}
+    spoil(monkeypatch, method, after=lost if done else None, before=None if done else lost, times=2)
+    assert one_pass(nextcloud) == []
+    now = state(nextcloud)
+    assert set(now) == {f"{CATS}/{name}" for name in ("a.jpg", "a (2).jpg", "b.jpg")}
+    assert {file_id for _, file_id, _ in now.values()} == ids
+    assert not any(tags for _, _, tags in now.values())
+
+
+def test_a_locked_picture_waits_and_the_others_go_on(tagged: Nextcloud, said: list[str]) -> None:
+    tagged.lock(f"{UNSORTED}/b.jpg")
+    with Passes(task(tagged)) as passes:
+        (failure,) = passes.one()
+        assert isinstance(failure, ServerBusy)
+        assert set(files(tagged)) == {f"{UNSORTED}/b.jpg", f"{CATS}/a.jpg", f"{CATS}/c.jpg"}
+        passes.one()
+        assert sum("b.jpg" in line for line in said) == 1
+        tagged.unlock(f"{UNSORTED}/b.jpg")
+        assert passes.one() == []
+    assert set(files(tagged)) == {f"{CATS}/a.jpg", f"{CATS}/b.jpg", f"{CATS}/c.jpg"}
+
+
+def test_a_picture_that_is_locked_for_a_moment_is_filed_in_the_same_pass(tagged: Nextcloud) -> None:
+    tagged.lock(f"{UNSORTED}/b.jpg")
+
+    class Time(FakeTime):
+        def wait(self, event: threading.Event, seconds: float) -> bool:
+            tagged.unlock(f"{UNSORTED}/b.jpg")
+            return super().wait(event, seconds)
+
+    assert one_pass(tagged, Time().stop()) == []
+    assert set(files(tagged)) == {f"{CATS}/a.jpg", f"{CATS}/b.jpg", f"{CATS}/c.jpg"}
+
+
+def test_maintenance_that_begins_under_way(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        put(tagged, f"{number}.jpg", "ai:cats")
+    spoil(monkeypatch, "untag", before=lambda: setattr(tagged, "maintenance", True))
+    with Passes(task(tagged)) as passes:
+        tagged.clear_log()
+        with pytest.raises(ServerDown):
+            passes.one()
+        # Not every picture runs into the wall.
+        assert asked(tagged)["MOVE"] < 12 + 23
+        with pytest.raises(ServerBusy):
+            passes.one()
+        tagged.maintenance = False
+        assert passes.one() == []
+    assert {name: tags for name, (_, _, tags) in state(tagged).items()} == {
+        f"{CATS}/{name}.jpg": set() for name in ("a", "b", "c", *range(20))
+    }
+
+
+def refuse(failure: Failure) -> Callable[[], None]:
+    def now() -> None:
+        raise failure
+
+    return now
+
+
+@pytest.mark.parametrize("method", ["move", "untag", "make_folder"])
+@pytest.mark.parametrize("failure", [WrongPassword("401"), StorageFull("507"), NotWebDav("a login page")])
+def test_what_concerns_every_picture_ends_the_pass_at_once(
+    tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, method: str, failure: Failure
+) -> None:
+    for number in range(20):
+        put(tagged, f"{number}.jpg", "ai:cats")
+    spoil(monkeypatch, method, before=refuse(failure), times=99)
+    with Passes(task(tagged)) as passes, pytest.raises(type(failure)):
+        passes.one()
+    # What others had in hand; nothing new was begun.
+    assert asked(tagged)["MOVE"] <= 5
+    monkeypatch.undo()
+    assert one_pass(tagged) == []
+    assert len(state(tagged)) == 23
+    assert all(name.startswith(CATS) and not tags for name, (_, _, tags) in state(tagged).items())
+
+
+def test_a_tag_that_turns_out_not_to_come_off(
+    tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    spoil(monkeypatch, "untag", before=refuse(Forbidden("403")))
+    with Passes(task(tagged)) as passes:
+        assert len(passes.one()) == 1
+        assert len([line for line in said if line.startswith("ERROR The tag 'ai:cats' is still on")]) == 1
+        assert passes.one() == []
+    assert all(name.startswith(CATS) and not tags for name, (_, _, tags) in state(tagged).items())
+
+
+def test_a_picture_that_may_not_be_moved_is_left_and_said_once(
+    tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    time = FakeTime()
+    spoil(monkeypatch, "move", before=refuse(Forbidden("403")), times=2)
+    with Passes(task(tagged), time.stop()) as passes:
+        assert len(passes.one()) == 2
+        tagged.clear_log()
+        assert passes.one() == []
+        assert asked(tagged) == {"PROPFIND": 1}
+        assert len([line for line in said if line.startswith("ERROR")]) == 2
+        time.now += 601
+        assert passes.one() == []
+    assert len([name for name in files(tagged) if name.startswith(CATS)]) == 3

@@ -1,0 +1,173 @@
+"""Passes over a whole folder: what ends where, and what it costs."""
+
+import pytest
+
+from mover.one_pass import AT_ONCE
+from mover.plan import path
+from sandbox.nextcloud import Nextcloud
+from sandbox.resources import FileResource
+from sandbox.sabre import clark
+from tests.fake_time import FakeTime
+from tests.mover.harness import IMAGES, UNSORTED, Passes, asked, files, furnish, one_pass, put, state, task
+
+TAGS = ["ai:cats", "ai:landscapes", "ai:Grüße 🐈", "ai:a:b #1 50%", "ai:" + "x" * 61]
+
+
+def fill(nextcloud: Nextcloud) -> dict[str, str]:
+    """200 pictures, 60 of them with one of five tags, every third with another beside it; where they belong."""
+    for tag in (*TAGS, "holiday"):
+        nextcloud.create_tag(tag)
+    belongs = {}
+    for number in range(200):
+        name = f"picture {number:03}.jpg"
+        tags = [TAGS[number // 3 % 5]] if number < 180 and number % 3 == 0 else []
+        put(nextcloud, name, *tags, *(["holiday"] if number % 9 == 0 else []))
+        folder = f"{IMAGES}/{tags[0].removeprefix('ai:')}" if tags else UNSORTED
+        belongs[f"{UNSORTED}/{name}"] = f"{folder}/{name}"
+    return belongs
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param({}, id="at the top"),
+        pytest.param({"base_path": "/cloud"}, id="under a sub-path"),
+        pytest.param({"user": "alice@example.org", "user_id": "u 1.o'x@y"}, id="a login that is not the user id"),
+    ],
+)
+def test_of_200_pictures_60_are_filed_and_the_others_left_alone(server: dict[str, str]) -> None:
+    with Nextcloud(**server) as nextcloud:  # type: ignore[arg-type]
+        furnish(nextcloud)
+        belongs = fill(nextcloud)
+        put(nextcloud, "text.txt", "ai:cats")
+        put(nextcloud, "below.jpg", "ai:cats", folder=f"{UNSORTED}/folder.jpg")
+        nextcloud.tag(f"{UNSORTED}/folder.jpg", "ai:cats")
+        put(nextcloud, "elsewhere.jpg", "ai:cats", folder="other")
+        before = state(nextcloud)
+        nextcloud.clear_log()
+
+        with Passes(task(nextcloud)) as passes:
+            assert passes.one() == []
+            filing = asked(nextcloud)
+            peers = {record.peer for record in nextcloud.requests}
+            nextcloud.clear_log()
+            assert passes.one() == []
+            idle = asked(nextcloud)
+
+        expected = {}
+        for name, (data, file_id, tags) in before.items():
+            moved = belongs.get(name, name)
+            expected[moved] = (data, file_id, tags - set(TAGS) if moved != name else tags)
+        assert sum(belongs[name] != name for name in belongs) == 60
+        assert state(nextcloud) == expected
+        assert (filing["MOVE"], filing["DELETE"], filing["MKCOL"]) == (60, 60, 5)
+        assert filing.total() <= 3 * 60
+        assert len(peers) <= AT_ONCE + 1
+        assert idle == {"PROPFIND": 1}
+
+
+def test_an_idle_pass_over_a_thousand_pictures_costs_one_request(nextcloud: Nextcloud) -> None:
+    nextcloud.create_tag("ai:cats")
+    for number in range(1000):
+        (nextcloud.folder / UNSORTED / f"{number}.jpg").touch()
+    with Passes(task(nextcloud)) as passes:
+        passes.one()
+        nextcloud.clear_log()
+        passes.one()
+    assert asked(nextcloud) == {"PROPFIND": 1}
+
+
+def test_what_another_mover_left_is_found_with_two_requests_a_pass(nextcloud: Nextcloud) -> None:
+    for tag in TAGS:
+        nextcloud.create_tag(tag)
+    time = FakeTime()
+    with Passes(task(nextcloud), time.stop()) as passes:
+        passes.one()
+        put(nextcloud, "left.jpg", "ai:landscapes", folder=f"{IMAGES}/landscapes")
+        for _ in range(30):
+            nextcloud.clear_log()
+            passes.one()
+            if asked(nextcloud)["DELETE"]:
+                break
+            assert len(nextcloud.requests) <= 2
+            time.now += 30
+    assert nextcloud.tags_of(f"{IMAGES}/landscapes/left.jpg") == set()
+
+
+def test_a_picture_costs_three_requests(nextcloud: Nextcloud) -> None:
+    nextcloud.create_tag("ai:cats")
+    with Passes(task(nextcloud)) as passes:
+        passes.one()
+        for number in range(3):
+            put(nextcloud, f"{number}.jpg", "ai:cats")
+            nextcloud.clear_log()
+            passes.one()
+            made = {"MKCOL": 1} if number == 0 else {}
+            assert asked(nextcloud) == {"PROPFIND": 1, "MOVE": 1, "DELETE": 1, **made}
+
+
+def test_the_folders_above_are_made_as_well(nextcloud: Nextcloud) -> None:
+    nextcloud.create_tag("ai:cats")
+    put(nextcloud, "a.jpg", "ai:cats")
+    assert one_pass(nextcloud, images=path("not/there/yet")) == []
+    assert "not/there/yet/cats/a.jpg" in files(nextcloud)
+
+
+def test_other_settings_take_effect_at_the_next_pass(nextcloud: Nextcloud) -> None:
+    for tag in ("ai:cats", "ki:cats"):
+        nextcloud.create_tag(tag)
+    put(nextcloud, "a.jpg", "ai:cats")
+    put(nextcloud, "b.jpg", "ki:cats")
+    with Passes(task(nextcloud)) as passes:
+        passes.one()
+        passes.one(task(nextcloud, parent="ki", images=path("others")))
+    assert set(files(nextcloud)) == {f"{IMAGES}/cats/a.jpg", "others/cats/b.jpg"}
+
+
+def test_images_root_in_the_unsorted_folder_and_the_other_way_round(nextcloud: Nextcloud) -> None:
+    for tag in ("ai:cats", "ai:unsorted", "ai:raw"):
+        nextcloud.create_tag(tag)
+    put(nextcloud, "a.jpg", "ai:cats")
+    assert one_pass(nextcloud, images=path(UNSORTED)) == []
+    assert set(files(nextcloud)) == {f"{UNSORTED}/cats/a.jpg"}
+    put(nextcloud, "b.jpg", "ai:cats")
+    put(nextcloud, "c.jpg", "ai:unsorted")
+    put(nextcloud, "d.jpg", "ai:raw")
+    assert one_pass(nextcloud, images=path("data"), raw=path("data/raw")) == []
+    assert {f"{UNSORTED}/c.jpg", f"{UNSORTED}/d.jpg", "data/cats/b.jpg"} < set(files(nextcloud))
+    assert nextcloud.tags_of(f"{UNSORTED}/c.jpg") == {"ai:unsorted"}
+
+
+@pytest.fixture
+def older_nextcloud(nextcloud: Nextcloud, monkeypatch: pytest.MonkeyPatch) -> Nextcloud:
+    """One whose listings lack tags."""
+    monkeypatch.delitem(FileResource.table, clark("nc:system-tags"))
+    return nextcloud
+
+
+def test_an_older_server_is_asked_tag_by_tag(older_nextcloud: Nextcloud, said: list[str]) -> None:
+    nextcloud = older_nextcloud
+    for tag in ("ai:cats", "ai:dogs", "ai:..", "holiday"):
+        nextcloud.create_tag(tag)
+    nextcloud.create_tag("ai:locked", user_assignable=False)
+    put(nextcloud, "a.jpg", "ai:cats", "holiday")
+    put(nextcloud, "b.jpg", "ai:dogs", "ai:cats")
+    put(nextcloud, "c.jpg", "ai:..")
+    put(nextcloud, "d.jpg", "ai:locked")
+    put(nextcloud, "left.jpg", "ai:dogs", folder=f"{IMAGES}/dogs")
+    put(nextcloud, "elsewhere.jpg", "ai:dogs", folder="other")
+    with Passes(task(nextcloud)) as passes:
+        assert passes.one() == []
+        nextcloud.clear_log()
+        assert passes.one() == []
+        assert asked(nextcloud) == {"PROPFIND": 1, "REPORT": 2}
+    assert {name: tags for name, (_, _, tags) in state(nextcloud).items()} == {
+        f"{IMAGES}/cats/a.jpg": {"holiday"},
+        f"{IMAGES}/cats/b.jpg": {"ai:dogs"},
+        f"{UNSORTED}/c.jpg": {"ai:.."},
+        f"{UNSORTED}/d.jpg": {"ai:locked"},
+        f"{IMAGES}/dogs/left.jpg": set(),
+        "other/elsewhere.jpg": {"ai:dogs"},
+    }
+    assert [line for line in said if line.startswith("WARNING") and "'ai:..'" in line]
+    assert len([line for line in said if line.startswith("WARNING")]) == 3
