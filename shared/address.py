@@ -16,7 +16,7 @@ def normal(url: str) -> str:
         ValueError: not an http or https address, or one with a password in it.
     """
     parts = urllib.parse.urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("must be an address that begins with http:// or https://")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a user name or password; those have keys of their own")

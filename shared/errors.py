@@ -120,6 +120,12 @@ class StorageFull(Failure):
     policy = Policy.NEXT_TIME
 
 
+class LocalTrouble(Failure):
+    """A file of our own cannot be written."""
+
+    policy = Policy.NEXT_TIME
+
+
 class NotWebDav(Failure):
     """An answer that no WebDAV server gives: a login page, a redirect, broken XML."""
 

@@ -7,7 +7,7 @@ from loguru import logger
 
 from shared import log, patience
 from shared.errors import Failure, Stopped
-from shared.options import Options
+from shared.options import Options, fail
 from shared.patience import Patience
 from shared.stop import Stop, stop_on_signals
 
@@ -20,7 +20,10 @@ def run(name: str, options: Options, work: Callable[[Stop], int]) -> int:
     Returns:
         what `work` returns; 0 if it was asked to stop; 2 if it cannot start.
     """
-    log.set_up(name, options.log_level, options.log_file)
+    try:
+        log.set_up(name, options.log_level, options.log_file)
+    except OSError as error:
+        fail(f"{options.log_file} cannot be written ({error.strerror}). Name another file with --log-file.")
     log.hide(*(os.environ.get(variable, "") for variable in _SECRET_VARIABLES))
     stop = Stop()
     patience.adopt(Patience(stop))

@@ -27,7 +27,15 @@ _AWAY = (
     hvac.exceptions.BadGateway,
     hvac.exceptions.RateLimitExceeded,
     hvac.exceptions.VaultNotInitialized,
-    requests.RequestException,
+    # Of requests, and where a file of certificates is missing.
+    OSError,
+)
+# What comes of reading an answer that Vault would not give.
+_NOT_VAULT = (AttributeError, KeyError, TypeError, ValueError)
+_NO_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
 )
 
 
@@ -141,7 +149,7 @@ class Vault:
         """The secret's keys and values, None where there is no such secret.
 
         Raises:
-            VaultAway: no answer, sealed, or broken inside.
+            VaultAway: no answer, sealed, broken inside, or no Vault.
             VaultRefused: wrong token, or no right to that path.
         """
         return self._as_ours(name, lambda: self._read(name))
@@ -159,6 +167,10 @@ class Vault:
             return self._logged_in_again_if_refused(work)
         except _AWAY as error:
             raise VaultAway(*_why_away(self.address, error)) from None
+        except _NOT_VAULT:
+            raise VaultAway(
+                f"{self.address} does not answer as Vault does", "Is VAULT_ADDR the address of Vault itself?"
+            ) from None
         except hvac.exceptions.VaultError as error:
             raise VaultRefused(
                 f"Vault at {self.address} refuses {self.path(name)}, with the login from {self.login.source}"
@@ -243,8 +255,10 @@ def _why_away(address: str, error: Exception) -> tuple[str, str]:
             f"The certificate of Vault at {address} is not trusted",
             "Name the file with its certificate authority in VAULT_CACERT.",
         )
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+    if isinstance(error, _NO_ADDRESS):
         return f"{address} is not an address", "Set VAULT_ADDR to something like https://vault.example.com:8200."
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+        return f"Vault at {address} cannot be asked ({error})", "Check VAULT_CACERT."
     if isinstance(error, requests.RequestException):
         return f"Vault at {address} does not answer", "Is VAULT_ADDR right, and is Vault running?"
     if isinstance(error, hvac.exceptions.VaultDown):

@@ -21,6 +21,7 @@ from shared import status
 from shared.errors import (
     Corrupted,
     Failure,
+    LocalTrouble,
     Mismatch,
     Missing,
     NotAccepted,
@@ -45,6 +46,8 @@ READ_TIMEOUT = 60.0
 QUIET_AFTER_REFUSAL = 60.0
 LARGEST_LISTING = 256 * 2**20
 CHUNK = 2**20
+# What a plain web server answers to a PROPFIND.
+_NO_WEBDAV = (405, 501)
 
 _PROPERTIES = b"""<?xml version="1.0" encoding="utf-8"?>
 <d:propfind xmlns:d="DAV:" xmlns:oc="http://owncloud.org/ns" xmlns:nc="http://nextcloud.org/ns"><d:prop>\
@@ -125,9 +128,9 @@ def _is_nextcloud(root: str, cacert: Path | None) -> bool:
             allow_redirects=False,
         )
         return answer.status_code == 200 and "versionstring" in answer.json()
-    except requests.exceptions.JSONDecodeError:
+    except (requests.exceptions.JSONDecodeError, TypeError):
         return False
-    except requests.RequestException as error:
+    except OSError as error:
         raise _unreachable(root.rstrip("/"), error) from None
 
 
@@ -272,7 +275,7 @@ class WebDavStore(Store):
             finally:
                 _finish(response)
         except (webdav3.exceptions.WebDavException, requests.RequestException, OSError) as error:
-            raise self._translated(action, href, error) from None
+            raise self._translated(href, error) from None
 
     def _check_not_refused(self) -> None:
         """Ask nothing with a password that was refused a moment ago: ten threads may have work left with it."""
@@ -289,19 +292,18 @@ class WebDavStore(Store):
         if response.status_code >= 400:
             _finish(response)
 
-    def _translated(self, action: str, href: Href, error: Exception) -> Exception:
+    def _translated(self, href: Href, error: webdav3.exceptions.WebDavException | OSError) -> Failure:
         """The one place where foreign errors become ours."""
         response = self._last
         if isinstance(error, webdav3.exceptions.WebDavException) and response is not None:
             what = f"{response.request.method} {_shown(href)}"
+            if response.request.method == "PROPFIND" and response.status_code in _NO_WEBDAV:
+                return status.not_webdav(int(response.status_code), response.headers, what)
             failure = status.error_of(int(response.status_code), response.headers, what)
             if isinstance(failure, WrongPassword):
                 _refused[self._account] = failure, self._patience.stop.clock()
             return failure
-        if isinstance(error, requests.RequestException):
-            return _unreachable(self._host, error)
-        local: Exception = error
-        return local
+        return _unreachable(self._host, error)
 
     def _unexpected(self, method: str, href: Href, response: requests.Response) -> Failure:
         return status.not_webdav(int(response.status_code), response.headers, f"{method} {_shown(href)}")
@@ -324,7 +326,9 @@ def _body(response: requests.Response) -> bytes:
     return b"".join(parts)
 
 
-def _unreachable(host: str, error: requests.RequestException) -> Failure:
+def _unreachable(host: str, error: Exception) -> Failure:
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+        return _local(error)
     if isinstance(error, requests.exceptions.SSLError):
         return status.untrusted(host)
     if isinstance(error, requests.exceptions.Timeout):
@@ -332,6 +336,15 @@ def _unreachable(host: str, error: requests.RequestException) -> Failure:
     if isinstance(error, requests.exceptions.ConnectionError) and "refused" in str(error):
         return status.away(host, "refuses connections")
     return status.away(host, f"broke the connection off ({type(error).__name__})")
+
+
+def _local(error: OSError) -> Failure:
+    if error.errno is None:
+        # Of requests, where a file of certificates is missing.
+        return NotWebDav(f"The picture server cannot be asked ({error})", "Check WEBDAV_CACERT.")
+    return LocalTrouble(
+        f"A download cannot be written to the local disk ({error.strerror})", "Make room there, or set TMPDIR."
+    )
 
 
 def _shown(href: Href) -> str:

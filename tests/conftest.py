@@ -36,6 +36,8 @@ def _process_as_new() -> Iterator[None]:
         for client in clients:
             client.close()
     webdav._idle.clear()
+    webdav._refused.clear()
+    webdav.files_of.cache_clear()
     log._hidden.clear()
     log.hide()
     logger.remove()

@@ -1,6 +1,7 @@
 """The scaler as people start it: a command line, an environment, a status and what it says."""
 
 import itertools
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.fake_time import FakeTime
 from tests.scaler.harness import RAW, UNSORTED
 from tests.servers.site import DiskSite
 
+MANY = 100
 _numbers = itertools.count(1)
 
 
@@ -36,9 +38,18 @@ class Outcome:
         return [line for line in self.said.splitlines() if any(f" {level} " in line for level in ("ERROR", "CRITICAL"))]
 
 
+class _Patient(FakeTime):
+    """Stops a daemon that went on for long where it should have ended."""
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        if len(self.waited) > MANY:
+            event.set()
+        return super().wait(event, seconds)
+
+
 def scaler_says(environment: Mapping[str, str | None], *arguments: str) -> Outcome:
     """Run the scaler in this process; pauses take no time."""
-    with mock.patch.object(shared.run, "Stop", FakeTime().stop):
+    with mock.patch.object(shared.run, "Stop", _Patient().stop):
         result = CliRunner().invoke(scaler.main.main, list(arguments), env=dict(environment), catch_exceptions=False)
     return Outcome(result.exit_code, result.output)
 
