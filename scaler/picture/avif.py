@@ -70,10 +70,11 @@ def _balanced(image: Pixels) -> Pixels:
     libavif's conversion to brightness and chroma rounds the chroma down, which would take a little red and blue away
     at each saving.
     """
-    fine = pixels.doubled(image.astype(np.uint16) << _FINE).astype(np.int32)
-    fine += np.array(_LEAN[: image.shape[2]]) + (1 << _FINE - 1)
-    balanced: Pixels = np.clip(fine >> _FINE, 0, 255).astype(np.uint8)
-    return balanced
+    fine = pixels.doubled(image.astype(np.int16) << _FINE).view(np.int16)
+    fine += np.array(_LEAN[: image.shape[2]], np.int16) + (1 << _FINE - 1)
+    fine >>= _FINE
+    np.clip(fine, 0, 255, out=fine)
+    return fine.astype(np.uint8)
 
 
 def _full(image: Pixels, subsampling: tuple[int, int], quality: int) -> memoryview:

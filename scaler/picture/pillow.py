@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scaler.formats import Unscalable
+from scaler.picture import stderr
 
 type Bytes = NDArray[np.uint8]
 
@@ -23,20 +24,33 @@ def frames(data: bytes, mode: str, count: int = 1) -> Iterator[Bytes]:
     try:
         with Image.open(io.BytesIO(data)) as file:
             for number in range(count):
-                file.seek(number)
-                yield np.asarray(file if file.mode == mode else file.convert(mode))
+                yield _frame(file, number, mode)
     except (OSError, EOFError, SyntaxError, ValueError) as error:
         raise Unscalable(f"it is damaged: {error}") from error
 
 
+def _frame(file: Image.Image, number: int, mode: str) -> Bytes:
+    with stderr.heard():
+        file.seek(number)
+        return np.asarray(file if file.mode == mode else file.convert(mode))
+
+
 def encode(name: str, image: NDArray[np.integer | np.floating], mode: str, **options: object) -> memoryview:
-    """Encode one picture in Pillow's format of this name."""
+    """Encode one picture in Pillow's format of this name.
+
+    Raises:
+        Unscalable: Pillow cannot.
+    """
     height, width = image.shape[:2]
     file = io.BytesIO()
     picture = Image.frombuffer(mode, (width, height), np.ascontiguousarray(image), "raw", mode, 0, 1)
     if mode == "P":
         picture.putpalette(bytes(range(256)) * 3)
-    picture.save(file, name, **options)
+    with stderr.heard():
+        try:
+            picture.save(file, name, **options)
+        except (OSError, ValueError) as error:
+            raise Unscalable(f"Pillow cannot encode the doubled picture: {error}") from error
     return file.getbuffer()
 
 
