@@ -43,8 +43,10 @@ def _check_machine(checks: Checks, bounds: Limits) -> None:
 def _check_server(checks: Checks, store: Store, task: Task) -> None:
     folders = Folders.of(store, task.raw, task.unsorted)
     with checks.trying("Server, user name and password") as found:
-        store.look(store.href(""))
-        found.append(store.href(""))
+        base = store.href("")
+        if store.look(base) is None:
+            raise Missing(f"{base} is not there", "Correct webdav/url in Vault.")
+        found.append(base)
     with checks.trying(f"RAW_REMOTE_DIR {task.raw}") as found:
         try:
             listing = store.list_folder(folders.raw)
@@ -66,9 +68,9 @@ def _try_steps(store: Store, folders: Folders) -> str:
         store.put(first, b"written by --check")
         conditional = honours_conditions(store, first, second)
         there = first if conditional else second
-        store.move(there, third)
-        there = inside(folders.claims, names.new_id(owner))
-        store.move(third, there)
+        for target in (third, inside(folders.claims, names.new_id(owner))):
+            store.move(there, target)
+            there = target
     finally:
         store.delete(there)
     return "If-Match is honoured" if conditional else "If-Match is ignored, so every original is looked at once more"

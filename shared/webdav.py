@@ -296,7 +296,8 @@ class WebDavStore(Store):
         """The one place where foreign errors become ours."""
         response = self._last
         if isinstance(error, webdav3.exceptions.WebDavException) and response is not None:
-            what = f"{response.request.method} {_shown(href)}"
+            target = urllib.parse.urlsplit(response.request.headers.get("Destination", "")).path
+            what = f"{response.request.method} {_shown(href)}" + (f" to {_shown(Href(target))}" if target else "")
             if response.request.method == "PROPFIND" and response.status_code in _NO_WEBDAV:
                 return status.not_webdav(int(response.status_code), response.headers, what)
             failure = status.error_of(int(response.status_code), response.headers, what)
