@@ -44,6 +44,8 @@ def folder(body: bytes, top: Path, asked: Path) -> Folder:
             itself, tags_told = file, properties.find(f"{_NC}system-tags") is not None
         elif file.path[:-1] == asked:
             files.append(file)
+    # The first servers that told them told no ids.
+    tags_told = tags_told and all(tag.id for file in files for tag in file.tags)
     if itself is None:
         raise NotWebDav(
             f"The listing of {'/'.join(asked)} does not speak of it", "Is webdav/url the address of a Nextcloud?"
@@ -69,7 +71,7 @@ def tags(body: bytes) -> list[Tag]:
     found = []
     for _, properties in resources(body):
         tag_id = properties.findtext(f"{_OC}id", "")
-        if tag_id.isdigit():
+        if _is_id(tag_id):
             may = properties.findtext(f"{_OC}can-assign", "true")
             found.append(Tag(properties.findtext(f"{_OC}display-name", ""), tag_id, may != "false"))
     return found
@@ -88,7 +90,7 @@ def _files(body: bytes, top: Path) -> Iterator[tuple[File, etree._Element]]:
     for href, properties in resources(body):
         parts = path_of(href)
         file_id = properties.findtext(f"{_OC}fileid", "")
-        if parts is None or tuple(parts[: len(top)]) != top or not file_id.isdigit():
+        if parts is None or tuple(parts[: len(top)]) != top or not _is_id(file_id):
             continue
         yield (
             File(
@@ -104,5 +106,11 @@ def _files(body: bytes, top: Path) -> Iterator[tuple[File, etree._Element]]:
         )
 
 
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 def _tag(element: etree._Element) -> Tag:
-    return Tag(element.text or "", element.get(f"{_OC}id", ""), element.get(f"{_OC}can-assign", "true") != "false")
+    tag_id = element.get(f"{_OC}id", "")
+    may = element.get(f"{_OC}can-assign", "true") != "false"
+    return Tag(element.text or "", tag_id if _is_id(tag_id) else "", may)

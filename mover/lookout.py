@@ -94,7 +94,7 @@ class Lookout:
         found: list[tuple[File, Tag]] = []
         for tag, folder in _usable(tags, self._rules):
             for file in await self._tagged(tag):
-                known = files.get(file.id, file)
+                known = files.get(file.id, replace(file, tags=()))
                 files[file.id] = replace(file, tags=(*known.tags, tag))
             found += [(file, tag) for file in unfinished(files.values(), folder, self._rules) if tag in file.tags]
         named = [(tag, category) for tag in sorted(tags) if (category := category_of(tag.name, self._rules))]

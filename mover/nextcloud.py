@@ -47,6 +47,7 @@ class Nextcloud:
         self._root = account.root
         self._host = account.root.rstrip("/")
         self._top: Path = ()
+        self._verify: bool | str = str(account.cacert) if account.cacert else True
         # Whatever is left out here is taken from the environment.
         self._client = AsyncNextcloud(
             nextcloud_url=self._host,
@@ -55,7 +56,7 @@ class Nextcloud:
             dav_url_suffix="remote.php/dav",
             npa_timeout=READ_TIMEOUT,
             npa_timeout_dav=READ_TIMEOUT,
-            npa_nc_cert=str(account.cacert) if account.cacert else True,
+            npa_nc_cert=self._verify,
         )
 
     async def close(self) -> None:
@@ -111,7 +112,7 @@ class Nextcloud:
         Args:
             folder: is asked, which does not limit the search, but has to be there.
         """
-        rules = f"<oc:filter-rules><oc:systemtag>{int(tag.id)}</oc:systemtag></oc:filter-rules>"
+        rules = f"<oc:filter-rules><oc:systemtag>{tag.id}</oc:systemtag></oc:filter-rules>"
         body = f"<oc:filter-files {_NAMESPACES}>{_FILE}{rules}</oc:filter-files>"
         response = await self._send("REPORT", self._address(folder), (207, 412), _XML, body)
         return [] if response.status_code == 412 else answers.files(response.content or b"", self._top)
@@ -173,6 +174,8 @@ class Nextcloud:
                 data=body.encode() or None,
                 headers=dict(headers or {}),
                 timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                # Said again, since REQUESTS_CA_BUNDLE would count for more than the session's own.
+                verify=self._verify,
                 # The password would go along.
                 allow_redirects=False,
             )
@@ -191,10 +194,15 @@ _XML = {"Content-Type": "application/xml; charset=utf-8"}
 
 
 def _unreachable(host: str, error: Exception) -> Failure:
+    if not isinstance(error, niquests.RequestException) and getattr(error, "errno", None) is None:
+        # Of niquests, where a file of certificates is missing.
+        return NotWebDav(f"The picture server cannot be asked ({error})", "Check WEBDAV_CACERT.")
     if isinstance(error, niquests.exceptions.SSLError):
         return status.untrusted(host)
     if isinstance(error, niquests.Timeout):
         return status.away(host, "does not answer in time")
-    if isinstance(error, niquests.ConnectionError) and "refused" in str(error):
+    if "[Errno 111]" in str(error) or "refused" in str(error):
         return status.away(host, "refuses connections")
+    if "NameResolutionError" in str(error):
+        return status.away(host, "cannot be found by its name")
     return status.away(host, f"broke the connection off ({type(error).__name__})")

@@ -7,6 +7,8 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from mover.nextcloud import Nextcloud as Client
 from mover.one_pass import Mover
 from mover.settings import Task
@@ -31,6 +33,7 @@ def die_before_request(number: int, task: Task) -> None:
     asyncio.run(Mover(Patience(Stop())).one_pass(task))
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_requests() -> None:
     # The library takes seconds to load: one process does, and is forked for every kill.
     start = multiprocessing.get_context("forkserver")

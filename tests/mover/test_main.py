@@ -18,7 +18,7 @@ from sandbox.nextcloud import Nextcloud
 from sandbox.resources import FileResource
 from sandbox.sabre import clark
 from shared.pace import AFTER_WRONG_PASSWORD
-from tests.mover.cli import Script, mover_says, point_to
+from tests.mover.cli import CONSTANTS, Script, mover_says, point_to
 from tests.mover.harness import IMAGES, UNSORTED, asked, files, put, state
 from tests.scaler.cli import Home
 
@@ -144,6 +144,34 @@ def test_a_missing_folder_is_named(home: Home, nextcloud: Nextcloud) -> None:
     outcome = mover_says(home)
     assert outcome.status == 2
     assert "The folder not/there is not there" in outcome.said
+
+
+def test_a_missing_certificate_file_is_named_whatever_else_is_set(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "others.pem").touch()
+    home.write("webdav", {"url": "https://127.0.0.1:1/", "username": "alice", "password": "s3cret"})
+    home.write("mover_constants", CONSTANTS)
+    outcome = mover_says(
+        home, "--once", WEBDAV_CACERT="/nowhere/ca.pem", REQUESTS_CA_BUNDLE=str(tmp_path / "others.pem")
+    )
+    assert outcome.status == 2
+    assert "/nowhere/ca.pem" in outcome.said
+    assert "Check WEBDAV_CACERT" in outcome.said
+
+
+@pytest.mark.parametrize(
+    ("url", "how"),
+    [
+        ("http://127.0.0.1:1/", "refuses connections"),
+        ("http://no-such-host.invalid/", "cannot be found by its name"),
+    ],
+)
+def test_a_server_that_is_not_there(home: Home, url: str, how: str) -> None:
+    home.write("webdav", {"url": url, "username": "alice", "password": "s3cret"})
+    home.write("mover_constants", CONSTANTS)
+    outcome = mover_says(home, "--once")
+    assert outcome.status == 1
+    assert how in outcome.errors[0]
+    assert len(outcome.errors) == 1
 
 
 class _LoginPage(http.server.BaseHTTPRequestHandler):

@@ -114,6 +114,18 @@ def test_a_taken_name_gets_the_next_number(nextcloud: Nextcloud) -> None:
     assert asked(nextcloud)["MOVE"] == 6
 
 
+def test_two_pictures_that_want_one_free_name_at_once(nextcloud: Nextcloud) -> None:
+    nextcloud.create_tag("ai:cats")
+    put(nextcloud, "a.jpg", folder=f"{IMAGES}/cats")
+    for name in ("a.jpg", "a (2).jpg"):
+        put(nextcloud, name, "ai:cats")
+    before = sorted(files(nextcloud).values())
+    assert one_pass(nextcloud) == []
+    assert sorted(files(nextcloud).values()) == before
+    assert {name.rpartition("/")[0] for name in files(nextcloud)} == {f"{IMAGES}/cats"}
+    assert not any(tags for _, _, tags in state(nextcloud).values())
+
+
 def test_the_same_name_again_for_one_category(nextcloud: Nextcloud) -> None:
     nextcloud.create_tag("ai:cats")
     with Passes(task(nextcloud)) as passes:
