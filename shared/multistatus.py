@@ -1,5 +1,6 @@
 """Reading the answer to a PROPFIND (RFC 4918, 9.1), from a server that is not trusted to mean well."""
 
+import contextlib
 import email.utils
 import unicodedata
 import urllib.parse
@@ -56,8 +57,8 @@ def resources(body: bytes) -> Iterator[tuple[Href, etree._Element]]:
     for response in _responses(body):
         properties = _found(response)
         if properties is not None:
-            href = response.findtext(f"{_D}href", "").strip()
-            yield Href(urllib.parse.urlsplit(href).path), properties
+            with contextlib.suppress(ValueError):
+                yield Href(urllib.parse.urlsplit(response.findtext(f"{_D}href", "").strip()).path), properties
 
 
 def _responses(body: bytes) -> Iterator[etree._Element]:
@@ -73,9 +74,8 @@ def _responses(body: bytes) -> Iterator[etree._Element]:
     return responses
 
 
-def path_of(href: str) -> list[str] | None:
+def path_of(path: str) -> list[str] | None:
     """The decoded parts of a path, in NFC; None where one part would lead elsewhere."""
-    path = urllib.parse.urlsplit(href).path
     parts = [urllib.parse.unquote(part) for part in path.split("/") if part]
     if any(part in (".", "..") or "/" in part or "\0" in part for part in parts):
         return None
@@ -97,15 +97,20 @@ def _entry(properties: etree._Element, href: Href) -> Entry:
         name=urllib.parse.unquote(href.rstrip("/").rpartition("/")[2]),
         href=href,
         is_folder=properties.find(f"{_D}resourcetype/{_D}collection") is not None,
-        size=int(size) if size.isdigit() else None,
+        size=int(size) if _is_number(size) else None,
         etag=properties.findtext(f"{_D}getetag") or None,
         modified=_time(properties.findtext(f"{_D}getlastmodified")),
-        uploaded=float(uploaded) if uploaded.isdigit() and uploaded != "0" else None,
+        uploaded=float(uploaded) if _is_number(uploaded) and uploaded != "0" else None,
     )
+
+
+def _is_number(text: str) -> bool:
+    # isdigit is true of "²", which int refuses, as it refuses thousands of digits.
+    return text.isdecimal() and len(text) < 20
 
 
 def _time(http_date: str | None) -> float | None:
     try:
         return email.utils.parsedate_to_datetime(http_date).timestamp() if http_date else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
