@@ -18,29 +18,37 @@ _JUST_MADE = 60.0
 def workdir() -> Iterator[Path]:
     """A new folder, locked while in use; sweeps what dead processes have left."""
     sweep()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    with (folder / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as closing:
+        folder = _locked(closing)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _locked(closing: contextlib.ExitStack) -> Path:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = closing.enter_context((folder / _LOCK).open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Another process may have swept it before it was locked.
+        if folder.is_dir():
+            return folder
+
+
 def sweep() -> None:
     """Remove the folders of processes that are no more."""
     for folder in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
         with contextlib.suppress(OSError):
-            if _abandoned(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+            _sweep(folder)
 
 
-def _abandoned(folder: Path) -> bool:
+def _sweep(folder: Path) -> None:
     try:
         with (folder / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    except BlockingIOError:
-        return False
+            # Under the lock, so that its maker sees the folder whole or gone.
+            shutil.rmtree(folder, ignore_errors=True)
     except FileNotFoundError:
-        return time.time() - folder.stat().st_mtime > _JUST_MADE
+        if time.time() - folder.stat().st_mtime > _JUST_MADE:
+            shutil.rmtree(folder, ignore_errors=True)
