@@ -74,8 +74,10 @@ def _responses(body: bytes) -> Iterator[etree._Element]:
     return responses
 
 
-def path_of(path: str) -> list[str] | None:
-    """The decoded parts of a path, in NFC; None where one part would lead elsewhere."""
+def path_of(href: str) -> list[str] | None:
+    """The decoded parts of an address's path, in NFC; None where one part would lead elsewhere."""
+    # What begins with a slash is a path as it is, even where it would read as a host.
+    path = href if href.startswith("/") else urllib.parse.urlsplit(href).path
     parts = [urllib.parse.unquote(part) for part in path.split("/") if part]
     if any(part in (".", "..") or "/" in part or "\0" in part for part in parts):
         return None
