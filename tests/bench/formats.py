@@ -144,7 +144,7 @@ def verdict(tool: Tool, cases: list[Case], extension: str) -> str:
             found.add(judges.safely(judge, data, tool(data, extension), extension))
         except Failed:
             found.add(REFUSED)
-    return next((word for word in ("lost", REFUSED, "converted", "kept") if word in found), NOTHING)
+    return next((word for word in ("lost", REFUSED, "stale", "converted", "kept") if word in found), NOTHING)
 
 
 def rows(tool: Tool) -> Iterator[list[str]]:
@@ -202,6 +202,7 @@ and ExifTool; the tests hold the first table to it.
   all eight orientations; every frame, delay and loop count is there.
 - **converted**: stored in another way that looks the same. Palettes become the colours they stand for, black and
   white becomes grey: between two colours there are others now.
+- **stale**: still there, but it states the old size.
 - **refused**: the original is left where it is, and the log says why.
 - **lost**: not there any more, or wrong, without a word.
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tests.bench import samples
 
-type Verdict = Literal["kept", "converted", "lost"]
+type Verdict = Literal["kept", "converted", "stale", "lost"]
 
 _NEAR = 4.0
 """Mean difference (of 255) up to which a picture still counts as the same; a wrong one differs by tens."""
@@ -52,21 +52,25 @@ def tags(data: bytes, extension: str) -> dict[str, str]:
 
 
 def exif(before: bytes, after: bytes, extension: str) -> Verdict:
-    """Kept: what the camera wrote is there, and the size is the doubled one."""
+    """Kept: what the camera wrote is there, and the size is the doubled one; stale: it is the old one."""
     found = tags(after, extension)
     wanted = {name: value for name, value in tags(before, extension).items() if name.startswith(("ExifIFD", "GPS"))}
     wanted["IFD0:Model"] = samples.MODEL
+    if wanted.items() <= found.items():
+        return "stale"
     sides = {"ExifIFD:ExifImageWidth": 2 * samples.WIDTH, "ExifIFD:ExifImageHeight": 2 * samples.HEIGHT}
     wanted |= {name: str(side) for name, side in sides.items()}
     return "kept" if wanted.items() <= found.items() else "lost"
 
 
 def xmp(_before: bytes, after: bytes, extension: str) -> Verdict:
-    """Kept: the title is there, and the size is the doubled one."""
+    """Kept: the title is there, and the size is the doubled one; stale: it is the old one."""
     found = tags(after, extension)
     sides = str(2 * samples.WIDTH), str(2 * samples.HEIGHT)
     stated = found.get("XMP-tiff:ImageWidth"), found.get("XMP-tiff:ImageHeight")
-    return "kept" if found.get("XMP-dc:Title") == samples.TITLE and stated == sides else "lost"
+    if found.get("XMP-dc:Title") != samples.TITLE:
+        return "lost"
+    return "kept" if stated == sides else "stale"
 
 
 def icc(_before: bytes, after: bytes, extension: str) -> Verdict:
@@ -96,7 +100,7 @@ def alpha(before: bytes, after: bytes, _extension: str) -> Verdict:
 def depth(before: bytes, after: bytes, extension: str) -> Verdict:
     """Kept: as many bits, and the lower ones right too."""
     if extension == ".avif":
-        bits = tags(after, extension).get("Meta:ImagePixelDepth", "")
+        bits = tags(after, extension).get("QuickTime:ImagePixelDepth", "")
         return "kept" if bits.startswith("10") and difference(before, after) < _NEAR else "lost"
     reference, result = twice(values(opened(before))), values(opened(after))
     return "kept" if reference.shape == result.shape and np.abs(reference - result).mean() < 1 else "lost"

@@ -16,7 +16,7 @@ from tests.bench import samples
 _PEAK = """
 import sys
 from pathlib import Path
-from scaler.formats import Header, memory_needed
+from scaler.formats import memory_needed, read_header
 from scaler.picture import double
 
 def peak():
