@@ -8,6 +8,7 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from scaler import names
 from scaler.names import ClaimName
@@ -87,25 +88,26 @@ def claim(store: Store, original: Entry, target: Href, *, conditional: bool) -> 
         Forbidden: the account may not move it away.
     """
 
-    def once(*, certain: bool) -> bool:
-        try:
-            store.move(original.href, target, if_match=original.etag if conditional else None)
-        except Failure as failure:
-            if store.look(target) is not None:
-                return True
-            if certain and isinstance(failure, Missing | Mismatch):
-                return False
-            # Some servers answer a lost race with 403.
-            if certain and isinstance(failure, Forbidden) and store.look(original.href) is None:
-                return False
-            raise
-        return True
+    def judge(failure: Failure, *, certain: bool) -> bool:
+        if store.look(target) is not None:
+            return True
+        if certain and isinstance(failure, Missing | Mismatch):
+            return False
+        # Some servers answer a lost race with 403.
+        if certain and isinstance(failure, Forbidden) and store.look(original.href) is None:
+            return False
+        raise failure
 
-    return _certainly(once)
+    etag = original.etag if conditional else None
+    return _certainly(lambda: store.move(original.href, target, if_match=etag), judge)
 
 
-def _certainly[T](once: Callable[..., T]) -> T:
-    """Repeat a move that looks before it gives up; `once` is told whether all attempts before were answered for good.
+def _certainly[T](move: Callable[[], None], judge: Callable[..., T]) -> T | Literal[True]:
+    """Repeat a move that is looked after before it is given up; True if it was answered as hoped for.
+
+    Args:
+        judge: gets what failed, and whether all attempts before were answered for good; looks what became of the move,
+            and raises the failure again if that does not tell.
 
     Raises:
         Unclear: an attempt whose answer did not come may still take effect.
@@ -113,17 +115,19 @@ def _certainly[T](once: Callable[..., T]) -> T:
     """
     certain = True
 
-    def attempt() -> T:
+    def attempt() -> T | Literal[True]:
         nonlocal certain
-        before = certain
-        certain = False
         try:
-            result = once(certain=before)
+            move()
         except Failure as failure:
-            certain = before and failure.policy is not Policy.AGAIN
-            raise
-        certain = before
-        return result
+            before, certain = certain, False
+            try:
+                return judge(failure, certain=before)
+            except Failure as said:
+                # A look that fails leaves open what the move did.
+                certain = before and said is failure and failure.policy is not Policy.AGAIN
+                raise
+        return True
 
     try:
         return patience.of_process()(attempt)
@@ -151,7 +155,7 @@ def publish(store: Store, upload: Href, folder: Href, name: Callable[[int], str]
         with _only_one(name(number)):
             moved = _move_own(store, upload, inside(folder, name(number)))
         if moved is None:
-            _make_sure_of_folder(store, upload)
+            _make_sure(store, upload)
             return None
         if moved:
             return name(number)
@@ -161,24 +165,28 @@ def publish(store: Store, upload: Href, folder: Href, name: Callable[[int], str]
 def _move_own(store: Store, source: Href, target: Href) -> bool | None:
     """True: moved; False: the target's name is taken; None: the source is gone."""
 
-    def once(*, certain: bool) -> bool | None:
-        try:
-            store.move(source, target)
-        except Failure as failure:
-            if store.look(source) is None:
-                return None
-            if certain and isinstance(failure, Mismatch):
+    def judge(failure: Failure, *, certain: bool) -> bool | None:
+        if store.look(source) is None:
+            return None
+        if certain and isinstance(failure, Mismatch):
+            if store.look(target) is not None:
                 return False
-            raise
-        return True
+            # Other names would fare no better, and there is no end of them.
+            raise Unclear(f"{failure.what}, though the name is free")
+        raise failure
 
-    return _certainly(once)
+    return _certainly(lambda: store.move(source, target), judge)
 
 
-def _make_sure_of_folder(store: Store, upload: Href) -> None:
-    folder = Href(upload.rpartition("/")[0] + "/")
-    if store.look(folder) is None:
-        raise FolderGone
+def _make_sure(store: Store, upload: Href) -> None:
+    """Raise unless a listing of its folder shows that an upload is gone: a 404 can come from anywhere."""
+    folder, _, name = upload.rpartition("/")
+    try:
+        listing = store.list_folder(Href(folder + "/"))
+    except Missing:
+        raise FolderGone from None
+    if any(entry.name == urllib.parse.unquote(name) for entry in listing.entries):
+        raise Unclear("An upload is there and is not")
 
 
 def put_back(store: Store, claimed: Href, raw: Href, original: str) -> str | None:
@@ -197,11 +205,9 @@ def honours_conditions(store: Store, upload: Href, elsewhere: Href) -> bool:
 
     Where it does not, the upload lies at `elsewhere` afterwards.
     """
-    try:
+    with contextlib.suppress(Mismatch):
         store.move(upload, elsewhere, if_match='"no-such-version"')
-    except Mismatch:
-        return True
-    return False
+    return store.look(elsewhere) is None
 
 
 # Apache's MOVE with `Overwrite: F` lets two sources onto one name win at once: one name is published by one thread.

@@ -10,12 +10,18 @@ from loguru import logger
 from scaler import names
 from scaler.names import ClaimName
 from scaler.publish import Folders, inside, is_as_read, publish, put_back
-from shared.errors import Failure, Missing, ParentMissing
+from shared.errors import Failure, Missing, ParentMissing, Policy
 from shared.pace import ends_the_pass
-from shared.store import Entry, Listing, Store
+from shared.store import Entry, Href, Listing, Store
 
 ORPHAN_OF_MINE = 3600.0
 ORPHAN_OF_OTHERS = 24 * 3600.0
+
+
+class FolderUnclear(Failure):
+    """The server contradicts itself; nothing is done before it does not."""
+
+    policy = Policy.NEXT_TIME
 
 
 class Remedy(Enum):
@@ -49,7 +55,7 @@ def orphans(uploads: Listing, claims: list[ClaimName], owner: str) -> list[Entry
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """What lies in the two hidden folders; None for one that is not there."""
+    """What lies in the two hidden folders; None for one that is not there, or was not looked into."""
 
     claims: Listing | None
     uploads: Listing | None
@@ -64,7 +70,7 @@ class Hidden:
 def look_into(store: Store, folders: Folders) -> Hidden:
     """List both hidden folders. Claims first: every claim's upload was there before it."""
     claims = _list_if_there(store, folders.claims)
-    return Hidden(claims, _list_if_there(store, folders.uploads))
+    return Hidden(claims, _list_if_there(store, folders.uploads) if claims else None)
 
 
 def _list_if_there(store: Store, folder: str) -> Listing | None:
@@ -80,7 +86,7 @@ def recover(store: Store, folders: Folders, owner: str) -> None:
     Raises:
         Missing: the raw or the unsorted folder itself is not there.
     """
-    hidden = look_into(store, folders)
+    hidden = _look_into_made(store, folders)
     for entry, claim in hidden.claimed:
         where = folders if claim.mark == folders.mark else _folders_of_mark(store, folders, hidden, claim.mark)
         uploads = hidden.uploads if where is folders else _list_if_there(store, where.uploads) if where else None
@@ -104,13 +110,15 @@ def make_ready(store: Store, folders: Folders) -> None:
     Raises:
         Missing: the unsorted folder itself is not there.
     """
-    _make_ready(store, folders, look_into(store, folders))
+    _make_ready(store, folders, _look_into_made(store, folders))
 
 
 def _finish(
     store: Store, folders: Folders, entry: Entry, claim: ClaimName, where: Folders | None, uploads: Listing | None
 ) -> None:
     remedy = remedy_for(entry, claim, uploads)
+    if where and remedy is not Remedy.PUBLISH:
+        remedy = _looked_again(store, where, claim, remedy, uploads)
     if remedy is Remedy.PUT_BACK or where is None:
         name = put_back(store, entry.href, folders.raw, claim.original)
         if name:
@@ -122,6 +130,19 @@ def _finish(
         if name:
             logger.info("{} → {} (finished after an interruption)", claim.original, name)
     store.delete(entry.href)
+
+
+def _looked_again(store: Store, where: Folders, claim: ClaimName, remedy: Remedy, uploads: Listing | None) -> Remedy:
+    """What a claim needs if the server says a second time that what was not listed is not there.
+
+    Raises:
+        FolderUnclear: it does not.
+    """
+    if uploads is None and store.look(where.uploads) is not None:
+        raise FolderUnclear(f"The folder {where.unsorted_path}/{names.HIDDEN_FOLDER} is there and is not")
+    if remedy is Remedy.DELETE and store.look(inside(where.uploads, claim.id)) is not None:
+        return Remedy.PUBLISH
+    return remedy
 
 
 def _folders_of_mark(store: Store, folders: Folders, hidden: Hidden, mark: str) -> Folders | None:
@@ -139,21 +160,31 @@ def _folders_of_mark(store: Store, folders: Folders, hidden: Hidden, mark: str) 
     return None
 
 
+def _look_into_made(store: Store, folders: Folders) -> Hidden:
+    """What lies in the hidden folders, after the one for claims was made where it was missing."""
+    hidden = look_into(store, folders)
+    if hidden.claims is None and not _made(store, folders.claims, folders.raw_path, "RAW_REMOTE_DIR"):
+        # Another scaler has made it meanwhile; or it was there, and claims are in it.
+        return look_into(store, folders)
+    return hidden
+
+
 def _make_ready(store: Store, folders: Folders, hidden: Hidden) -> None:
-    """Make the hidden folders only here, when no claim depends on a vanished one any more."""
+    """Make the upload folder only here, when no claim depends on a vanished one any more."""
+    if hidden.uploads is None:
+        _made(store, folders.uploads, folders.unsorted_path, "UNSORTED_REMOTE_DIR")
+    name, text = names.signpost(folders.mark), folders.unsorted_path.encode()
+    # Some servers keep what came of an upload that was cut off.
+    if hidden.claims is None or all((entry.name, entry.size) != (name, len(text)) for entry in hidden.claims.entries):
+        store.put(inside(folders.claims, name), text)
+
+
+def _made(store: Store, hidden: Href, path: str, key: str) -> bool:
+    """Make a hidden folder; False if there is one."""
     try:
-        if hidden.uploads is None:
-            store.make_folder(folders.uploads)
+        return store.make_folder(hidden)
     except (Missing, ParentMissing):
-        raise not_there(folders.unsorted_path, "scaler_constants/UNSORTED_REMOTE_DIR") from None
-    try:
-        if hidden.claims is None:
-            store.make_folder(folders.claims)
-    except (Missing, ParentMissing):
-        raise not_there(folders.raw_path, "scaler_constants/RAW_REMOTE_DIR") from None
-    name = names.signpost(folders.mark)
-    if hidden.claims is None or all(entry.name != name for entry in hidden.claims.entries):
-        store.put(inside(folders.claims, name), folders.unsorted_path.encode())
+        raise not_there(path, f"scaler_constants/{key}") from None
 
 
 def not_there(path: str, key: str) -> Missing:

@@ -53,11 +53,11 @@ def error_of(status: int, headers: Mapping[str, str], what: str) -> Failure:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after is not None and retry_after.strip().isdigit() else None
+    return float(retry_after) if retry_after is not None and retry_after.strip().isdecimal() else None
 
 
 def not_webdav(status: int, headers: Mapping[str, str], what: str) -> NotWebDav:
-    """An answer below 400 that no WebDAV server gives to this request."""
+    """An answer that no WebDAV server gives to this request."""
     kind = headers.get("Content-Type", "no type").partition(";")[0]
     return NotWebDav(
         f"{what} is answered with status {status} and {kind}, not as by WebDAV",
@@ -67,9 +67,13 @@ def not_webdav(status: int, headers: Mapping[str, str], what: str) -> NotWebDav:
 
 def redirected(host: str, location: str) -> NotWebDav:
     """A redirect; none is followed, since the password would go along."""
-    where = urllib.parse.urlsplit(location)
+    try:
+        where = urllib.parse.urlsplit(location)
+        target = f"{where.scheme}://{where.hostname}{where.path}"
+    except ValueError:
+        target = "something that is no address"
     return NotWebDav(
-        f"{host} answers with a redirect to {where.scheme}://{where.hostname}{where.path}",
+        f"{host} answers with a redirect to {target}",
         "Put the address of the WebDAV folder itself into webdav/url.",
     )
 

@@ -382,6 +382,7 @@ def test_an_answer_other_than_the_own_201_proves_nothing(
 
 def test_an_upload_that_nobody_claims_is_removed_after_a_day(memory_site: MemoryServer, tmp_path: Path) -> None:
     prepare(memory_site)
+    memory_site.make_folder(f"{RAW}/{HIDDEN}")
     ids = [f"20260101T00000{n}Z-{n:024x}" for n in range(3)]
     for name, hours in zip(ids, (0.5, 23, 25), strict=True):
         memory_site.write(f"{UNSORTED}/{HIDDEN}/{name}", b"", age=hours * 3600)
