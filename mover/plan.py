@@ -155,8 +155,8 @@ def _why_odd(category: str, rules: Rules) -> str:
 
 
 def _alike(one: Path, other: Path) -> bool:
-    """Whether both may be one folder: some storages do not tell upper from lower case."""
-    return [part.casefold() for part in one] == [part.casefold() for part in other]
+    """Whether some storage may take both for one folder."""
+    return [_folded(part) for part in one] == [_folded(part) for part in other]
 
 
 def note_of(tag: Tag, category: str | Odd) -> str:
@@ -191,14 +191,19 @@ def unfinished(files: Iterable[File], category: str, rules: Rules) -> list[File]
 
 def free_name(name: str, taken: Collection[str]) -> str:
     """The name itself, or with " (2)", " (3)" before its ending, whichever nothing has, cut to what a name may hold."""
-    used = {unicodedata.normalize("NFC", other).casefold() for other in taken}
+    used = {_folded(other) for other in taken}
     stem, dot, ending = name.rpartition(".")
     if not stem or len(ending) > LONGEST_ENDING:
         stem, dot, ending = name, "", ""
     candidate, number = name, 1
-    while candidate.casefold() in used:
+    while _folded(candidate) in used:
         number += 1
         tail = f" ({number}){dot}{ending}"
-        room = max(0, LONGEST_NAME - len(tail.encode()))
+        room = LONGEST_NAME - len(tail.encode())
         candidate = stem.encode()[:room].decode(errors="ignore") + tail
     return candidate
+
+
+def _folded(name: str) -> str:
+    """The same for all names that some storage may take for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
