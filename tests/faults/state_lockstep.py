@@ -1,0 +1,181 @@
+"""Passes that stand still before each of their requests, until a test lets the one of its choice go on."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from shared import patience
+from shared.errors import Failure, Stopped, WrongPassword
+from shared.patience import Patience
+from shared.store import Href, Store
+from shared.webdav import WebDavAccount, WebDavStore
+
+SECONDS_TO_ANSWER = 30.0
+_METHODS = {
+    "list": "PROPFIND",
+    "download": "GET",
+    "upload": "PUT",
+    "move": "MOVE",
+    "clean": "DELETE",
+    "mkdir": "MKCOL",
+}
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What happens to one request.
+
+    Attributes:
+        error: makes what its sender gets instead of an answer; None for the answer.
+        after: whether the request has taken effect by then.
+    """
+
+    error: Callable[[], BaseException] | None = None
+    after: bool = False
+
+
+FINE = Fate()
+
+
+class Worker(threading.Thread):
+    """One pass of one process, which moves only while `step` lets it.
+
+    Args:
+        work: the pass.
+        patience: of that process.
+        may_log_in: whether the server still takes the password that it was started with.
+
+    Attributes:
+        request: the method and address it wants to ask for next; None once the pass is over.
+        error: what ended the pass and is none of the ends that a pass may have.
+    """
+
+    def __init__(self, work: Callable[[], object], patience: Patience, may_log_in: Callable[[], bool]) -> None:
+        super().__init__(daemon=True)
+        self.patience = patience
+        self.request: tuple[str, str] | None = None
+        self.error: BaseException | None = None
+        self._work = work
+        self._may_log_in = may_log_in
+        self._fate = FINE
+        self._dead = False
+        self._go = threading.Semaphore(0)
+        self._stands = threading.Semaphore(0)
+
+    def begin(self) -> None:
+        """Run up to the first request."""
+        self.start()
+        self._wait()
+
+    def step(self, fate: Fate = FINE) -> None:
+        """Let the next request meet its fate, and run up to the one after it."""
+        self._fate = fate
+        self._go.release()
+        self._wait()
+
+    def finish(self) -> None:
+        """Let everything that is left go well."""
+        while self.request is not None:
+            self.step()
+
+    def _wait(self) -> None:
+        assert self._stands.acquire(timeout=SECONDS_TO_ANSWER), f"hangs after {self.request}"
+        if self.error is not None:
+            raise self.error
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except (Failure, Stopped, Killed):
+            pass
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            self.error = error
+        self.request = None
+        self._stands.release()
+
+    def at_request(self, method: str, href: str, after: bool) -> None:
+        """Called in this thread, around each request."""
+        if self._dead:
+            raise Killed
+        if not after:
+            self.request = method, href
+            self._stands.release()
+            self._go.acquire()
+            if not self._may_log_in():
+                raise WrongPassword("the password is an old one")
+        if self._fate.error is not None and after == self._fate.after:
+            error = self._fate.error()
+            self._dead = isinstance(error, Killed)
+            raise error
+
+
+def show_request(method: str, href: str, after: bool) -> None:
+    """Tell the worker that asks, if it is one; this is a `tests.contract.memory.Interference`."""
+    thread = threading.current_thread()
+    if isinstance(thread, Worker):
+        thread.at_request(method, href, after)
+
+
+def patience_of_worker(otherwise: Patience) -> Patience:
+    """Each worker is a process of its own, and so has a patience of its own."""
+    thread = threading.current_thread()
+    return thread.patience if isinstance(thread, Worker) else otherwise
+
+
+class _ShownStore(WebDavStore):
+    @contextlib.contextmanager
+    def _request(self, action: str, href: Href, **options: Any) -> Iterator[requests.Response]:
+        show_request(_METHODS[action], href, after=False)
+        with super()._request(action, href, **options) as response:
+            yield response
+        show_request(_METHODS[action], href, after=True)
+
+
+@dataclass(frozen=True)
+class ShownAccount:
+    """A real account, each request of whose clients is shown to the worker that sends it."""
+
+    account: WebDavAccount
+    password: int
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[Store]:
+        store = _ShownStore(self.account, patience.of_process())
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+@dataclass(frozen=True)
+class Login:
+    """The account in memory, as somebody sees it who knows its password, which counts the rotations."""
+
+    account: Any
+    password: int
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[Store]:
+        with self.account.connect() as store:
+            yield store
+
+
+class AtOnce(Executor):
+    """Runs what is submitted in the thread that submits it, so that a worker sends one request after the other."""
+
+    def submit[**P, T](self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(work(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - that is what a future is for
+            future.set_exception(error)
+        return future

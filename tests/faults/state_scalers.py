@@ -1,0 +1,306 @@
+"""A Hypothesis state machine of scalers that are disturbed at every one of their requests."""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from scaler.limits import Limits
+from scaler.one_pass import RECOVER_EVERY, Scaler, Task
+from shared.errors import (
+    Corrupted,
+    Forbidden,
+    Mismatch,
+    Missing,
+    NotAccepted,
+    NotWebDav,
+    ParentMissing,
+    ServerAway,
+    ServerBusy,
+    StorageFull,
+    WrongPassword,
+)
+from shared.patience import Patience
+from tests.contract.memory import MemoryServer
+from tests.fake_time import FakeTime
+from tests.faults.state_lockstep import FINE, AtOnce, Fate, Killed, Worker, show_request
+from tests.faults.state_world import ELSEWHERE, RAW, UNSORTED, World
+from tests.servers.site import DiskSite
+
+NAMES = ("Unknown-1.png", "Unknown-2.png", "Unknown 3 é.png")
+LIMITS = Limits(cores=4, memory=2**30)
+PASSES_TO_REST = 8
+# Requests from the start of a pass to the first MOVE, and some.
+FAR_ENOUGH = 12
+A_DAY = 24 * 3600.0
+
+
+def _fates(*errors: Callable[[], BaseException], after: bool) -> st.SearchStrategy[Fate]:
+    return st.sampled_from([Fate(error, after) for error in errors])
+
+
+_UNSURE = (
+    *(partial(ServerAway, "broken off"), partial(ServerBusy, "status 503")),
+    partial(ServerBusy, "status 423", retry_after=3.0),
+)
+_REFUSALS = (
+    *(partial(WrongPassword, "status 401"), partial(Forbidden, "status 403"), partial(NotAccepted, "status 413")),
+    *(partial(StorageFull, "status 507"), partial(NotWebDav, "a login page")),
+)
+# What a lost race has been seen to be answered with, whether or not the move was made.
+_OF_A_MOVE = (
+    *(partial(Missing, "status 404"), partial(Mismatch, "status 412"), partial(ParentMissing, "status 409")),
+    partial(Forbidden, "status 403"),
+)
+_who = st.sampled_from([0, 1])
+_name = st.sampled_from(NAMES)
+
+
+class Process:
+    """One scaler with its own memory of the world, started anew once it has ended."""
+
+    def __init__(self, world: World, state: Path) -> None:
+        self._world = world
+        self._state = state
+        self._stop = world.time.stop()
+        self._scaler: Scaler | None = None
+        self._worker: Worker | None = None
+
+    def begin(self) -> None:
+        """Begin a pass with the settings as they are."""
+        world, task, password = self._world, self._world.task, self._world.password
+        if self._scaler is None or self._stop.requested:
+            self._start_anew()
+        self._worker = Worker(lambda: self._pass(task), Patience(self._stop), lambda: password == world.password)
+        self._worker.begin()
+
+    def _start_anew(self) -> None:
+        self.close()
+        self._stop = self._world.time.stop()
+        self._scaler = Scaler(1, LIMITS, 95, self._state, self._stop, AtOnce())
+        self._scaler._hands.shutdown()
+        self._scaler._hands = AtOnce()  # type: ignore[assignment]
+
+    def _pass(self, task: Task) -> None:
+        assert self._scaler
+        for failure in self._scaler.one_pass(task):
+            # The pass outlives a mistake of the program, but its test does not.
+            assert "nobody foresaw" not in str(failure), failure
+
+    @property
+    def request(self) -> tuple[str, str] | None:
+        """What it is about to ask, if it is in the midst of a pass."""
+        return self._worker.request if self._worker else None
+
+    def step(self, fate: Fate = FINE) -> None:
+        """Let one request meet its fate."""
+        assert self._worker
+        self._worker.step(fate)
+
+    def kill(self, *, after: bool) -> None:
+        """End it before or after its next request, whatever it was about to do."""
+        self.step(Fate(Killed, after))
+        # The request itself may have been refused; then the end comes with the next one.
+        while self.request is not None:
+            self.step(Fate(Killed))
+        self.close()
+
+    def ask_to_stop(self) -> None:
+        """As a signal does."""
+        self._stop.request()
+
+    def end(self) -> None:
+        """Let the pass end well, if there is one."""
+        if self._worker:
+            self._worker.finish()
+
+    def close(self) -> None:
+        """Forget everything."""
+        if self._scaler:
+            self._scaler.__exit__()
+            self._scaler = None
+
+
+class Scalers(RuleBasedStateMachine):
+    """Two scalers, people, and a server that fails, in any order."""
+
+    def make_site(self) -> MemoryServer | DiskSite:
+        """The server."""
+        server = MemoryServer(clock=self.time.clock, conditional=self.conditional)
+        server.interfere = show_request
+        return server
+
+    conditional = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Seconds since 1970 and those of a monotonic clock may be the same.
+        self.time = FakeTime(float(int(time.time())))
+        self.world = World(self.make_site(), self.time)
+        self._closing = contextlib.ExitStack()
+        self._state = Path(self._closing.enter_context(tempfile.TemporaryDirectory()))
+        self.processes = [Process(self.world, self._state / str(number)) for number in range(2)]
+        self._setting_changed = self._claims_deleted = False
+        self._alone: Process | None = None
+
+    # --- people -----------------------------------------------------------------------------------------------------
+
+    @initialize(names=st.lists(_name, unique=True, min_size=1))
+    def some_are_there(self, names: list[str]) -> None:
+        for name in names:
+            self.world.add(name, young=False, bad=False)
+
+    @rule(name=_name, young=st.booleans(), bad=st.sampled_from([False, False, False, True]))
+    def somebody_adds(self, name: str, young: bool, bad: bool) -> None:
+        self.world.add(name, young=young, bad=bad)
+
+    @rule(name=_name)
+    def somebody_removes(self, name: str) -> None:
+        self.world.remove(name)
+
+    @rule(name=_name, path=st.sampled_from([*(f"{RAW}/{name}" for name in NAMES), f"{ELSEWHERE}/own.png"]))
+    def somebody_renames(self, name: str, path: str) -> None:
+        self.world.rename(name, path)
+
+    @rule()
+    def somebody_files_away(self) -> None:
+        self.world.file_away()
+
+    @rule()
+    def the_password_is_rotated(self) -> None:
+        self.world.password += 1
+
+    # With the claims the note goes that says where those made under another setting belong.
+    @precondition(lambda self: not self._claims_deleted)
+    @rule()
+    def the_setting_is_changed(self) -> None:
+        self._setting_changed = True
+        self.world.unsorted = UNSORTED[self.world.unsorted == UNSORTED[0]]
+        self.world.used.add(self.world.unsorted)
+
+    @precondition(lambda self: not self._setting_changed)
+    @rule()
+    def somebody_deletes_the_claims(self) -> None:
+        self._claims_deleted = True
+        self.world.delete_claims()
+
+    # Nobody can tell a copy that was published from one that vanished with its folder, if another scaler makes the
+    # folder anew before the one that works has noticed.
+    @precondition(lambda self: len(self._busy()) <= 1)
+    @rule()
+    def somebody_deletes_the_uploads(self) -> None:
+        self._alone = next(iter(self._busy()), None)
+        self.world.delete_uploads()
+
+    @rule(seconds=st.sampled_from([1.0, 10.0, 700.0, 4000.0, A_DAY + 10]))
+    def time_passes(self, seconds: float) -> None:
+        self.time.now += seconds
+
+    # --- scalers ----------------------------------------------------------------------------------------------------
+
+    @rule(who=_who, requests=st.integers(1, 3))
+    def it_goes_on(self, who: int, requests: int) -> None:
+        """A new pass begins if there is none."""
+        for _ in range(requests):
+            self._step(who, FINE)
+
+    # The moments that count: all promises are kept or broken around these.
+    @rule(who=_who, method=st.sampled_from(["GET", "PUT", "MOVE", "MOVE", "DELETE"]))
+    def it_goes_on_to(self, who: int, method: str) -> None:
+        self._step(who, FINE)
+        for _ in range(FAR_ENOUGH):
+            if self._method(who) not in (None, method):
+                self._step(who, FINE)
+
+    @rule(who=_who, fate=_fates(*_UNSURE, *_REFUSALS, after=False))
+    def a_request_fails(self, who: int, fate: Fate) -> None:
+        self._step(who, fate)
+
+    @rule(who=_who, fate=_fates(*_UNSURE, after=True))
+    def an_answer_is_lost(self, who: int, fate: Fate) -> None:
+        self._step(who, fate)
+
+    @rule(who=_who, fate=_fates(*_OF_A_MOVE, after=True))
+    def a_move_is_made_and_denied(self, who: int, fate: Fate) -> None:
+        if self._method(who) == "MOVE":
+            self._step(who, fate)
+
+    @rule(who=_who, fate=_fates(*_OF_A_MOVE, after=False))
+    def a_move_is_refused_without_reason(self, who: int, fate: Fate) -> None:
+        if self._method(who) == "MOVE":
+            self._step(who, fate)
+
+    @rule(who=_who, killed=st.booleans())
+    def an_upload_is_cut_off(self, who: int, killed: bool) -> None:
+        request = self.processes[who].request
+        if request is None or request[0] != "PUT":
+            return
+        self._step(who, Fate(partial(ServerAway, "broken off"), after=True))
+        if killed:
+            self.it_is_killed(who, after=False)
+        self.world.tear(request[1])
+
+    @rule(who=_who)
+    def what_arrived_is_not_what_was_sent(self, who: int) -> None:
+        if self._method(who) in ("GET", "PUT"):
+            self._step(who, Fate(partial(Corrupted, "another hash"), after=True))
+
+    @rule(who=_who, after=st.booleans())
+    def it_is_killed(self, who: int, after: bool) -> None:
+        if self.processes[who].request is not None:
+            self.processes[who].kill(after=after)
+
+    @rule(who=_who)
+    def it_is_asked_to_stop(self, who: int) -> None:
+        self.processes[who].ask_to_stop()
+
+    def _step(self, who: int, fate: Fate) -> None:
+        process = self.processes[who]
+        if process.request is not None:
+            process.step(fate)
+        elif self._alone not in self._busy():
+            process.begin()
+
+    def _method(self, who: int) -> str | None:
+        request = self.processes[who].request
+        return request and request[0]
+
+    def _busy(self) -> list[Process]:
+        return [process for process in self.processes if process.request is not None]
+
+    # --- what must be true ------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_lost_or_doubled(self) -> None:
+        self.world.check()
+
+    def teardown(self) -> None:
+        try:
+            for process in self.processes:
+                process.end()
+            self._come_to_rest()
+            self.world.check_at_rest()
+        finally:
+            for process in self.processes:
+                process.close()
+            self._closing.close()
+
+    def _come_to_rest(self) -> None:
+        """Let a scaler that knows nothing work under each setting of old, with all the time in the world."""
+        self.time.now += A_DAY + 60
+        last = Process(self.world, self._state / "last")
+        for unsorted in (*self.world.used, self.world.unsorted):
+            self.world.unsorted = unsorted
+            for _ in range(PASSES_TO_REST):
+                before = self.world.site.files()
+                last.begin()
+                last.end()
+                self.time.now += RECOVER_EVERY
+                if self.world.site.files() == before:
+                    break
+        last.close()
