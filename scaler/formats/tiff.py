@@ -50,7 +50,8 @@ class Tiff:
         self.data = data
         start = bytes(data[:4])
         if start not in (b"II*\0", b"MM\0*"):
-            raise Unscalable("it is a BigTIFF, or no TIFF at all")
+            big = start in (b"II+\0", b"MM\0+")
+            raise Unscalable("it is a BigTIFF, which is not written here" if big else "the TIFF is damaged")
         self.order = "<" if start[:2] == b"II" else ">"
 
     @property
