@@ -1,6 +1,7 @@
 """Logging through loguru: one line a picture and one a pass, and never a secret in any of them."""
 
 import base64
+import json
 import logging
 import re
 import sys
@@ -33,13 +34,18 @@ def hide(*secrets: str) -> None:
 
 def _forms(secret: str) -> set[str]:
     encoded = secret.encode()
-    forms = {secret, repr(secret)[1:-1], urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
-    forms |= {
-        urllib.parse.quote(secret),
+    quoted = {urllib.parse.quote(secret, safe=""), urllib.parse.quote(secret), urllib.parse.quote_plus(secret)}
+    return {
+        secret,
+        *quoted,
+        # As Nextcloud spells it.
+        *(re.sub("%..", lambda match: match[0].lower(), form) for form in quoted),
+        repr(secret)[1:-1],
+        repr(encoded)[2:-1],
+        json.dumps(secret)[1:-1],
         base64.b64encode(encoded).decode(),
         base64.urlsafe_b64encode(encoded).decode(),
     }
-    return forms
 
 
 def hide_login(username: str, password: str) -> None:
@@ -120,4 +126,5 @@ class _FromStandardLibrary(logging.Handler):
     """What the libraries beneath log, through the same redaction."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger.opt(exception=record.exc_info).log(record.levelname, "{}: {}", record.name, record.getMessage())
+        level = record.levelname if record.levelname in LEVELS else record.levelno
+        logger.opt(exception=record.exc_info).log(level, "{}: {}", record.name, record.getMessage())
