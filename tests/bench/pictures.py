@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-PREFIX = "Unknown"
+from tests.bench.rivals import PREFIX
+
 QUALITY = 90
 _GRAIN = 4.0
 _SPARE = 256  # pixels by which the canvas is larger than a picture, so that each shows another part of it

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RAW, UNSORTED = "raw", "unsorted"
+PREFIX = "Unknown"
 FLOOR, PLAIN, OURS = "floor", "plain way", "scaler"
 
 

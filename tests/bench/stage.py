@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 from sandbox.vault import Vault
 from scaler.formats import describe
 from tests.bench.measure import Usage, cpu_of, run
-from tests.bench.pictures import PREFIX
 from tests.bench.proxy import delayed
-from tests.bench.rivals import FLOOR, RAW, UNSORTED, Rival, Scene
+from tests.bench.rivals import FLOOR, PREFIX, RAW, UNSORTED, Rival, Scene
 from tests.servers.apache import Apache, apache
 
 # The pictures were not changed lately, so that nobody has to wait whether they still do.
 _AGE = 3600.0
+OTHER = "Something else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,6 @@ class Stage:
         folder = self._folder / f"{count}x{width}x{height}"
         if not folder.exists():
             arguments = [str(folder), str(count), str(width), str(height)]
-            # In a process of its own: this one stays small, see `measure.run`.
             subprocess.run([sys.executable, "-m", "tests.bench.pictures", *arguments], check=True)
         return folder
 
@@ -71,8 +70,8 @@ class Stage:
             }
             yield Scene(pictures, url, login["username"], login["password"], settings, options)
 
-    def furnish(self, pictures: Path) -> None:
-        """The pictures in the raw folder, nothing in the unsorted one."""
+    def furnish(self, pictures: Path, others: int) -> None:
+        """The pictures in the raw folder beside so many other files, nothing in the unsorted one."""
         owner = self.server.folder.stat()
         for name in (RAW, UNSORTED):
             folder = self.server.folder / name
@@ -83,10 +82,12 @@ class Stage:
         for picture in pictures.iterdir():
             os.link(picture, self.server.folder / RAW / picture.name)
             os.utime(picture, (then, then))
+        for number in range(others):
+            (self.server.folder / RAW / f"{OTHER}-{number:05}.jpg").touch()
 
-    def run(self, rival: Rival, scene: Scene) -> Run:
-        """Let a rival do its work, and make sure that it did."""
-        self.furnish(scene.pictures)
+    def run(self, rival: Rival, scene: Scene, others: int = 0) -> Run:
+        """Let a rival do its work, beside so many files that are none of its business, and make sure that it did."""
+        self.furnish(scene.pictures, others)
         self.server.clear_log()
         before = cpu_of(self._pid)
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
@@ -105,7 +106,7 @@ class Stage:
 
     def verify(self, pictures: Path) -> None:
         """Every picture is there twice as wide and high, and its original is gone."""
-        left = [file.name for file in (self.server.folder / RAW).iterdir() if file.is_file()]
+        left = list((self.server.folder / RAW).glob(f"{PREFIX}*"))
         made = [file for file in (self.server.folder / UNSORTED).iterdir() if file.is_file()]
         expected = sorted(pictures.iterdir())
         assert not left, f"{len(left)} pictures are still there"

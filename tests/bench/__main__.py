@@ -1,0 +1,70 @@
+"""Measure everything that docs/benchmark.md says, on this machine, in about ten minutes.
+
+Apache with mod_dav on loopback, a throwaway Vault, and, for the mover, the sandbox's Nextcloud; every way of doing the
+job in turn, on the same pictures.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.bench import chart, filing, growth, report
+from tests.bench.loads import LOADS, measure
+from tests.bench.stage import stage
+
+DOCS = Path(__file__).parents[2] / "docs"
+CHOICES = (*LOADS, "growth", "mover")
+
+
+@click.command(help=__doc__)
+@click.argument("loads", type=click.Choice(CHOICES), nargs=-1)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each way but the slow.")
+@click.option("--write", is_flag=True, help="Put the results into docs/benchmark.md and its chart; for all loads only.")
+def main(loads: tuple[str, ...], rounds: int, write: bool) -> None:
+    if write and loads:
+        raise click.UsageError("--write is for all loads together")
+    chosen = loads or CHOICES
+    try:
+        text = _measured(chosen, rounds, write)
+    except pytest.skip.Exception as missing:
+        sys.exit(str(missing))
+    click.echo(text)
+    if write:
+        report.write(text, DOCS / "benchmark.md")
+
+
+def _measured(chosen: tuple[str, ...], rounds: int, write: bool) -> str:
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    sections = [_machine()]
+    if set(chosen) - {"mover"}:
+        with stage() as servers:
+            results = [measure(servers, load, rounds, say) for name, load in LOADS.items() if name in chosen]
+            sections += map(report.of_load, results)
+            if write:
+                chart.draw(results, DOCS / "benchmark.png")
+            if "growth" in chosen:
+                sections.append(report.of_growth(growth.measure(servers, say), growth.idle(), growth.own_share()))
+    if "mover" in chosen:
+        sections.append(report.of_filing(*filing.measure(rounds, say)))
+    return "\n".join(sections)
+
+
+def _machine() -> str:
+    cores = len(os.sched_getaffinity(0))
+    apache = subprocess.run(["apache2", "-v"], capture_output=True, text=True, check=False).stdout.split()[2:3]
+    return (
+        f"Measured on {cores} cores, with Python {platform.python_version()}, OpenCV {version('opencv-python')},"
+        f" {' '.join(apache) or 'Apache'}.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
