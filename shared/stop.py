@@ -15,6 +15,11 @@ SECOND_SIGNAL_AFTER = 1.0
 DEADLINE = 9.0
 
 
+def clock() -> float:
+    """Seconds, monotonic; where the machine tells, those that it slept through count too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 class Stop:
     """The wish to stop, shared by all threads of a daemon.
 
@@ -28,7 +33,7 @@ class Stop:
 
     def __init__(
         self,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
         self.clock = clock
