@@ -5,11 +5,16 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import settings
 from loguru import logger
 
 from shared import log, patience, webdav
 from shared.patience import Patience
 from tests.fake_time import FakeTime
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 pytest_plugins = ["tests.servers.fixtures"]
 

@@ -1,0 +1,133 @@
+"""Logins, their renewal, and both versions of KV, on a real OpenBao."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.vault import Vault as Server
+from shared.errors import VaultAway, VaultRefused
+from shared.vault import Vault, choose_login
+from tests.fake_time import FakeTime
+
+POLICY = 'path "*" { capabilities = ["create", "read", "update"] }'
+
+
+@pytest.fixture
+def time() -> FakeTime:
+    return FakeTime(0.0)
+
+
+def token_of(vault: Vault) -> str:
+    token: str = vault._client.token
+    return token
+
+
+@pytest.fixture
+def roles(the_vault: Server) -> dict[str, str]:
+    """The environment of an AppRole whose tokens live an hour, and four at the longest."""
+    role_id, secret_id = the_vault.approle(POLICY, token_ttl="1h", token_max_ttl="4h")
+    return {"VAULT_ADDR": the_vault.address, "VAULT_ROLE_ID": role_id, "VAULT_SECRET_ID": secret_id}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_is_written_is_read(the_vault: Server, version: int) -> None:
+    mount = f"store-{version}"
+    the_vault.enable_kv(mount, version)
+    environment = {"VAULT_ADDR": the_vault.address, "VAULT_TOKEN": the_vault.token, "VAULT_KV_MOUNT": f"/{mount}/"}
+    vault = Vault(environment | {"VAULT_KV_PREFIX": "/team a/b/"})
+    assert vault.path("webdav") == f"{mount}/team a/b/webdav"
+    assert vault.read("webdav") is None
+    vault.write("webdav", {"a": "1", "list": ["x"]})
+    assert vault.read("webdav") == {"a": "1", "list": ["x"]}
+    vault.write("webdav", {"a": "2"})
+    assert vault.read("webdav") == {"a": "2"}
+    if version == 2:
+        the_vault.delete("team%20a/b/webdav", mount)
+        assert vault.read("webdav") is None
+
+
+def test_a_token_is_renewed_before_its_end(the_vault: Server, roles: dict[str, str], time: FakeTime) -> None:
+    vault = Vault(roles, time.clock)
+    vault.read("x")
+    token = token_of(vault)
+    assert vault._renew_at == pytest.approx(1800, abs=60)
+    time.now = 1900
+    vault.read("x")
+    assert token_of(vault) == token
+    assert vault._renew_at == pytest.approx(1900 + 1800, abs=60)
+    assert the_vault.call("POST", "auth/token/lookup", {"token": token})["data"]["last_renewal_time"]
+
+
+def test_a_token_that_was_revoked_is_replaced_by_another_login(the_vault: Server, roles: dict[str, str]) -> None:
+    vault = Vault(roles)
+    vault.read("x")
+    old = token_of(vault)
+    the_vault.revoke(old)
+    assert vault.read("x") is None
+    assert token_of(vault) != old
+
+
+def test_a_token_near_its_longest_life_is_replaced(the_vault: Server, time: FakeTime) -> None:
+    """Renewal is capped: what is left gets shorter and shorter."""
+    role_id, secret_id = the_vault.approle(POLICY, token_ttl="1h", token_max_ttl="1h")
+    environment = {"VAULT_ADDR": the_vault.address, "VAULT_ROLE_ID": role_id, "VAULT_SECRET_ID": secret_id}
+    vault = Vault(environment, time.clock)
+    vault.read("x")
+    for _ in range(3):
+        time.now += 1900
+        assert vault.read("x") is None
+
+
+def test_a_token_that_cannot_be_renewed_serves_to_its_end(the_vault: Server, time: FakeTime) -> None:
+    token = the_vault.create_token(ttl="1h", renewable=False)
+    vault = Vault({"VAULT_ADDR": the_vault.address, "VAULT_TOKEN": token}, time.clock)
+    for _ in range(3):
+        assert vault.read("x") is None
+        time.now += 1900
+    the_vault.revoke(token)
+    with pytest.raises(VaultRefused):
+        vault.read("x")
+
+
+def test_a_secret_id_file_is_read_at_every_login(the_vault: Server, roles: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "secret-id"
+    file.write_text(roles.pop("VAULT_SECRET_ID"))
+    vault = Vault(roles | {"VAULT_SECRET_ID_FILE": str(file)})
+    vault.read("x")
+    right = file.read_text()
+    the_vault.revoke(token_of(vault))
+    file.write_text("rotated and not yet known")
+    with pytest.raises(VaultRefused):
+        vault.read("x")
+    file.write_text(right + "\n")
+    assert vault.read("x") is None
+
+
+def test_a_vault_that_was_sealed_is_used_again() -> None:
+    with Server() as server:
+        vault = Vault({"VAULT_ADDR": server.address, "VAULT_TOKEN": server.token})
+        vault.write("x", {"a": "1"})
+        server.seal()
+        with pytest.raises(VaultAway, match="sealed"):
+            vault.read("x")
+        server.unseal()
+        assert vault.read("x") == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "source"),
+    [
+        ({"VAULT_TOKEN": "t", "VAULT_ROLE_ID": "r", "VAULT_K8S_ROLE": "k"}, "VAULT_TOKEN"),
+        ({"VAULT_ROLE_ID": "r", "VAULT_K8S_ROLE": "k"}, "AppRole"),
+        ({"VAULT_K8S_ROLE": "k"}, "Kubernetes"),
+        ({}, "~/.vault-token"),
+    ],
+)
+def test_the_first_login_that_is_set_is_taken(tmp_path: Path, environment: dict[str, str], source: str) -> None:
+    (tmp_path / ".vault-token").write_text("t")
+    assert choose_login(environment | {"HOME": str(tmp_path)}).source.startswith(source)
+
+
+def test_no_login_at_all(tmp_path: Path) -> None:
+    with pytest.raises(VaultRefused, match="VAULT_ROLE_ID with VAULT_SECRET_ID"):
+        choose_login({"HOME": str(tmp_path)})
