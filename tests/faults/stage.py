@@ -1,0 +1,177 @@
+"""A site behind a proxy, the pictures on it, and the count of what became of each."""
+
+import contextlib
+import functools
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from scaler.names import owner_of
+from scaler.one_pass import Scaler, Task
+from shared import patience, webdav
+from shared.errors import Failure
+from shared.patience import Patience
+from tests.fake_time import FakeTime
+from tests.faults.proxy import Proxy
+from tests.scaler.harness import HIDDEN, LIMITS, RAW, UNSORTED, task
+from tests.servers.site import DiskSite
+
+FILED = "data/filed"
+SIZE = 16
+PASSES = 6
+
+
+@functools.lru_cache(maxsize=4096)
+def picture(number: int) -> bytes:
+    """A small picture of one colour, which tells its number even when it was doubled."""
+    colour = (number & 255, number >> 8 & 255, 77)
+    _, data = cv2.imencode(".png", np.full((SIZE, SIZE, 3), colour, np.uint8))
+    return data.tobytes()
+
+
+@functools.lru_cache(maxsize=8192)
+def number_of(data: bytes) -> tuple[int, int] | None:
+    """The number and the width of a complete picture; None for anything else."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if pixels is None or pixels.shape[0] != pixels.shape[1] or (pixels != pixels[0, 0]).any():
+        return None
+    blue, green, _ = (int(value) for value in pixels[0, 0])
+    return green << 8 | blue, int(pixels.shape[1])
+
+
+@dataclass
+class Stage:
+    """One site for one try.
+
+    Attributes:
+        site: behind the proxy.
+        originals: the numbers of the pictures that must not be lost, by name.
+        given_up: numbers of pictures that somebody replaced: a copy of one may be there, but not two.
+        mistakes: what would have ended the daemon.
+    """
+
+    site: DiskSite
+    proxy: Proxy
+    state: Path
+    time: FakeTime = field(default_factory=FakeTime)
+    originals: dict[str, int] = field(default_factory=dict)
+    given_up: set[int] = field(default_factory=set)
+    around: dict[str, bytes] = field(default_factory=dict)
+    mistakes: list[str] = field(default_factory=list)
+
+    @property
+    def through_proxy(self) -> DiskSite:
+        """The same site as the scaler sees it."""
+        there = self.site.url.split("/", 3)
+        return replace(self.site, url="/".join([*self.proxy.url.split("/", 3)[:3], there[3]]))
+
+    def add(self, name: str, number: int) -> None:
+        """Put a picture into the raw folder."""
+        if name in self.originals:
+            self.given_up.add(self.originals[name])
+        self.originals[name] = number
+        self.site.write(f"{RAW}/{name}", picture(number))
+
+    def file_away(self) -> None:
+        """What a person does at any time: take the published copies to where they belong."""
+        for file in (self.site.folder / UNSORTED).iterdir():
+            if file.is_file():
+                self.site.make_folder(FILED)
+                with contextlib.suppress(FileNotFoundError):
+                    file.rename(self.site.folder / FILED / file.name)
+
+    @contextlib.contextmanager
+    def scaler(self, threads: int = 1, attempts: int = patience.ATTEMPTS) -> Iterator[Scaler]:
+        """A freshly started scaler."""
+        webdav._refused.clear()
+        stop = self.time.stop()
+        patience.adopt(Patience(stop, attempts))
+        with Scaler(threads, LIMITS, 95, self.state, stop) as scaler:
+            yield scaler
+        self.forget_connections()
+
+    def forget_connections(self) -> None:
+        """What the end of a process closes."""
+        for clients in webdav._idle.values():
+            for client in clients:
+                client.close()
+        webdav._idle.clear()
+
+    @property
+    def task(self) -> Task:
+        return task(self.through_proxy.account)
+
+    def one_pass(self, scaler: Scaler, task: Task | None = None) -> Sequence[Failure]:
+        """A pass that may fail; what failed. Other exceptions would have ended the daemon."""
+        try:
+            return scaler.one_pass(task or self.task)
+        except Failure as failure:
+            return [failure]
+        except Exception as mistake:  # noqa: BLE001 - whatever it is, it is to be counted
+            self.mistakes.append(repr(mistake))
+            return [Failure(repr(mistake))]
+
+    def recover(self, task: Task | None = None) -> None:
+        """Passes of a fresh scaler until there is nothing left to do."""
+        with self.scaler() as scaler:
+            for _ in range(PASSES):
+                failures = self.one_pass(scaler, task)
+                assert not failures, failures
+                if not self.visible(RAW):
+                    return
+
+    def visible(self, folder: str) -> dict[str, bytes]:
+        """The files directly in a folder that are ours."""
+        return {
+            path.rpartition("/")[2]: data
+            for path, data in self.site.files().items()
+            if path.rpartition("/")[0] == folder and path not in self.around
+        }
+
+    def surround(self) -> None:
+        """Put things around that are nobody's business."""
+        self.around = {
+            "data/keep.png": b"beside the folders",
+            f"{RAW}/Other.png": b"another prefix",
+            f"{RAW}/below/Unknown.png": b"in a folder below",
+            f"{UNSORTED}/Unknown.png": b"there already",
+            f"{RAW}/{HIDDEN}-not/Unknown.png": b"a folder with a similar name",
+        }
+        for path, data in self.around.items():
+            self.site.write(path, data)
+
+    def complaints(self) -> list[str]:
+        """What is not as promised, now that all is quiet; empty if nothing."""
+        files = self.site.files()
+        said = [f"the daemon ended by {mistake}" for mistake in self.mistakes]
+        said += [f"{path} was touched" for path, data in self.around.items() if files.get(path) != data]
+        copies: dict[int, list[str]] = {}
+        for path, data in files.items():
+            folder, _, name = path.rpartition("/")
+            if path in self.around or folder == RAW:
+                continue
+            if folder == f"{RAW}/{HIDDEN}":
+                if not re.fullmatch(r"unsorted-[0-9a-f]{8}\.txt", name):
+                    said.append(f"a claim is left: {name}")
+            elif folder.endswith(f"/{HIDDEN}"):
+                if owner_of(name) is None:
+                    said.append(f"{name} lies among the uploads")
+            else:
+                found = number_of(data)
+                if found is None or found[1] != 2 * SIZE:
+                    said.append(f"{path} is not a whole copy ({len(data)} bytes, {hashlib.sha1(data).hexdigest()[:6]})")
+                else:
+                    copies.setdefault(found[0], []).append(path)
+        in_raw = [found[0] for data in self.visible(RAW).values() if (found := number_of(data))]
+        for name, number in self.originals.items():
+            raw, published = in_raw.count(number), copies.get(number, [])
+            if raw + len(published) != 1:
+                said.append(f"{name} ({number}) is there {raw} times raw, and as {published}")
+        said += [f"{number} is there twice" for number in self.given_up if len(copies.get(number, ())) > 1]
+        strange = copies.keys() - set(self.originals.values()) - self.given_up
+        return said + [f"nobody put {number} there" for number in strange]

@@ -1,0 +1,225 @@
+"""One request goes wrong, in every way there is, at every step; the scaler goes on, and a fresh one finishes."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from loguru import logger
+
+from shared import webdav
+from tests.faults.proxy import Answer, Exchange, Fault, Proxy, Request, Rule, faulty
+from tests.faults.spoilers import ALL, Spoiler
+from tests.faults.stage import Stage
+from tests.faults.steps import step
+from tests.faults.tally import tally
+from tests.scaler.harness import HIDDEN, RAW, UNSORTED, prepare
+from tests.servers.fixtures import REAL_KINDS, site_on
+from tests.servers.site import DiskSite
+
+_numbers = itertools.count(1)
+type MakeStage = Callable[[], Stage]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger.remove()
+    monkeypatch.setattr(webdav, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(webdav, "CONNECT_TIMEOUT", 0.3)
+
+
+@pytest.fixture(params=REAL_KINDS)
+def make_stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeStage]:
+    """Fresh sites on one server behind one proxy."""
+    first = site_on(request, request.param)
+    assert isinstance(first, DiskSite)
+    with Proxy(first.url) as proxy:
+
+        def make() -> Stage:
+            site = site_on(request, request.param)
+            assert isinstance(site, DiskSite)
+            prepare(site)
+            stage = Stage(site, proxy, tmp_path / f"state-{next(_numbers)}")
+            stage.surround()
+            return stage
+
+        yield make
+
+
+def _name(number: int) -> str:
+    return f"Unknown-{number:03}.png"
+
+
+class OnePerPicture:
+    """Spoils one step of every picture in another way: the n-th picture gets the n-th spoiler, once.
+
+    There is one thread, so a request that names no picture is about the one that was named last.
+    """
+
+    def __init__(self, name: str, spoilers: list[Spoiler]) -> None:
+        self._name = name
+        self._left = dict(enumerate(spoilers))
+        self._current = -1
+        self.struck: set[int] = set()
+
+    def __call__(self, request: Request) -> Fault | None:
+        self._current = _number_in(request.path + request.destination, self._current)
+        if step(request) != self._name or self._current not in self._left:
+            return None
+        self.struck.add(self._current)
+        return self._left.pop(self._current)
+
+
+def _number_in(path: str, otherwise: int) -> int:
+    found = re.search(r"Unknown-(\d{3})", path)
+    return int(found[1]) if found else otherwise
+
+
+def _check(stage: Stage, spoilers: list[Spoiler], struck: set[int]) -> None:
+    """Nothing was lost or doubled; says which spoiler did it."""
+    stage.recover()
+    complaints = stage.complaints()
+    for number in struck:
+        lost = any(f"{_name(number)} " in complaint for complaint in complaints)
+        tally.add(spoilers[number].name, lost=lost)
+    named = [f"{spoilers[int(c[8:11])]}: {c}" if c.startswith("Unknown-") else c for c in complaints]
+    assert not named
+
+
+def _fitting(method: str) -> list[Spoiler]:
+    example = Request(0, method, "/", {})
+    return [spoiler for spoiler in ALL if spoiler.fits(example)]
+
+
+PICTURE_STEPS = {
+    "download": "GET",
+    "upload": "PUT",
+    "look at uploads": "PROPFIND",
+    "claim": "MOVE",
+    "look at claims": "PROPFIND",
+    "publish": "MOVE",
+    "delete claim": "DELETE",
+}
+
+
+@pytest.mark.parametrize("name", PICTURE_STEPS)
+def test_a_step_of_a_picture_goes_wrong(make_stage: MakeStage, name: str) -> None:
+    stage = make_stage()
+    spoilers = _fitting(PICTURE_STEPS[name])
+    for number in range(len(spoilers)):
+        stage.add(_name(number), number)
+    rule = OnePerPicture(name, spoilers)
+    with stage.scaler() as scaler:
+        for _ in range(len(spoilers)):
+            with faulty(stage.proxy, rule):
+                stage.one_pass(scaler)
+            webdav._refused.clear()
+            if not stage.visible(RAW):
+                break
+    if not rule.struck:
+        pytest.skip("not a step on this server")
+    _check(stage, spoilers, rule.struck)
+
+
+class Once:
+    """Spoils the first request of a step, and tells whether there was one."""
+
+    def __init__(self, name: str, fault: Fault) -> None:
+        self._name = name
+        self._fault = fault
+        self.struck = False
+
+    def __call__(self, request: Request) -> Fault | None:
+        if self.struck or step(request) != self._name:
+            return None
+        self.struck = True
+        return self._fault
+
+
+PASS_STEPS = {"list claims": "PROPFIND", "list uploads": "PROPFIND", "list originals": "PROPFIND", "probe": "MOVE"}
+
+
+@pytest.mark.parametrize("name", PASS_STEPS)
+def test_a_step_of_a_pass_goes_wrong(make_stage: MakeStage, name: str) -> None:
+    stage = make_stage()
+    spoilers = _fitting(PASS_STEPS[name])
+    for number, spoiler in enumerate(spoilers):
+        stage.add(_name(number), number)
+        once = Once(name, spoiler)
+        with stage.scaler() as scaler, faulty(stage.proxy, once):
+            stage.one_pass(scaler)
+        assert once.struck
+    _check(stage, spoilers, set(range(len(spoilers))))
+
+
+def _busy(exchange: Exchange) -> None:
+    exchange.answer(Answer(503))
+
+
+def _always(name: str) -> Rule:
+    """Requests of this step never get through."""
+    return lambda request: _busy if step(request) == name else None
+
+
+# What a scaler that was killed leaves: a claim with its upload, and a claim whose upload was published.
+LEFT_BY = {"claimed": "publish", "published": "delete claim"}
+
+
+def _leave(stage: Stage, numbers: Iterable[int], left: str) -> None:
+    """Pictures that a scaler did not finish."""
+    for number in numbers:
+        stage.add(_name(number), number)
+    with stage.scaler(attempts=1) as scaler, faulty(stage.proxy, _always(LEFT_BY[left])):
+        stage.one_pass(scaler)
+    assert not stage.visible(RAW)
+
+
+@pytest.mark.parametrize(
+    ("name", "left"), [("publish", "claimed"), ("delete claim", "claimed"), ("delete claim", "published")]
+)
+def test_finishing_a_claim_goes_wrong(make_stage: MakeStage, name: str, left: str) -> None:
+    stage = make_stage()
+    spoilers = _fitting("DELETE" if name == "delete claim" else "MOVE")
+    _leave(stage, range(len(spoilers)), left)
+    rule = OnePerPicture(name, spoilers)
+    while len(rule.struck) < len(spoilers):
+        before = len(rule.struck)
+        with stage.scaler() as scaler, faulty(stage.proxy, rule):
+            stage.one_pass(scaler)
+        assert len(rule.struck) > before
+    _check(stage, spoilers, rule.struck)
+
+
+@pytest.mark.parametrize("left", LEFT_BY)
+@pytest.mark.parametrize("name", ["list claims", "list uploads", "look at uploads"])
+def test_finding_a_claim_goes_wrong(make_stage: MakeStage, name: str, left: str) -> None:
+    stage = make_stage()
+    spoilers = _fitting("PROPFIND")
+    struck = set()
+    for number, spoiler in enumerate(spoilers):
+        _leave(stage, [number], left)
+        once = Once(name, spoiler)
+        with stage.scaler() as scaler, faulty(stage.proxy, once):
+            stage.one_pass(scaler)
+        if once.struck:
+            struck.add(number)
+    if not struck:
+        pytest.skip(f"no {name} where it was {left}")
+    _check(stage, spoilers, struck)
+
+
+@pytest.mark.parametrize("name", ["make folder", "write signpost"])
+def test_making_the_hidden_folders_goes_wrong(make_stage: MakeStage, name: str) -> None:
+    stage = make_stage()
+    spoilers = _fitting("MKCOL" if name == "make folder" else "PUT")
+    for number, spoiler in enumerate(spoilers):
+        once = Once(name, spoiler)
+        with stage.scaler() as scaler, faulty(stage.proxy, once):
+            stage.one_pass(scaler)
+        assert once.struck
+        stage.add(_name(number), number)
+        stage.recover()
+        stage.site.remove(f"{RAW}/{HIDDEN}")
+        stage.site.remove(f"{UNSORTED}/{HIDDEN}")
+    _check(stage, spoilers, set(range(len(spoilers))))
