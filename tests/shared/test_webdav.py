@@ -1,0 +1,325 @@
+"""What the WebDAV client makes of answers, and how it keeps its connections."""
+
+import hashlib
+import pickle
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from sandbox.nextcloud import Nextcloud
+from shared import log, webdav
+from shared.errors import (
+    Corrupted,
+    Failure,
+    Forbidden,
+    LocalTrouble,
+    Mismatch,
+    Missing,
+    NotAccepted,
+    NotWebDav,
+    ParentMissing,
+    ServerAway,
+    ServerBusy,
+    StorageFull,
+    WrongPassword,
+)
+from shared.settings import WebDavSecret
+from shared.store import Entry, Href, Store
+from shared.webdav import WebDavAccount, files_of
+from tests.servers.apache import Apache
+from tests.servers.canned import Answer, Asked, Canned, canned
+from tests.servers.program import free_port
+from tests.servers.site import DiskSite
+
+FILE = Entry("a.jpg", Href("/dav/a.jpg"), False, 5, '"1"', None)
+
+
+@pytest.fixture
+def server() -> Iterator[Canned]:
+    with canned(lambda _: Answer(500)) as running:
+        yield running
+
+
+@pytest.fixture
+def store(server: Canned) -> Iterator[Store]:
+    account = WebDavAccount(base_url=server.url + "dav/", username="alice", password=SecretStr("s3cret"))
+    with account.connect() as client:
+        yield client
+
+
+def size_of(asked: Asked, size: int) -> Answer:
+    """The answer to a PROPFIND on a file."""
+    body = (
+        f'<d:multistatus xmlns:d="DAV:"><d:response><d:href>{asked.path}</d:href><d:propstat><d:prop><d:resourcetype/>'
+        f"<d:getcontentlength>{size}</d:getcontentlength></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
+        "</d:response></d:multistatus>"
+    )
+    return Answer(207, body.encode())
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, NotAccepted),
+        (401, WrongPassword),
+        (403, Forbidden),
+        (404, Missing),
+        (405, NotAccepted),
+        (408, ServerBusy),
+        (409, ParentMissing),
+        (412, Mismatch),
+        (413, NotAccepted),
+        (418, NotAccepted),
+        (423, ServerBusy),
+        (425, ServerBusy),
+        (429, ServerBusy),
+        (500, ServerBusy),
+        (502, ServerBusy),
+        (503, ServerBusy),
+        (504, ServerBusy),
+        (507, StorageFull),
+        (200, NotWebDav),
+        (202, NotWebDav),
+        (302, NotWebDav),
+    ],
+)
+@pytest.mark.parametrize("length", [0, 3 * 2**20], ids=["short", "long"])
+def test_every_status_is_an_error_of_ours(
+    server: Canned, store: Store, status: int, error: type[Failure], length: int
+) -> None:
+    headers = {"Location": "https://elsewhere/s"} if status == 302 else {"Content-Type": "text/html"}
+    server.answer = lambda _: Answer(status, b"x" * length, headers)
+    with pytest.raises(error) as caught:
+        store.move(Href("/dav/a%20b"), Href("/dav/c"))
+    assert type(caught.value) is error
+    if status != 302:
+        assert "a b" in str(caught.value)
+        assert str(status) in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    # A MOVE is never tried twice.
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("7", 7.0), ("0", 0.0), ("Wed, 21 Oct 2015 07:28:00 GMT", None), ("²", None), ("-1", None)]
+)
+def test_retry_after(server: Canned, store: Store, value: str, seconds: float | None) -> None:
+    server.answer = lambda _: Answer(503, headers={"Retry-After": value.encode().decode("latin-1")})
+    with pytest.raises(ServerBusy) as caught:
+        store.move(Href("/dav/a"), Href("/dav/b"))
+    assert caught.value.retry_after == seconds
+
+
+def test_every_error_goes_through_a_pickle(server: Canned, store: Store) -> None:
+    """As a distributed executor needs."""
+    server.answer = lambda _: Answer(507)
+    with pytest.raises(StorageFull) as caught:
+        store.put(Href("/dav/a"), b"")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (StorageFull, str(caught.value))
+
+
+def test_what_may_pass_is_tried_again(server: Canned, store: Store) -> None:
+    statuses = iter([503, 500, 423, 204])
+    server.answer = lambda _: Answer(next(statuses))
+    store.delete(Href("/dav/a"))
+    assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize("hash_there", [None, "wrong", "upper case"])
+def test_an_upload_is_verified(server: Canned, store: Store, hash_there: str | None) -> None:
+    data = b"some data"
+    right = hashlib.sha256(data).hexdigest()
+
+    def answer(asked: Asked) -> Answer:
+        if asked.method == "PROPFIND":
+            return size_of(asked, len(data) - 1)
+        headers = {
+            None: {},
+            "wrong": {"X-Hash-SHA256": right[:-1] + "_"},
+            "upper case": {"X-Hash-SHA256": right.upper()},
+        }
+        return Answer(201, headers=headers[hash_there])
+
+    server.answer = answer
+    if hash_there == "upper case":
+        store.put(Href("/dav/a"), data)
+        assert [asked.method for asked in server.asked] == ["PUT"]
+        assert server.asked[0].body == data
+        return
+    with pytest.raises(Corrupted):
+        store.put(Href("/dav/a"), data)
+    # It is sent again, since the next time it may arrive as it was sent.
+    assert [asked.method for asked in server.asked].count("PUT") == 5
+
+
+def test_a_download_with_another_etag_is_another_version(server: Canned, store: Store, tmp_path: Path) -> None:
+    server.answer = lambda _: Answer(200, b"12345", {"ETag": '"2"'})
+    with pytest.raises(Mismatch):
+        store.get(FILE, tmp_path / "a")
+    server.answer = lambda _: Answer(200, b"12345", {"ETag": '"1"'})
+    store.get(FILE, tmp_path / "a")
+    assert server.asked[-1].headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer(200, b"1234", {"ETag": '"1"'}), Corrupted),
+        (Answer(200, b"123456", {"ETag": '"1"'}), Corrupted),
+        (Answer(200, b"123", {"ETag": '"1"'}, length=5), ServerAway),
+        (Answer(206, b"12345", {"ETag": '"1"'}), NotWebDav),
+        (Answer(204), NotWebDav),
+    ],
+)
+def test_a_download_that_is_not_whole(
+    server: Canned, store: Store, tmp_path: Path, answer: Answer, error: type[Failure]
+) -> None:
+    server.answer = lambda _: answer
+    with pytest.raises(error):
+        store.get(FILE, tmp_path / "a")
+
+
+def test_a_local_disk_that_takes_nothing(server: Canned, store: Store, tmp_path: Path) -> None:
+    server.answer = lambda _: Answer(200, b"12345", {"ETag": '"1"'})
+    with pytest.raises(LocalTrouble, match="local disk"):
+        store.get(FILE, tmp_path / "nowhere" / "a")
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_is_not_there() -> None:
+    url = f"http://127.0.0.1:{free_port()}/"
+    account = WebDavAccount(base_url=url, username="alice", password=SecretStr("s3cret"))
+    with account.connect() as store, pytest.raises(ServerAway, match="refuses connections"):
+        store.look(store.href(""))
+
+
+def test_a_password_goes_along_in_utf_8_and_never_to_where_a_redirect_leads(server: Canned) -> None:
+    account = WebDavAccount(base_url=server.url, username="älice", password=SecretStr("pässwörd"))
+    with canned(lambda _: Answer(207)) as elsewhere, account.connect() as store:
+        server.answer = lambda _: Answer(307, headers={"Location": elsewhere.url})
+        with pytest.raises(NotWebDav, match="redirect"):
+            store.list_folder(store.href(""))
+        assert elsewhere.asked == []
+    log.hide_login("älice", "pässwörd")
+    assert log.HIDDEN in log.redact(server.asked[0].headers["Authorization"])
+
+
+def test_a_refused_password_is_not_shown_again_by_other_threads(server: Canned) -> None:
+    """Nextcloud shuts out everybody at an address after 11 wrong passwords."""
+    account = WebDavAccount(base_url=server.url, username="alice", password=SecretStr("old"))
+    server.answer = lambda _: Answer(401)
+    barrier = threading.Barrier(4)
+
+    def many(_: int) -> int:
+        barrier.wait()
+        refused = 0
+        for _ in range(10):
+            with account.connect() as store:
+                try:
+                    store.look(store.href(""))
+                except WrongPassword:
+                    refused += 1
+        return refused
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(many, range(4))) == 40
+    assert len(server.asked) <= 4
+    # Another password is asked for at once.
+    server.answer = lambda asked: size_of(asked, 1)
+    new = account.model_copy(update={"password": SecretStr("new")})
+    with new.connect() as store:
+        assert store.look(store.href(""))
+
+
+@pytest.mark.server
+def test_a_client_keeps_its_connection(the_apache: Apache, apache_site: DiskSite, tmp_path: Path) -> None:
+    """Through everything that a picture needs, errors included."""
+    the_apache.clear_log()
+    with apache_site.account.connect() as store:
+        store.make_folder(store.href("raw"))
+        store.put(store.href("raw", "a"), b"data" * 100_000)
+        (entry,) = store.list_folder(store.href("raw")).entries
+        store.get(entry, tmp_path / "a")
+        store.move(entry.href, store.href("raw", "b"))
+        assert store.look(entry.href) is None
+        with pytest.raises(Missing):
+            store.move(entry.href, store.href("raw", "c"))
+        store.put(entry.href, b"")
+        with pytest.raises(Mismatch):
+            store.move(store.href("raw", "b"), entry.href)
+        store.delete(entry.href)
+        store.delete(entry.href)
+    with apache_site.account.connect() as store:
+        store.look(store.href("raw"))
+    asked = the_apache.requests()
+    assert len(asked) == 14
+    assert len({record.peer for record in asked}) == 1
+
+
+def test_cookies_are_kept(server: Canned, store: Store) -> None:
+    """With its session's cookies Nextcloud need not check the password again."""
+    server.answer = lambda asked: Answer(207, size_of(asked, 1).body, {"Set-Cookie": "session=abc; Path=/"})
+    store.look(Href("/dav/a"))
+    store.look(Href("/dav/a"))
+    assert "Cookie" not in server.asked[0].headers
+    assert server.asked[1].headers["Cookie"] == "session=abc"
+
+
+def test_clients_of_an_account_that_is_no_more_are_closed(nextcloud_site: DiskSite) -> None:
+    account = nextcloud_site.account
+    with account.connect():
+        pass
+    other = account.model_copy(update={"password": SecretStr("rotated")})
+    with other.connect():
+        pass
+    assert set(webdav._idle) == {other}
+
+
+def test_an_account_hides_its_password_and_goes_through_a_pickle(nextcloud_site: DiskSite) -> None:
+    account = nextcloud_site.account
+    assert nextcloud_site.password not in repr(account)
+    again = pickle.loads(pickle.dumps(account))
+    assert again == account
+    assert hash(again) == hash(account)
+
+
+def secret(**values: str) -> WebDavSecret:
+    return WebDavSecret.model_validate({"username": "alice", "password": "s3cret"} | values)
+
+
+def test_which_folder_the_others_are_relative_to(the_nextcloud: Nextcloud) -> None:
+    root = the_nextcloud.url + "/"
+    for values, base in [
+        ({"url": "http://h/dav", "host_url": root}, "http://h/dav/"),
+        ({"host_url": root + "remote.php/webdav/x"}, root + "remote.php/webdav/x/"),
+        ({"host_url": the_nextcloud.url}, root + "remote.php/webdav/"),
+    ]:
+        assert files_of(secret(**values), None).base_url == base
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(404), Answer(200, b"<html>"), Answer(200, b"5"), Answer(302, headers={"Location": "/login"})]
+)
+def test_a_root_that_is_no_nextcloud_is_taken_as_it_is(server: Canned, answer: Answer) -> None:
+    server.answer = lambda _: answer
+    assert files_of(secret(host_url=server.url), None).base_url == server.url
+    (asked,) = server.asked
+    assert (asked.method, asked.path) == ("GET", "/status.php")
+    assert "Authorization" not in asked.headers
+
+
+def test_whether_it_is_a_nextcloud_is_asked_once(server: Canned) -> None:
+    server.answer = lambda _: Answer(404)
+    for _ in range(5):
+        files_of(secret(host_url=server.url), None)
+    assert len(server.asked) == 1
+
+
+def test_a_root_that_does_not_answer() -> None:
+    with pytest.raises(ServerAway):
+        files_of(secret(host_url=f"http://127.0.0.1:{free_port()}/"), None)
