@@ -1,0 +1,135 @@
+"""The names that pictures have on their way."""
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.names import check_name
+from scaler.names import (
+    LONGEST,
+    ClaimName,
+    cut,
+    final_name,
+    mark_of,
+    name_again,
+    new_id,
+    new_owner,
+    owner_of,
+    signpost,
+    split,
+    version_mark,
+)
+
+ID = "20261122T203000Z-" + "0" * 24
+# As a listing gives them: a name of one path segment, with an ending that is taken as a picture.
+NAMES = st.builds(
+    lambda stem, ending: stem + ending,
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=300),
+    st.sampled_from([".jpg", ".PNG", ".jpeg", ".tiff"]),
+)
+NUMBERS = st.integers(1, 10**6)
+
+
+def test_an_id_bears_the_time_and_the_owner() -> None:
+    owner = new_owner()
+    upload = new_id(owner, now=1_800_000_000)
+    assert upload.startswith("20270115T080000Z-")
+    assert owner_of(upload) == owner
+    assert len({new_id(owner, now=0) for _ in range(100)}) == 100
+    assert abs(time.mktime(time.strptime(new_id(owner)[:16], "%Y%m%dT%H%M%SZ")) - time.time()) < 16 * 3600
+
+
+@pytest.mark.parametrize("name", ["", "a.jpg", "unsorted-12345678.txt", ID + "0", ID[:-1], "x" + ID, ID + ".jpg"])
+def test_a_name_that_is_no_upload_has_no_owner(name: str) -> None:
+    assert owner_of(name) is None
+
+
+@pytest.mark.parametrize(
+    ("original", "number", "final"),
+    [
+        ("Unknown.jpg", 1, "Unknown_20261122T203000Z.jpg"),
+        ("Unknown.jpg", 2, "Unknown_20261122T203000Z-2.jpg"),
+        ("Un.known.JPEG", 1, "Un.known_20261122T203000Z.JPEG"),
+        (".Unknown.png", 3, ".Unknown_20261122T203000Z-3.png"),
+        (".png", 1, ".png_20261122T203000Z"),
+    ],
+)
+def test_final_names(original: str, number: int, final: str) -> None:
+    assert final_name(original, ID, number) == final
+
+
+def test_names_of_what_is_moved_back() -> None:
+    assert name_again("Unknown.jpg", 1) == "Unknown.jpg"
+    assert name_again("Unknown.jpg", 2) == "Unknown (2).jpg"
+
+
+@given(NAMES, NUMBERS)
+def test_every_name_is_short_enough_and_keeps_its_ending(original: str, number: int) -> None:
+    for name in (
+        final_name(original, ID, number),
+        name_again(original, number),
+        str(ClaimName(ID, mark_of("a"), original)),
+        str(ClaimName(ID, mark_of("a"), original, version_mark(1, 2.0))),
+    ):
+        assert len(name.encode()) <= LONGEST
+        assert split(name)[1] == split(original)[1]
+        assert "/" not in name
+
+
+@given(NAMES)
+def test_different_numbers_make_different_names(original: str) -> None:
+    assert len({final_name(original, ID, number) for number in range(1, 30)}) == 29
+    assert len({name_again(original, number) for number in range(1, 30)}) == 29
+
+
+@given(NAMES, st.sampled_from(["", version_mark(1, 2.0), version_mark(None, None)]))
+def test_a_claim_says_what_it_is(original: str, version: str) -> None:
+    claim = ClaimName(ID, mark_of("data/unsorted"), original, version)
+    read = ClaimName.read(str(claim))
+    assert read
+    assert (read.id, read.mark, read.version) == (claim.id, claim.mark, claim.version)
+    if len(original.encode()) <= 190:
+        assert read == claim
+    # Cut once, it stays as it is.
+    assert ClaimName.read(str(read)) == read
+    assert original.startswith(split(read.original)[0])
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Unknown.jpg", ID, f"{ID}-12345678", f"{ID}~Unknown.jpg", f"{ID}-1234567~a.jpg", signpost("12345678")]
+)
+def test_what_is_no_claim(name: str) -> None:
+    assert ClaimName.read(name) is None
+
+
+def test_marks_tell_folders_and_versions_apart() -> None:
+    assert mark_of("a") != mark_of("b")
+    assert re.fullmatch("[0-9a-f]{8}", mark_of("ü/日本"))
+    marks = {version_mark(1, 2.0), version_mark(1, 3.0), version_mark(2, 2.0), version_mark(None, None)}
+    assert len(marks) == 4
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 50))
+def test_cut(text: str, size: int) -> None:
+    short = cut(text, size)
+    assert text.startswith(short)
+    assert len(short.encode()) <= size
+    if len(text.encode()) <= size:
+        assert short == text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1, max_size=300))
+def test_nextcloud_takes_every_name_that_we_make(stem: str) -> None:
+    original = stem + ".jpg"
+    for name in (final_name(original, ID), name_again(original, 2), str(ClaimName(ID, mark_of("a"), original)), ID):
+        check_name(name)
+
+
+@given(st.text(max_size=20))
+def test_stem_and_ending_make_the_name(name: str) -> None:
+    stem, extension = split(name)
+    assert stem + extension == name
+    assert stem or not name

@@ -1,0 +1,118 @@
+"""Which pictures of a listing are taken: decided without a server."""
+
+import unicodedata
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaler.formats import EXTENSIONS
+from scaler.plan import SETTLED_AFTER, Choice, choose
+from shared.store import Entry, Href, Listing
+
+NOW = 1_800_000_000.0
+FOLDER = Entry("raw", Href("/raw/"), True, None, '"f"', NOW)
+
+
+def entry(name: str = "Unknown.jpg", **changes: object) -> Entry:
+    return replace(Entry(name, Href("/raw/" + name), False, 5, '"1"', NOW - 3600), **changes)  # type: ignore[arg-type]
+
+
+def listing(*entries: Entry, now: float | None = NOW) -> Listing:
+    return Listing(FOLDER, entries, now)
+
+
+def chosen(*entries: Entry, prefixes: tuple[str, ...] = ("Unknown",), now: float | None = NOW) -> Choice:
+    return choose(listing(*entries, now=now), prefixes, refused=lambda _: False, before={}, clock=0.0)
+
+
+@pytest.mark.parametrize(
+    "name", ["Unknown.jpg", "Unknown", "Unknown.JPG", "Unknown 1.jpeg", "Unknown.tiff", "Unknown.a.png", "Unknown.png"]
+)
+def test_a_picture_with_the_prefix_is_taken(name: str) -> None:
+    assert (len(chosen(entry(name)).take) == 1) == ("." in name)
+
+
+@pytest.mark.parametrize(
+    "name", ["unknown.jpg", "xUnknown.jpg", "Unknow.jpg", "Unknown.txt", "Unknown.jpg.part", "Unknown.heic", ".jpg"]
+)
+def test_others_are_not(name: str) -> None:
+    choice = chosen(entry(name))
+    assert choice == Choice((), (), {}, ())
+
+
+def test_a_folder_is_not_taken() -> None:
+    assert chosen(entry(is_folder=True)).take == ()
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("other", ["NFC", "NFD"])
+def test_prefixes_are_compared_in_one_unicode_form(form: str, other: str) -> None:
+    name = unicodedata.normalize(form, "Ünïcode.jpg")  # type: ignore[arg-type]
+    prefix = unicodedata.normalize(other, "Ünï")  # type: ignore[arg-type]
+    assert len(chosen(entry(name), prefixes=("x", prefix)).take) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "settled"),
+    [
+        ({"modified": NOW - SETTLED_AFTER}, NOW, True),
+        ({"modified": NOW - SETTLED_AFTER + 0.5}, NOW, False),
+        ({"modified": NOW + 86400}, NOW, False),
+        ({"modified": None}, NOW, False),
+        ({}, None, False),
+        ({"etag": None}, NOW, False),
+        ({"etag": 'W/"1"'}, NOW, False),
+        # A date that the client has set tells nothing of when the file came.
+        ({"modified": NOW - 10**8, "uploaded": NOW - 1}, NOW, False),
+        ({"modified": NOW - 10**8, "uploaded": NOW - 3}, NOW, True),
+    ],
+)
+def test_what_is_settled(changes: dict[str, object], now: float | None, settled: bool) -> None:
+    choice = chosen(entry(**changes), now=now)
+    assert (len(choice.take), len(choice.wait)) == ((1, 0) if settled else (0, 1))
+
+
+def test_what_waits_is_taken_when_it_was_seen_unchanged_for_two_seconds() -> None:
+    new = entry(modified=None)
+
+    def again(choice: Choice, seen: Entry, clock: float) -> Choice:
+        return choose(listing(seen), ["Unknown"], refused=lambda _: False, before=choice.sightings, clock=clock)
+
+    first = again(Choice((), (), {}, ()), new, 100.0)
+    assert first.wait == (new,)
+    assert again(first, new, 101.0).wait == (new,)
+    assert again(again(first, new, 101.0), new, 102.0).take == (new,)
+    for changes in ({"etag": '"2"'}, {"size": 6}, {"modified": NOW - 1}, {"uploaded": NOW}):
+        changed = replace(new, **changes)  # type: ignore[arg-type]
+        second = again(first, changed, 103.0)
+        assert second.wait == (changed,)
+        assert again(second, changed, 104.0).wait == (changed,)
+        assert again(second, changed, 105.0).take == (changed,)
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    first = chosen(entry(modified=None))
+    assert len(first.sightings) == 1
+    assert choose(listing(), ["Unknown"], refused=lambda _: False, before=first.sightings, clock=1.0).sightings == {}
+
+
+def test_what_was_refused_is_left_and_does_not_wait() -> None:
+    bad, good = entry("Unknown bad.jpg", modified=None), entry("Unknown good.jpg")
+    choice = choose(listing(bad, good), ["Unknown"], refused=lambda known: known is bad, before={}, clock=0.0)
+    assert (choice.take, choice.wait, choice.left) == ((good,), (), (bad,))
+
+
+@given(
+    st.lists(st.builds(lambda stem, ending: stem + ending, st.text(max_size=8), st.sampled_from(sorted(EXTENSIONS)))),
+    st.lists(st.text(min_size=1, max_size=3), min_size=1),
+)
+def test_every_entry_is_in_at_most_one_place(names: list[str], prefixes: list[str]) -> None:
+    entries = [entry(name, modified=None if number % 3 else NOW - 10) for number, name in enumerate(names)]
+    choice = chosen(*entries, prefixes=tuple(prefixes))
+    for known in entries:
+        assert (known in choice.take) + (known in choice.wait) <= 1
+    for known in (*choice.take, *choice.wait):
+        name = unicodedata.normalize("NFC", known.name)
+        assert any(name.startswith(unicodedata.normalize("NFC", prefix)) for prefix in prefixes)

@@ -1,0 +1,93 @@
+"""Refused pictures, remembered."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scaler.refusals import Refusals
+from shared import log
+from shared.store import Entry, Href
+
+ONE = Entry("1.jpg", Href("/raw/1.jpg"), False, 5, '"1"', 7.0)
+TWO = Entry("2.jpg", Href("/raw/2.jpg"), False, 5, None, None)
+
+
+@pytest.fixture
+def said() -> io.StringIO:
+    stream = io.StringIO()
+    log.set_up("test", "INFO", None, stream)
+    return stream
+
+
+def test_what_is_remembered_across_restarts(tmp_path: Path) -> None:
+    refusals = Refusals(tmp_path / "state", "/raw/")
+    refusals.add(ONE, lasting=True)
+    refusals.add(TWO, lasting=False)
+    assert ONE in refusals
+    assert TWO in refusals
+    refusals.save()
+    later = Refusals(tmp_path / "state", "/raw/")
+    assert ONE in later
+    assert TWO not in later
+    assert ONE not in Refusals(tmp_path / "state", "/another/")
+
+
+def test_another_version_is_not_refused(tmp_path: Path) -> None:
+    refusals = Refusals(tmp_path, "/raw/")
+    refusals.add(ONE, lasting=True)
+    refusals.save()
+    for known in (refusals, Refusals(tmp_path, "/raw/")):
+        for changes in ({"etag": '"2"'}, {"size": 6}, {"modified": 8.0}, {"uploaded": 1.0}):
+            assert replace(ONE, **changes) not in known  # type: ignore[arg-type]
+
+
+def test_what_is_gone_is_forgotten_and_the_others_are_not(tmp_path: Path) -> None:
+    refusals = Refusals(tmp_path, "/raw/")
+    for entry, lasting in ((ONE, True), (TWO, False)):
+        refusals.add(entry, lasting=lasting)
+    refusals.keep_only([TWO])
+    refusals.save()
+    assert ONE not in refusals
+    assert TWO in refusals
+    assert ONE not in Refusals(tmp_path, "/raw/")
+    refusals.keep_only([])
+    assert TWO not in refusals
+
+
+def test_the_file_is_written_only_when_something_changed(tmp_path: Path) -> None:
+    refusals = Refusals(tmp_path / "state", "/raw/")
+    refusals.keep_only([ONE])
+    refusals.add(TWO, lasting=False)
+    refusals.save()
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"/raw/1.jpg": 5}', "null", "\x00"])
+def test_a_file_that_makes_no_sense_is_said_and_forgotten(tmp_path: Path, said: io.StringIO, content: str) -> None:
+    first = Refusals(tmp_path, "/raw/")
+    first.add(ONE, lasting=True)
+    first.save()
+    (file,) = tmp_path.iterdir()
+    file.write_text(content)
+    assert ONE not in Refusals(tmp_path, "/raw/")
+    assert "cannot be read" in said.getvalue()
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, said: io.StringIO) -> None:
+    (tmp_path / "file").write_text("")
+    refusals = Refusals(tmp_path / "file" / "state", "/raw/")
+    refusals.add(ONE, lasting=True)
+    refusals.save()
+    assert ONE in refusals
+    assert "cannot be written" in said.getvalue()
+
+
+def test_the_file_holds_no_more_than_it_needs(tmp_path: Path) -> None:
+    refusals = Refusals(tmp_path, "/raw/")
+    refusals.add(ONE, lasting=True)
+    refusals.save()
+    (file,) = tmp_path.iterdir()
+    assert json.loads(file.read_text()) == {"/raw/1.jpg": ['"1"', 5, 7.0, None]}
