@@ -18,7 +18,7 @@ class Sight:
     """What one pass has seen.
 
     Attributes:
-        files: in the unsorted folder, with their tags.
+        files: all that lies in the unsorted folder with its tags, and maybe what lies elsewhere.
         unfinished: pictures that lie in their category's folder, each with the tag that is still on.
         notes: sentences about pictures that stay, beside those that follow from `files`.
         new_round: whether a new round of looking everywhere has begun.
@@ -99,8 +99,7 @@ class Lookout:
             found += [(file, tag) for file in unfinished(files.values(), folder, self._rules) if tag in file.tags]
         named = [(tag, category) for tag in sorted(tags) if (category := category_of(tag.name, self._rules))]
         notes = tuple(note for tag, category in named if (note := note_of(tag, category)))
-        here = tuple(file for file in files.values() if file.path[:-1] == self._rules.unsorted)
-        return Sight(here, tuple(found), notes, new_round=self._round_is_due())
+        return Sight(tuple(files.values()), tuple(found), notes, new_round=self._round_is_due())
 
     def _round_is_due(self) -> bool:
         """Whether a new round begins, which is noted."""

@@ -58,13 +58,13 @@ def test_one_line_a_picture_and_one_a_pass(home: Home, nextcloud: Nextcloud) -> 
 
 def test_a_tag_may_not_lead_to_the_scalers_folder(home: Home, nextcloud: Nextcloud) -> None:
     nextcloud.create_tag("ai:_raw")
-    put(nextcloud, "a.jpg", "ai:_raw")
-    point_to(home, nextcloud)
+    put(nextcloud, "a.jpg", "ai:_raw", folder=f"below/{UNSORTED}")
+    point_to(home, nextcloud, nextcloud.webdav_url + "below")
     home.write("scaler_constants", {"RAW_REMOTE_DIR": f"/{IMAGES}/_raw/"})
     outcome = mover_says(home, "--once")
     assert outcome.status == 0
-    assert f"it leads to {IMAGES}/_raw" in outcome.said
-    assert set(files(nextcloud)) == {f"{UNSORTED}/a.jpg"}
+    assert f"it leads to below/{IMAGES}/_raw" in outcome.said
+    assert set(files(nextcloud)) == {f"below/{UNSORTED}/a.jpg"}
 
 
 def test_the_scalers_settings_need_not_be_readable(home: Home, nextcloud: Nextcloud) -> None:
