@@ -2,6 +2,7 @@
 
 import unicodedata
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,8 +16,8 @@ NOW = 1_800_000_000.0
 FOLDER = Entry("raw", Href("/raw/"), True, None, '"f"', NOW)
 
 
-def entry(name: str = "Unknown.jpg", **changes: object) -> Entry:
-    return replace(Entry(name, Href("/raw/" + name), False, 5, '"1"', NOW - 3600), **changes)  # type: ignore[arg-type]
+def entry(name: str = "Unknown.jpg", **changes: Any) -> Entry:
+    return replace(Entry(name, Href("/raw/" + name), False, 5, '"1"', NOW - 3600), **changes)
 
 
 def listing(*entries: Entry, now: float | None = NOW) -> Listing:
@@ -69,7 +70,7 @@ def test_prefixes_are_compared_in_one_unicode_form(form: str, other: str) -> Non
         ({"modified": NOW - 10**8, "uploaded": NOW - 3}, NOW, True),
     ],
 )
-def test_what_is_settled(changes: dict[str, object], now: float | None, settled: bool) -> None:
+def test_what_is_settled(changes: dict[str, Any], now: float | None, settled: bool) -> None:
     choice = chosen(entry(**changes), now=now)
     assert (len(choice.take), len(choice.wait)) == ((1, 0) if settled else (0, 1))
 
@@ -85,7 +86,7 @@ def test_what_waits_is_taken_when_it_was_seen_unchanged_for_two_seconds() -> Non
     assert again(first, new, 101.0).wait == (new,)
     assert again(again(first, new, 101.0), new, 102.0).take == (new,)
     for changes in ({"etag": '"2"'}, {"size": 6}, {"modified": NOW - 1}, {"uploaded": NOW}):
-        changed = replace(new, **changes)  # type: ignore[arg-type]
+        changed = replace(new, **changes)
         second = again(first, changed, 103.0)
         assert second.wait == (changed,)
         assert again(second, changed, 104.0).wait == (changed,)

@@ -41,7 +41,7 @@ def test_another_version_is_not_refused(tmp_path: Path) -> None:
     refusals.save()
     for known in (refusals, Refusals(tmp_path, "/raw/")):
         for changes in ({"etag": '"2"'}, {"size": 6}, {"modified": 8.0}, {"uploaded": 1.0}):
-            assert replace(ONE, **changes) not in known  # type: ignore[arg-type]
+            assert replace(ONE, **changes) not in known
 
 
 def test_what_is_gone_is_forgotten_and_the_others_are_not(tmp_path: Path) -> None:
