@@ -6,7 +6,6 @@ import logging
 import re
 import sys
 import traceback
-import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -18,34 +17,39 @@ if TYPE_CHECKING:
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 HIDDEN = "**********"
 
-_hidden: set[str] = set()
-_pattern: re.Pattern[str] | None = None
+# Logins come and go for as long as a daemon runs; what was hidden longest ago is long invalid.
+_REMEMBERED = 50
+_hidden: dict[str, re.Pattern[str]] = {}
 
 
 def hide(*secrets: str) -> None:
     """From now on no log line holds these, neither as they are nor percent-encoded nor as in Basic authentication."""
-    global _pattern
-    for secret in secrets:
-        _hidden.update(_forms(secret))
-    _hidden.discard("")
-    longest_first = sorted(_hidden, key=len, reverse=True)
-    _pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+    for secret in filter(None, secrets):
+        # Hidden again it counts as new, but is not compiled again: settings are read at every pass.
+        _hidden[secret] = _hidden.pop(secret) if secret in _hidden else re.compile(_spelled(secret))
+    for oldest in list(_hidden)[:-_REMEMBERED]:
+        del _hidden[oldest]
 
 
-def _forms(secret: str) -> set[str]:
+def _spelled(secret: str) -> str:
+    """A regular expression of all that a secret may look like."""
     encoded = secret.encode()
-    quoted = {urllib.parse.quote(secret, safe=""), urllib.parse.quote(secret), urllib.parse.quote_plus(secret)}
-    return {
-        secret,
-        *quoted,
-        # As Nextcloud spells it.
-        *(re.sub("%..", lambda match: match[0].lower(), form) for form in quoted),
+    forms = {
         repr(secret)[1:-1],
         repr(encoded)[2:-1],
         json.dumps(secret)[1:-1],
         base64.b64encode(encoded).decode(),
         base64.urlsafe_b64encode(encoded).decode(),
     }
+    # Nobody agrees on which characters are to be percent-encoded, nor on the case of the digits.
+    percent_encoded = "".join(_percent_encoded(char) for char in secret)
+    return "|".join([percent_encoded, *sorted(map(re.escape, forms), key=len, reverse=True)])
+
+
+def _percent_encoded(char: str) -> str:
+    """A regular expression of a character as it is and percent-encoded."""
+    in_hex = "".join(f"%{byte:02X}" for byte in char.encode())
+    return f"(?:{re.escape(char)}|(?i:{in_hex}){'|[+]' if char == ' ' else ''})"
 
 
 def hide_login(username: str, password: str) -> None:
@@ -58,7 +62,10 @@ def hide_login(username: str, password: str) -> None:
 
 def redact(text: str) -> str:
     """The text without any secret."""
-    return _pattern.sub(HIDDEN, text) if _pattern else text
+    # The longest first: one may be part of another.
+    for _, spelled in sorted(_hidden.items(), key=lambda item: -len(item[0])):
+        text = spelled.sub(HIDDEN, text)
+    return text
 
 
 def set_up(name: str, level: str, file: Path | None, stream: TextIO | None = None) -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scaler.one_pass import RECOVER_EVERY
 from tests.faults.state_scalers import A_DAY, Scalers
-from tests.faults.test_state_scaler import IgnoresConditions
 
 NAME = "Unknown-1.png"
 

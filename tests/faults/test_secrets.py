@@ -1,0 +1,197 @@
+"""No password, token or secret id can be read anywhere, whatever goes wrong.
+
+/proc/PID/environ is left out: what stands there, the user has put there.
+"""
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from mover.settings import Account
+from sandbox.furnish import ORGANIZED, RAW, UNSORTED
+from sandbox.nextcloud import Nextcloud
+from sandbox.vault import Vault
+from scaler.one_pass import Task
+from scaler.settings import read_task
+from shared import log
+from shared.settings import WebDavSecret
+from shared.vault import Vault as SharedVault
+from shared.webdav import WebDavAccount
+from tests.faults.secrets_echo import echo
+from tests.faults.secrets_runs import Run, leaks, spellings
+from tests.scaler.harness import picture
+
+PASSWORD = 'p#ä%/+ "s w€rd'
+NOBODY = "http://127.0.0.1:9"
+AT_ONCE = 4
+_numbers = itertools.count(1)
+
+# A mistake that nobody foresaw, with a secret in what it says.
+_MISTAKE = """
+def mistake(*_, **__):
+    secret = {secret}
+    try:
+        raise KeyError(secret)
+    except KeyError:
+        raise RuntimeError("nobody foresaw " + secret)
+"""
+_OF_PASSWORD = _MISTAKE.format(secret=repr(PASSWORD))
+_OF_TOKEN = _MISTAKE.format(secret="__import__('os').environ['VAULT_TOKEN']")
+IN_PASS = f"""{_OF_PASSWORD}
+import scaler.one_pass, mover.one_pass
+scaler.one_pass.Scaler._look_once = mover.one_pass.Mover.one_pass = mistake
+"""
+IN_PICTURE = f"{_OF_PASSWORD}\nimport scaler.picture\nscaler.picture.double = mistake\n"
+IN_LIBRARY = f"{_OF_TOKEN}\nimport hvac.adapters\nhvac.adapters.JSONAdapter.request = mistake\n"
+OF_LIBRARY = """
+import logging, os, warnings, hvac.adapters
+def chatty(self, *arguments, request=hvac.adapters.JSONAdapter.request, **options):
+    logging.getLogger("urllib3").error("shown %s and %r", os.environ["VAULT_TOKEN"], os.environ["VAULT_TOKEN"])
+    warnings.warn("shown " + os.environ["VAULT_TOKEN"], stacklevel=1)
+    return request(self, *arguments, **options)
+hvac.adapters.JSONAdapter.request = chatty
+"""
+
+
+class Scene:
+    """A Vault, a Nextcloud, and a server that echoes."""
+
+    def __init__(self, vault: Vault, nextcloud: Nextcloud, echoing: str) -> None:
+        self.vault = vault
+        self.echoing = echoing
+        self._nextcloud = nextcloud
+        self.token = vault.create_token()
+        self.role_id, self.secret_id = vault.approle('path "secret/*" { capabilities = ["read"] }')
+        self.secrets = [PASSWORD, f"alice:{PASSWORD}", self.token, self.secret_id]
+
+    def settings(self, **webdav: object) -> dict[str, str]:
+        """The environment for settings of its own: `webdav` in place of what is right."""
+        prefix = f"run-{next(_numbers)}"
+        right = {"url": self._nextcloud.files_url, "username": "alice", "password": PASSWORD}
+        constants = {"UNSORTED_REMOTE_DIR": UNSORTED}
+        self.vault.write(f"{prefix}/webdav", right | webdav)
+        scaler = {"RAW_NAMES_PREFIXES": ["Unknown"], "RAW_REMOTE_DIR": RAW}
+        self.vault.write(f"{prefix}/scaler_constants", constants | scaler)
+        mover = {"IMAGES_ROOT_DIR": ORGANIZED, "PARENT_TAG_VALUE": "ai"}
+        self.vault.write(f"{prefix}/mover_constants", constants | mover)
+        return {"VAULT_ADDR": self.vault.address, "VAULT_TOKEN": self.token, "VAULT_KV_PREFIX": prefix}
+
+    @property
+    def needles(self) -> set[bytes]:
+        """All that must not be found."""
+        return {needle for secret in self.secrets for needle in spellings(secret)}
+
+    def put(self, name: str, data: bytes) -> None:
+        """Put a picture into the raw folder."""
+        (self._nextcloud.folder / RAW / name).write_bytes(data)
+
+    @property
+    def approle(self) -> dict[str, str]:
+        """The environment for a login by AppRole."""
+        login = {"VAULT_ROLE_ID": self.role_id, "VAULT_SECRET_ID": self.secret_id}
+        return {key: value for key, value in self.settings().items() if key != "VAULT_TOKEN"} | login
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    with Vault() as vault, Nextcloud(password=PASSWORD) as nextcloud, echo() as echoing:
+        for folder in (RAW, UNSORTED, ORGANIZED):
+            (nextcloud.folder / folder).mkdir(parents=True)
+        yield Scene(vault, nextcloud, echoing)
+
+
+def runs(scene: Scene, daemon: str) -> list[Run]:
+    """Everything that goes wrong, once."""
+    echoing = {
+        "/status/401/": "refuses the user name or password",
+        "/status/403/": "403",
+        "/status/404/": "is not there" if daemon == "scaler" else "does not answer as a Nextcloud",
+        "/redirect/": "redirect",
+        "/html/": "200 and text/html" if daemon == "scaler" else "does not answer as a Nextcloud",
+        "/type/": "200 and ***" if daemon == "scaler" else "does not answer as a Nextcloud",
+        "/xml/": "is not XML" if daemon == "scaler" else "207",
+    }
+    server, vault, settings = scene.echoing, {"VAULT_ADDR": scene.echoing}, scene.settings
+    return [
+        Run(daemon, "Logged in" if daemon == "mover" else "Pass done", scene.approle, lasts=True),
+        Run(daemon, "ok ", settings(), ("--check",)),
+        Run(daemon, "redirect", settings(url=f"{server}/redirect/"), ("--check",)),
+        Run(daemon, "would" if daemon == "scaler" else "nothing to do", settings(), ("--dry-run",)),
+        Run(daemon, "refuses the user name", settings(password=PASSWORD + "!")),
+        Run(daemon, "refuses connections", settings(url=f"{NOBODY}/remote.php/dav/files/alice/")),
+        *(Run(daemon, says, settings(url=server + path)) for path, says in echoing.items()),
+        Run(daemon, "url", settings(url=f"http://alice:{PASSWORD}@127.0.0.1/")),
+        Run(daemon, "password", settings(password=[PASSWORD])),
+        Run(daemon, "username", settings(username={"password": PASSWORD})),
+        Run(daemon, "refuses", settings() | vault),
+        Run(daemon, "refuses", scene.approle | vault),
+        Run(daemon, "does not answer", settings() | {"VAULT_ADDR": NOBODY}),
+        Run(daemon, "nobody foresaw", settings(), before=IN_PASS),
+        Run(daemon, "nobody foresaw", settings(), before=IN_LIBRARY),
+        Run(daemon, "shown", settings(), before=OF_LIBRARY),
+    ]
+
+
+def check(scene: Scene, planned: list[Run], folder: Path) -> None:
+    """Run them all, see that each came to what it is about, and that none told a secret."""
+    folders = [folder / str(number) for number in range(len(planned))]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(Run.go, planned, folders))
+    for run in planned:
+        assert run.says in run.output.decode(), (run, run.output.decode())
+        assert run.status in (0, 1, 2), run.output.decode()
+    assert leaks(folder, scene.secrets) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("daemon", ["scaler", "mover"])
+def test_a_daemon_shows_no_secret(scene: Scene, daemon: str, tmp_path: Path) -> None:
+    scene.put("Unknown bad.png", picture()[:-10])
+    scene.put("Unknown good.png", picture())
+    check(scene, runs(scene, daemon), tmp_path)
+
+
+def test_a_mistake_with_a_picture_shows_no_secret(scene: Scene, tmp_path: Path) -> None:
+    scene.put("Unknown mistaken.png", picture())
+    check(scene, [Run("scaler", "nobody foresaw", scene.settings(), before=IN_PICTURE)], tmp_path)
+
+
+def test_what_settings_become_shows_no_secret(scene: Scene) -> None:
+    vault = SharedVault(scene.settings())
+    secret = WebDavSecret(url="http://127.0.0.1/", username="alice", password=SecretStr(PASSWORD))
+    account = WebDavAccount(base_url="http://127.0.0.1/", username="alice", password=SecretStr(PASSWORD))
+    of_mover = Account(root="http://127.0.0.1/", username="alice", password=SecretStr(PASSWORD))
+    task = Task(account, "raw", "unsorted", ("Unknown",))
+    with account.connect() as store:
+        for thing in (secret, account, of_mover, task, store, vault, vault.login, read_task(vault)):
+            shown = f"{thing} {thing!r} {thing!s:>200} {[thing]} {vars(thing) if hasattr(thing, '__dict__') else ''}"
+            assert not [needle for needle in scene.needles if needle in shown.encode()], type(thing)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"password": [PASSWORD]}, {"password": PASSWORD, "url": f"http://alice:{PASSWORD}@127.0.0.1/"}, {"url": PASSWORD}],
+)
+def test_what_settings_refuse_is_not_repeated(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        WebDavSecret.model_validate({"url": "http://127.0.0.1/", "username": "alice", "password": PASSWORD} | wrong)
+    assert PASSWORD not in str(refusal.value)
+    assert PASSWORD not in repr(refusal.value)
+
+
+def test_every_mixture_of_percent_encodings_is_hidden() -> None:
+    log.hide(PASSWORD)
+    for written in ("p%23ä%25/+ %22s w€rd", "p%23%C3%a4%25%2f%2b+%22s%20w%e2%82%ACrd"):
+        assert log.redact(f"<{written}>") == f"<{log.HIDDEN}>"
+
+
+def test_the_logins_of_a_long_life_do_not_pile_up() -> None:
+    for number in range(300):
+        log.hide(f"token of login {number}")
+        log.hide_login("alice", PASSWORD)
+    assert len(log._hidden) <= 100
+    assert log.redact(f"{PASSWORD} token of login 299") == f"{log.HIDDEN} {log.HIDDEN}"
