@@ -87,10 +87,10 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
                 end()
             return
         stop.request()
-        watchdog = threading.Timer(DEADLINE, end)
-        watchdog.daemon = True
         watchdog.start()
 
+    watchdog = threading.Timer(DEADLINE, end)
+    watchdog.daemon = True
     numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         numbers.remove(signal.SIGHUP)
@@ -100,3 +100,4 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        watchdog.cancel()

@@ -115,3 +115,14 @@ def test_what_does_not_end_is_ended_at_the_deadline() -> None:
             print("never reached")
     """)
     assert (result.returncode, result.stdout, result.stderr) == (0, "tidied up\n", "")
+
+
+def test_nobody_is_ended_after_the_work_is_done() -> None:
+    result = in_a_process("""
+        shared.stop.DEADLINE = 0.2
+        with stop_on_signals(stop):
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+        print("still here")
+    """)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "still here\n", "")
