@@ -2,6 +2,7 @@
 
 import contextlib
 import mmap
+import os
 import time
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager
@@ -102,6 +103,8 @@ def load_opencv() -> ModuleType:
     Raises:
         OpenCvMissing: a library that it needs is not on this machine.
     """
+    # numpy starts a thread for each core for algebra that nobody does here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from scaler import picture
     except ImportError as error:

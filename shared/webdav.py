@@ -155,6 +155,14 @@ class WebDavStore(Store):
         # As bytes, since requests would send them in Latin-1, and Nextcloud reads UTF-8.
         self._client.session.auth = (account.username.encode(), account.password.get_secret_value().encode())
         self._client.session.hooks["response"].append(self._remember)
+        self._ask_environment_once()
+
+    def _ask_environment_once(self) -> None:
+        """Take proxies and certificates from the environment now: requests would look again for every request."""
+        session = self._client.session
+        settings = session.merge_environment_settings(self._host + self._root, {}, None, self._client.verify, None)
+        session.proxies, self._client.verify = settings["proxies"], settings["verify"]
+        session.trust_env = False
 
     def close(self) -> None:
         """Close the connection."""
