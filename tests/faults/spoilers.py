@@ -211,3 +211,11 @@ SOMEWHERE: list[Spoiler] = [
 """What can happen to some requests only."""
 
 ALL = EVERYWHERE + SOMEWHERE
+
+_TYPICAL = {
+    *("401", "403", "404", "412", "423", "503", "200 with HTML", "redirect", "reset", "silence", "answer cut off"),
+    *("refused from now on", "reset amid the body", "wrong hash", "another ETag", "wrong length", "listing cut off"),
+    *("listing without children", "listing with foreign addresses", "listing with .. in it", "entity bomb"),
+}
+TYPICAL = [spoiler for spoiler in ALL if spoiler.name in _TYPICAL]
+"""One of each kind."""

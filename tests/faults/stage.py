@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from scaler.names import owner_of
 from scaler.one_pass import Scaler, Task
@@ -24,6 +26,7 @@ from tests.servers.site import DiskSite
 FILED = "data/filed"
 SIZE = 16
 PASSES = 6
+_numbers = itertools.count(1)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -72,26 +75,39 @@ class Stage:
 
     def add(self, name: str, number: int) -> None:
         """Put a picture into the raw folder."""
-        if name in self.originals:
-            self.given_up.add(self.originals[name])
         self.originals[name] = number
+        self.site.write(f"{RAW}/{name}", picture(number))
+
+    def add_or_replace(self, name: str, number: int) -> None:
+        """Put a picture into the raw folder; one that lies there under that name is lost by whoever does it."""
+        there = self.visible(RAW).get(name)
+        lost = number_of(there) if there else None
+        if lost:
+            self.given_up.add(lost[0])
+            self.originals = {known: value for known, value in self.originals.items() if value != lost[0]}
+        self.originals[f"{number}: {name}"] = number
         self.site.write(f"{RAW}/{name}", picture(number))
 
     def file_away(self) -> None:
         """What a person does at any time: take the published copies to where they belong."""
         for file in (self.site.folder / UNSORTED).iterdir():
-            if file.is_file():
+            if file.is_file() and f"{UNSORTED}/{file.name}" not in self.around:
                 self.site.make_folder(FILED)
                 with contextlib.suppress(FileNotFoundError):
-                    file.rename(self.site.folder / FILED / file.name)
+                    # A name that is free again can come again within the same second.
+                    file.rename(self.site.folder / FILED / f"{next(_numbers)} {file.name}")
 
     @contextlib.contextmanager
-    def scaler(self, threads: int = 1, attempts: int = patience.ATTEMPTS) -> Iterator[Scaler]:
-        """A freshly started scaler."""
+    def scaler(
+        self, threads: int = 1, *, attempts: int = patience.ATTEMPTS, impatient: bool = False
+    ) -> Iterator[Scaler]:
+        """A freshly started scaler; an impatient one does not wait long for a silent server."""
         webdav._refused.clear()
         stop = self.time.stop()
         patience.adopt(Patience(stop, attempts))
-        with Scaler(threads, LIMITS, 95, self.state, stop) as scaler:
+        with pytest.MonkeyPatch.context() as patch, Scaler(threads, LIMITS, 95, self.state, stop) as scaler:
+            if impatient:
+                patch.setattr(webdav, "READ_TIMEOUT", 0.2)
             yield scaler
         self.forget_connections()
 
