@@ -86,7 +86,7 @@ def work(options: Options, stop: "Stop") -> int:
     vault = Vault(os.environ)
     if options.check:
         return asyncio.run(check(vault))
-    settings = SettingsSource(Settings(vault).read)
+    settings = SettingsSource(Settings(vault).read, stop.clock)
     mover = Mover(of_process())
     with asyncio.Runner() as loop:
         try:

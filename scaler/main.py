@@ -87,7 +87,7 @@ def work(options: Options, stop: "Stop", threads: int, max_memory: int | None, q
     bounds = limits(max_memory)
     if options.check:
         return check(vault, bounds)
-    settings = SettingsSource(lambda: read_task(vault))
+    settings = SettingsSource(lambda: read_task(vault), stop.clock)
     with Scaler(threads, bounds, quality, state_folder("scaler"), stop) as scaler:
         if options.dry_run:
             return scaler.dry_run(settings.current())

@@ -61,10 +61,15 @@ class _Echo(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: a client that hangs up is what is asked for."""
+
+
 @contextlib.contextmanager
 def echo() -> Iterator[str]:
     """Run the server; gives its address, without a slash at its end."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
+    with _Server(("127.0.0.1", 0), _Echo) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
