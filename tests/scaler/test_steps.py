@@ -1,6 +1,7 @@
 """The steps from an original to its published copy, and their completion from what lies on the server alone."""
 
 import itertools
+import time
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
@@ -409,3 +410,37 @@ def test_many_pictures_by_several_threads(site: Site, tmp_path: Path) -> None:
     with a_scaler(tmp_path, threads=6) as scaler:
         assert scaler.one_pass(task(site.account)) == []
     assert_done(site, originals)
+
+
+def test_pictures_whose_names_are_cut_alike_are_all_published(site: Site, tmp_path: Path) -> None:
+    """Several threads want one final name at the same time."""
+    prepare(site)
+    originals = {f"Unknown{'x' * 230}{n:02}.png": picture(n) for n in range(20)}
+    for name, data in originals.items():
+        site.write(f"{RAW}/{name}", data)
+    with a_scaler(tmp_path, threads=10) as scaler:
+        assert scaler.one_pass(task(site.account)) == []
+    assert inside(site, RAW) == claims(site) == uploads(site) == {}
+    there = sorted(pixels(data) for data in inside(site, UNSORTED).values())
+    assert there == sorted(doubled_pixels(data) for data in originals.values())
+
+
+def test_one_final_name_is_tried_by_one_thread_at_a_time(memory_site: MemoryServer, tmp_path: Path) -> None:
+    """Apache lets two sources that are moved onto one name win at once, `Overwrite: F` or not."""
+    prepare(memory_site)
+    for n in range(6):
+        memory_site.write(f"{RAW}/Unknown{'x' * 230}{n:02}.png", picture(n))
+    under_way: list[str] = []
+    together: list[int] = []
+
+    def tap(call: Call) -> None:
+        if is_publication(call) and not call.after:
+            under_way.append(decoded(call.target))
+            together.append(under_way.count(decoded(call.target)))
+            time.sleep(0.02)
+            under_way.remove(decoded(call.target))
+
+    with a_scaler(tmp_path, threads=6) as scaler:
+        assert scaler.one_pass(task(TappedAccount(memory_site.account, tap))) == []
+    assert len(together) >= 6
+    assert set(together) == {1}

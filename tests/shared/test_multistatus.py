@@ -188,6 +188,14 @@ def test_what_is_no_listing_of_the_folder_is_never_an_empty_one(body: bytes) -> 
     assert "root:" not in str(caught.value)
 
 
+@pytest.mark.parametrize("declaration", [b"<!DOCTYPE d>", b'<!DOCTYPE d [<!ENTITY a "secret">]>'])
+def test_a_document_type_has_no_business_in_a_listing(declaration: bytes) -> None:
+    body = etree.tostring(D.multistatus(response(FOLDER, folder=True), response(f"{FOLDER}a.jpg")))
+    assert len(parse(body, FOLDER, DATE).entries) == 1
+    with pytest.raises(NotWebDav):
+        parse(declaration + body, FOLDER, DATE)
+
+
 @given(cut=st.integers(min_value=0))
 def test_a_listing_that_is_cut_off_is_never_a_shorter_one(cut: int) -> None:
     whole = etree.tostring(D.multistatus(response(FOLDER, folder=True), *(response(f"{FOLDER}{n}") for n in range(9))))
