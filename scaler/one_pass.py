@@ -11,7 +11,7 @@ from typing import Self
 
 from loguru import logger
 
-from scaler import names
+from scaler import allocator, names
 from scaler.carry import Carrier
 from scaler.formats import Unscalable
 from scaler.limits import Limits
@@ -64,6 +64,7 @@ class Scaler:
         self._closing = contextlib.ExitStack()
         self._workdir = self._closing.enter_context(workdir())
         stop.at_hard_end.append(lambda: shutil.rmtree(self._workdir, ignore_errors=True))
+        allocator.keep_blocks()
         # A little memory leaks with every new thread that runs OpenCV, so these live as long as the daemon.
         self._executor = executor or self._closing.enter_context(ThreadPoolExecutor(threads, "scale"))
         self._hands = self._closing.enter_context(ThreadPoolExecutor(threads, "picture"))
@@ -194,6 +195,8 @@ class Scaler:
                 future.cancel()
             raise
         self._refusals.save()
+        if futures:
+            allocator.give_back()
 
     def _note(self, entry: Entry, future: "Future[str | None]", report: Report, halted: list[Failure]) -> None:
         try:
