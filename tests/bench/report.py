@@ -45,6 +45,7 @@ def of_load(result: Result) -> str:
                 str(len(runs)),
             ]
         )
+    rows += [[name, "fails", *[""] * (len(head) - 2)] for name in result.failed]
     return f"### {result.load.title}\n\n{table(head, rows)}\n"
 
 
