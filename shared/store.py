@@ -110,5 +110,5 @@ class Store(Protocol):
         ...
 
     def make_folder(self, folder: Href) -> bool:
-        """Make a folder; True if it was made, False if something of that name was there."""
+        """Make a folder; True if it was made, False if something of that name was there (rclone says True then too)."""
         ...
