@@ -108,10 +108,6 @@ def runs(scene: Scene, daemon: str) -> list[Run]:
     """Everything that goes wrong, once."""
     echoing = {
         "/status/401/": "refuses the user name or password",
-        "/status/403/": "403",
-        "/status/404/": "is not there" if daemon == "scaler" else "does not answer as a Nextcloud",
-        "/redirect/": "redirect",
-        "/html/": "200 and text/html" if daemon == "scaler" else "does not answer as a Nextcloud",
         "/type/": "200 and ***" if daemon == "scaler" else "does not answer as a Nextcloud",
         "/xml/": "is not XML" if daemon == "scaler" else "207",
     }
@@ -126,7 +122,6 @@ def runs(scene: Scene, daemon: str) -> list[Run]:
         *(Run(daemon, says, settings(url=server + path)) for path, says in echoing.items()),
         Run(daemon, "url", settings(url=f"http://alice:{PASSWORD}@127.0.0.1/")),
         Run(daemon, "password", settings(password=[PASSWORD])),
-        Run(daemon, "username", settings(username={"password": PASSWORD})),
         Run(daemon, "refuses", settings() | vault),
         Run(daemon, "refuses", scene.approle | vault),
         Run(daemon, "does not answer", settings() | {"VAULT_ADDR": NOBODY}),
