@@ -14,42 +14,74 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 HOST = "127.0.0.1"
+# The loop wakes up at whole milliseconds, rounded up: half of one too late on average.
+_TOO_LATE = 0.0005
 
 
-class Link:
-    """One direction of a connection: what comes in goes out `delay` seconds later, in order."""
+class End(asyncio.Protocol):
+    """One end of a connection: what comes in here goes out at the `other` end `delay` seconds later, in order.
 
-    def __init__(self, delay: float, not_before: float) -> None:
+    Args:
+        not_before: when the first bytes may set out, by the loop's clock.
+    """
+
+    def __init__(self, delay: float, not_before: float = 0.0) -> None:
+        self.other: End | None = None
         self._loop = asyncio.get_running_loop()
-        self._delay = delay
+        self._delay = delay - _TOO_LATE
         self._not_before = not_before
-        self._under_way: deque[Callable[[], None]] = deque()
+        self._under_way: deque[Callable[[End], None]] = deque()
+        self._waiting: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
 
-    def deliver(self, act: Callable[[], None]) -> None:
-        """Let something happen at the other end when it has travelled there."""
-        self._under_way.append(act)
-        arrives = max(self._loop.time(), self._not_before) + self._delay
-        self._loop.call_at(arrives, lambda: self._under_way.popleft()())
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        for data in self._waiting:
+            transport.write(data)
 
+    def data_received(self, data: bytes) -> None:
+        self._set_out(lambda end: end.put(data))
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(2**18):
-            link.deliver(lambda data=data: writer.write(data))  # type: ignore[misc]
-    link.deliver(writer.close)
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._set_out(End.close)
+
+    def _set_out(self, arrive: Callable[["End"], None]) -> None:
+        self._under_way.append(arrive)
+        self._loop.call_at(max(self._loop.time(), self._not_before) + self._delay, self._arrive)
+
+    def _arrive(self) -> None:
+        assert self.other is not None
+        self._under_way.popleft()(self.other)
+
+    def put(self, data: bytes) -> None:
+        """Send out here what has arrived; kept while this end is not connected yet."""
+        if self._transport is None:
+            self._waiting.append(data)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """The other end has hung up."""
+        if self._transport is not None:
+            self._transport.close()
 
 
 async def _serve(port: int, delay: float) -> None:
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ready = asyncio.get_running_loop().time() + 2 * delay
-        there_reader, there_writer = await asyncio.open_connection(HOST, port)
-        await asyncio.gather(
-            _pump(reader, there_writer, Link(delay, ready)), _pump(there_reader, writer, Link(delay, ready))
-        )
+    loop = asyncio.get_running_loop()
+    under_way = set()
 
-    server = await asyncio.start_server(connected, HOST, 0, backlog=128)
+    def connected() -> End:
+        near, far = End(delay, loop.time() + 2 * delay), End(delay)
+        near.other, far.other = far, near
+        connecting = loop.create_task(loop.create_connection(lambda: far, HOST, port))
+        under_way.add(connecting)
+        connecting.add_done_callback(under_way.discard)
+        return near
+
+    server = await loop.create_server(connected, HOST, 0, backlog=128)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await loop.run_in_executor(None, sys.stdin.read)
 
 
 @contextlib.contextmanager
