@@ -42,6 +42,9 @@ class Fate:
     error: Callable[[], BaseException] | None = None
     after: bool = False
 
+    def __repr__(self) -> str:
+        return f"{self.error() if self.error else 'fine'!r} {'after' if self.after else 'before'}"
+
 
 FINE = Fate()
 
@@ -56,13 +59,15 @@ class Worker(threading.Thread):
 
     Attributes:
         request: the method and address it wants to ask for next; None once the pass is over.
-        error: what ended the pass and is none of the ends that a pass may have.
+        end: what ended the pass before its time.
+        error: what ended it and is none of the ends that a pass may have.
     """
 
     def __init__(self, work: Callable[[], object], patience: Patience, may_log_in: Callable[[], bool]) -> None:
         super().__init__(daemon=True)
         self.patience = patience
         self.request: tuple[str, str] | None = None
+        self.end: BaseException | None = None
         self.error: BaseException | None = None
         self._work = work
         self._may_log_in = may_log_in
@@ -95,8 +100,8 @@ class Worker(threading.Thread):
     def run(self) -> None:
         try:
             self._work()
-        except (Failure, Stopped, Killed):
-            pass
+        except (Failure, Stopped, Killed) as end:
+            self.end = end
         except BaseException as error:  # noqa: BLE001 - handed to the test
             self.error = error
         self.request = None

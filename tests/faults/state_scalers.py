@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from scaler.limits import Limits
 from scaler.one_pass import RECOVER_EVERY, Scaler, Task
 from shared.errors import (
     Corrupted,
+    Failure,
     Forbidden,
     Mismatch,
     Missing,
@@ -70,6 +71,7 @@ class Process:
         self._stop = world.time.stop()
         self._scaler: Scaler | None = None
         self._worker: Worker | None = None
+        self.failed: Sequence[Failure] = ()
 
     def begin(self) -> None:
         """Begin a pass with the settings as they are."""
@@ -88,7 +90,8 @@ class Process:
 
     def _pass(self, task: Task) -> None:
         assert self._scaler
-        for failure in self._scaler.one_pass(task):
+        self.failed = self._scaler.one_pass(task)
+        for failure in self.failed:
             # The pass outlives a mistake of the program, but its test does not.
             assert "nobody foresaw" not in str(failure), failure
 
@@ -114,10 +117,12 @@ class Process:
         """As a signal does."""
         self._stop.request()
 
-    def end(self) -> None:
-        """Let the pass end well, if there is one."""
-        if self._worker:
-            self._worker.finish()
+    def end(self) -> BaseException | None:
+        """Let the pass end well, if there is one; what ended it otherwise."""
+        if self._worker is None:
+            return None
+        self._worker.finish()
+        return self._worker.end
 
     def close(self) -> None:
         """Forget everything."""
@@ -299,7 +304,8 @@ class Scalers(RuleBasedStateMachine):
             for _ in range(PASSES_TO_REST):
                 before = self.world.site.files()
                 last.begin()
-                last.end()
+                assert last.end() is None
+                assert not last.failed
                 self.time.now += RECOVER_EVERY
                 if self.world.site.files() == before:
                     break

@@ -1,19 +1,26 @@
 """The promises of the scaler, kept through whatever happens in whatever order."""
 
 import contextlib
+import email.utils
 import os
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import cheroot.server
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from loguru import logger
 
+from sandbox.nextcloud import Nextcloud
 from scaler import publish
 from shared import patience
 from tests.faults.state_lockstep import patience_of_worker
 from tests.faults.state_scalers import Scalers
+from tests.servers.site import DiskSite, fresh_site
 
 # The same examples each time. A failing one is printed as it is: to shrink it takes minutes.
 SETTINGS = settings(
@@ -49,3 +56,28 @@ def test_on_a_server_that_honours_conditions() -> None:
 
 def test_on_a_server_that_ignores_conditions() -> None:
     run_state_machine_as_test(IgnoresConditions, settings=SETTINGS)
+
+
+class OnNextcloud(Scalers):
+    """On the sandbox's Nextcloud, by way of the true client."""
+
+    server: Nextcloud
+    # Of the machine that runs now.
+    clock: Callable[[], float] = time.time
+
+    def make_site(self) -> DiskSite:
+        OnNextcloud.clock = self.time.clock
+        url, folder = self.server.files_url, self.server.folder
+        files = DiskSite("nextcloud", url, folder, self.server.user, self.server.password)
+        return fresh_site("nextcloud", files, hashes=True)
+
+
+def test_on_nextcloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    def date(*, usegmt: bool) -> str:
+        return email.utils.formatdate(OnNextcloud.clock(), usegmt=usegmt)
+
+    # The web server beneath dates its answers by itself.
+    monkeypatch.setattr(cheroot.server, "email", SimpleNamespace(utils=SimpleNamespace(formatdate=date)))
+    with Nextcloud(clock=lambda: OnNextcloud.clock()) as server:
+        monkeypatch.setattr(OnNextcloud, "server", server, raising=False)
+        run_state_machine_as_test(OnNextcloud, settings=settings(SETTINGS, max_examples=SETTINGS.max_examples // 10))
