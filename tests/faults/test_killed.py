@@ -1,0 +1,161 @@
+"""A scaler killed before and after each of its requests, and at any other moment, over a stream of pictures."""
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from loguru import logger
+
+from sandbox.vault import Vault
+from tests.faults.preloaded import Child, Nursery, nursery
+from tests.faults.proxy import Fault, Hold, Proxy, Request, faulty
+from tests.faults.stage import Stage
+from tests.faults.tally import tally
+from tests.scaler.cli import CONSTANTS, webdav_secret
+from tests.scaler.harness import RAW, prepare
+from tests.servers.fixtures import REAL_KINDS, site_on
+from tests.servers.site import DiskSite
+
+KILLS = {"nextcloud": 100, "apache": 50, "rclone": 50}
+LONGEST_RUN = 40
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def the_nursery() -> Iterator[Nursery]:
+    """Where the daemons come from."""
+    with nursery() as ready:
+        yield ready
+
+
+@pytest.fixture(params=[REAL_KINDS[0], REAL_KINDS[1], REAL_KINDS[3]])
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """A site behind a proxy."""
+    logger.remove()
+    site = site_on(request, request.param)
+    assert isinstance(site, DiskSite)
+    prepare(site)
+    with Proxy(site.url) as proxy:
+        stage = Stage(site, proxy, tmp_path / "state")
+        stage.surround()
+        yield stage
+
+
+class Household:
+    """Starts scalers for a stage as people do: settings in Vault, everything else in the environment."""
+
+    def __init__(self, the_nursery: Nursery, vault: Vault, stage: Stage, folder: Path) -> None:
+        self._nursery = the_nursery
+        self.log = folder / "log"
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        prefix = f"killed-{next(_numbers)}"
+        vault.write(f"{prefix}/webdav", webdav_secret(stage.through_proxy))
+        vault.write(f"{prefix}/scaler_constants", CONSTANTS)
+        self._environment: Mapping[str, str] = {
+            "HOME": str(folder),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "TMPDIR": str(self.temporary),
+            "VAULT_ADDR": vault.address,
+            "VAULT_TOKEN": vault.token,
+            "VAULT_KV_PREFIX": prefix,
+        }
+
+    def start(self, *arguments: str) -> Child:
+        """Start a scaler."""
+        return self._nursery.start("scaler", ["--log-level", "DEBUG", *arguments], self._environment, self.log)
+
+    def finish(self) -> None:
+        """Let one scaler do everything that is left."""
+        status = self.start("--once").wait()
+        assert status == 0, self.log.read_text()[-3000:]
+        assert list(self.temporary.iterdir()) == []
+
+
+@pytest.fixture
+def household(the_nursery: Nursery, the_vault: Vault, stage: Stage, tmp_path: Path) -> Household:
+    """What scalers need."""
+    return Household(the_nursery, the_vault, stage, tmp_path)
+
+
+class HoldNth:
+    """Holds the n-th request from now on."""
+
+    def __init__(self, n: int, *, after: bool) -> None:
+        self._left = n
+        self.hold = Hold(after=after)
+
+    def __call__(self, _request: Request) -> Fault | None:
+        self._left -= 1
+        return self.hold if self._left == 0 else None
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_at_each_request(stage: Stage, household: Household, after: bool) -> None:
+    killed = 0
+    for n in range(1, LONGEST_RUN):
+        stage.add(f"Unknown-{n:03}.png", n)
+        rule = HoldNth(n, after=after)
+        with faulty(stage.proxy, rule):
+            scaler = household.start("--once", "--threads", "1")
+            ended = threading.Thread(target=scaler.wait)
+            ended.start()
+            while ended.is_alive() and not rule.hold.wait(0.01):
+                pass
+            if not ended.is_alive():
+                break
+            scaler.kill()
+            ended.join()
+            rule.hold.drop()
+        killed += 1
+        household.finish()
+        if n % 3 == 0:
+            stage.file_away()
+    complaints = stage.complaints()
+    tally.add(f"killed {'after' if after else 'before'} each request", tries=killed, lost=len(complaints))
+    assert not complaints
+    assert killed >= 8
+
+
+class After:
+    """Tells when the n-th request from now on has come."""
+
+    def __init__(self, n: int) -> None:
+        self._left = n
+        self.come = threading.Event()
+
+    def __call__(self, _request: Request) -> Fault | None:
+        self._left -= 1
+        if self._left <= 0:
+            self.come.set()
+        return None
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(stage: Stage, household: Household) -> None:
+    chance = random.Random(7)
+    kills = KILLS[stage.site.kind]
+    number = 0
+    killed = 0
+    while killed < kills:
+        for _ in range(chance.choice((0, 1, 1, 2, 4))):
+            number += 1
+            stage.add_or_replace(f"Unknown {chance.randrange(12)}.png", number)
+        rule = After(chance.randrange(1, 20))
+        with faulty(stage.proxy, rule):
+            scaler = household.start("--frequency", "0.1", "--threads", "3")
+            rule.come.wait(0.5)
+            time.sleep(chance.uniform(0, 0.004))
+            scaler.kill()
+            killed += scaler.wait() < 0
+        if chance.random() < 0.3:
+            stage.file_away()
+    household.finish()
+    complaints = stage.complaints()
+    tally.add("killed at a random moment", tries=killed, lost=len(complaints))
+    assert not complaints
+    assert not stage.visible(RAW)
