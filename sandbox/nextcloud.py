@@ -271,6 +271,8 @@ class _Server(wsgi.Server):
     """The web server, quick to stop and silent."""
 
     expiration_interval = 0.05
+    # With the usual ten, a daemon's eleven connections are closed after each answer.
+    keep_alive_conn_limit = 1000
 
     def error_log(self, *_: object, **__: object) -> None:
         """Say nothing: a client that goes away is what tests do."""

@@ -245,7 +245,8 @@ def test_a_listing_is_consistent_while_many_write(nextcloud: Nextcloud) -> None:
 
 
 def test_nothing_is_left_of_it() -> None:
+    before = set(threading.enumerate())
     with Nextcloud() as nextcloud:
         temporary = Path(nextcloud.folder).parent
     assert not temporary.exists()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sandbox-nextcloud")]
+    assert set(threading.enumerate()) <= before
