@@ -54,13 +54,13 @@ def wall(run: Run) -> float:
     return run.usage.wall
 
 
-def measure(stage: Stage, load: Load, rounds: int, say: Callable[[str], None]) -> Result:
-    """Let all rivals work in turn, round after round; the slow ones in the first only."""
+def measure(stage: Stage, load: Load, rounds: int, say: Callable[[str], None], *, quick: bool) -> Result:
+    """Let all rivals work in turn, round after round; the slow ones in the first only, or not at all if `quick`."""
     result = Result(load)
     with stage.scene(stage.draw(load.count, load.width, load.height), load.latency, load.options) as scene:
         for number in range(rounds):
             for rival in rivals():
-                if rival.slow and number:
+                if rival.slow and (number or quick):
                     continue
                 try:
                     run = stage.run(rival, scene)
