@@ -99,5 +99,6 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # The process ends: a signal that comes twice would kill it while the interpreter tidies up.
+            signal.signal(number, signal.SIG_IGN if stop.requested else handler)
         watchdog.cancel()

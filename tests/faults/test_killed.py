@@ -1,6 +1,5 @@
 """A scaler killed before and after each of its requests, and at any other moment, over a stream of pictures."""
 
-import itertools
 import random
 import threading
 import time
@@ -11,6 +10,7 @@ import pytest
 from loguru import logger
 
 from sandbox.vault import Vault
+from tests.faults.household import Household
 from tests.faults.preloaded import Child, Nursery, nursery
 from tests.faults.proxy import Fault, Hold, Proxy, Request, faulty
 from tests.faults.stage import Stage
@@ -22,7 +22,6 @@ from tests.servers.site import DiskSite
 
 KILLS = {"nextcloud": 100, "apache": 50, "rclone": 50}
 LONGEST_RUN = 40
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -45,41 +44,32 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
         yield stage
 
 
-class Household:
-    """Starts scalers for a stage as people do: settings in Vault, everything else in the environment."""
+class Scalers:
+    """Starts scalers for a stage."""
 
-    def __init__(self, the_nursery: Nursery, vault: Vault, stage: Stage, folder: Path) -> None:
+    def __init__(self, the_nursery: Nursery, household: Household) -> None:
         self._nursery = the_nursery
-        self.log = folder / "log"
-        self.temporary = folder / "tmp"
-        self.temporary.mkdir()
-        prefix = f"killed-{next(_numbers)}"
-        vault.write(f"{prefix}/webdav", webdav_secret(stage.through_proxy))
-        vault.write(f"{prefix}/scaler_constants", CONSTANTS)
-        self._environment: Mapping[str, str] = {
-            "HOME": str(folder),
-            "XDG_STATE_HOME": str(folder / "state"),
-            "TMPDIR": str(self.temporary),
-            "VAULT_ADDR": vault.address,
-            "VAULT_TOKEN": vault.token,
-            "VAULT_KV_PREFIX": prefix,
-        }
+        self._household = household
 
     def start(self, *arguments: str) -> Child:
         """Start a scaler."""
-        return self._nursery.start("scaler", ["--log-level", "DEBUG", *arguments], self._environment, self.log)
+        arguments = ("--log-level", "DEBUG", *arguments)
+        return self._nursery.start("scaler", arguments, self._household.environment, self._household.log)
 
     def finish(self) -> None:
         """Let one scaler do everything that is left."""
-        status = self.start("--once").wait()
-        assert status == 0, self.log.read_text()[-3000:]
-        assert list(self.temporary.iterdir()) == []
+        assert self.start("--once").wait() == 0, self._household.said[-3000:]
+        assert list(self._household.temporary.iterdir()) == []
 
 
 @pytest.fixture
-def household(the_nursery: Nursery, the_vault: Vault, stage: Stage, tmp_path: Path) -> Household:
+def scalers(the_nursery: Nursery, the_vault: Vault, stage: Stage, tmp_path: Path) -> Scalers:
     """What scalers need."""
-    return Household(the_nursery, the_vault, stage, tmp_path)
+    secrets: Mapping[str, Mapping[str, object]] = {
+        "webdav": webdav_secret(stage.through_proxy),
+        "scaler_constants": CONSTANTS,
+    }
+    return Scalers(the_nursery, Household(the_vault, tmp_path, secrets))
 
 
 class HoldNth:
@@ -95,13 +85,13 @@ class HoldNth:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_at_each_request(stage: Stage, household: Household, after: bool) -> None:
+def test_killed_at_each_request(stage: Stage, scalers: Scalers, after: bool) -> None:
     killed = 0
     for n in range(1, LONGEST_RUN):
         stage.add(f"Unknown-{n:03}.png", n)
         rule = HoldNth(n, after=after)
         with faulty(stage.proxy, rule):
-            scaler = household.start("--once", "--threads", "1")
+            scaler = scalers.start("--once", "--threads", "1")
             ended = threading.Thread(target=scaler.wait)
             ended.start()
             while ended.is_alive() and not rule.hold.wait(0.01):
@@ -112,7 +102,7 @@ def test_killed_at_each_request(stage: Stage, household: Household, after: bool)
             ended.join()
             rule.hold.drop()
         killed += 1
-        household.finish()
+        scalers.finish()
         if n % 3 == 0:
             stage.file_away()
     complaints = stage.complaints()
@@ -136,7 +126,7 @@ class After:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments(stage: Stage, household: Household) -> None:
+def test_killed_at_random_moments(stage: Stage, scalers: Scalers) -> None:
     chance = random.Random(7)
     kills = KILLS[stage.site.kind]
     number = 0
@@ -147,14 +137,14 @@ def test_killed_at_random_moments(stage: Stage, household: Household) -> None:
             stage.add_or_replace(f"Unknown {chance.randrange(12)}.png", number)
         rule = After(chance.randrange(1, 20))
         with faulty(stage.proxy, rule):
-            scaler = household.start("--frequency", "0.1", "--threads", "3")
+            scaler = scalers.start("--frequency", "0.1", "--threads", "3")
             rule.come.wait(0.5)
             time.sleep(chance.uniform(0, 0.004))
             scaler.kill()
             killed += scaler.wait() < 0
         if chance.random() < 0.3:
             stage.file_away()
-    household.finish()
+    scalers.finish()
     complaints = stage.complaints()
     tally.add("killed at a random moment", tries=killed, lost=len(complaints))
     assert not complaints

@@ -55,13 +55,24 @@ def test_the_time_left_counts_from_the_first_request() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_signals_ask_to_stop_and_are_handed_back(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
+def test_signals_ask_to_stop_and_are_ignored_afterwards(number: signal.Signals) -> None:
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     stop = Stop()
-    with stop_on_signals(stop):
-        os.kill(os.getpid(), number)
-        assert stop.pause(5)
-    assert signal.getsignal(number) is before
+    try:
+        with stop_on_signals(stop):
+            os.kill(os.getpid(), number)
+            assert stop.pause(5)
+        assert all(signal.getsignal(each) is signal.SIG_IGN for each in before)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def test_signals_are_handed_back_where_nobody_asked_to_stop() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signals(Stop()):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_hangup_that_is_ignored_stays_ignored() -> None:

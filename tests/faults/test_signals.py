@@ -1,0 +1,157 @@
+"""The installed `scaler` command is asked to stop, in every way and at every step."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGTERM
+
+import pytest
+from loguru import logger
+
+from sandbox.vault import Vault
+from tests.faults.household import Household, Running, until
+from tests.faults.proxy import Exchange, Fault, Hold, Proxy, Request, faulty
+from tests.faults.stage import Stage
+from tests.faults.steps import step
+from tests.faults.tally import tally
+from tests.scaler.cli import CONSTANTS, webdav_secret
+from tests.scaler.harness import RAW, claims, prepare, published, uploads
+from tests.servers.fixtures import site_on
+from tests.servers.site import DiskSite
+
+# Long enough for whatever would end at once, short enough for a test.
+A_MOMENT = 0.4
+
+
+@pytest.fixture
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """A picture on a Nextcloud behind a proxy."""
+    logger.remove()
+    site = site_on(request, "nextcloud")
+    assert isinstance(site, DiskSite)
+    prepare(site)
+    with Proxy(site.url) as proxy:
+        stage = Stage(site, proxy, tmp_path / "state")
+        stage.add("Unknown.png", 1)
+        yield stage
+
+
+@pytest.fixture
+def household(the_vault: Vault, stage: Stage, tmp_path: Path) -> Household:
+    """What a scaler needs."""
+    return Household(the_vault, tmp_path, {"webdav": webdav_secret(stage.through_proxy), "scaler_constants": CONSTANTS})
+
+
+class HoldStep:
+    """Holds the first request of a step."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.hold = Hold(after=False)
+
+    def __call__(self, request: Request) -> Fault | None:
+        return self.hold if self.hold.request is None and step(request) == self._name else None
+
+
+def _assert_tidy(stage: Stage, household: Household) -> None:
+    """The picture lies whole where it was or where it is to be, and nothing else is left."""
+    assert stage.complaints() == []
+    assert uploads(stage.site) == {}
+    assert claims(stage.site) == {}
+    assert list(household.temporary.iterdir()) == []
+    assert "Traceback" not in household.said
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(SIGTERM, "download"), (SIGINT, "upload"), (SIGHUP, "claim"), (SIGTERM, "publish"), (SIGINT, "delete claim")],
+)
+def test_work_in_flight_is_finished_or_given_up(
+    stage: Stage, household: Household, number: signal.Signals, name: str
+) -> None:
+    rule = HoldStep(name)
+    with faulty(stage.proxy, rule), household.running("scaler") as scaler:
+        assert rule.hold.wait()
+        scaler.signal(number)
+        assert scaler.runs_for(A_MOMENT)
+        rule.hold.let_go()
+        assert scaler.ends_within() == 0
+    _assert_tidy(stage, household)
+    tally.add("asked to stop in mid-transfer")
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGHUP])
+def test_idle_it_ends_at_once_even_if_the_signal_comes_twice(
+    stage: Stage, household: Household, number: signal.Signals
+) -> None:
+    with household.running("scaler") as scaler:
+        until(lambda: published(stage.site))
+        until(lambda: not claims(stage.site))
+        scaler.signal(number)
+        while scaler.runs_for(0.03):
+            scaler.signal(number)
+        assert scaler.ends_within() == 0
+    _assert_tidy(stage, household)
+    tally.add("asked to stop while idle")
+
+
+def _silence(exchange: Exchange) -> None:
+    exchange.wire.silence()
+
+
+@pytest.mark.slow
+def test_a_silent_server_does_not_keep_it(stage: Stage, household: Household) -> None:
+    hold = HoldStep("upload")
+    with faulty(stage.proxy, hold), household.running("scaler") as scaler:
+        assert hold.hold.wait()
+        stage.proxy.rule = lambda _request: _silence
+        scaler.signal(SIGTERM)
+        assert scaler.ends_within() == 0
+        hold.hold.drop()
+    assert set(stage.visible(RAW)) == {"Unknown.png"}
+    _assert_tidy(stage, household)
+    tally.add("asked to stop while the server is silent")
+
+
+def test_a_second_interrupt_a_second_later_ends_it_at_once(stage: Stage, household: Household) -> None:
+    rule = HoldStep("upload")
+    with faulty(stage.proxy, rule), household.running("scaler") as scaler:
+        assert rule.hold.wait()
+        scaler.signal(SIGINT)
+        assert scaler.runs_for(1.1)
+        scaler.signal(SIGINT)
+        assert scaler.ends_within(2) == 0
+        rule.hold.drop()
+    assert set(stage.visible(RAW)) == {"Unknown.png"}
+    _assert_tidy(stage, household)
+
+
+def test_one_interrupt_that_arrives_twice_does_not(stage: Stage, household: Household) -> None:
+    rule = HoldStep("publish")
+    with faulty(stage.proxy, rule), household.running("scaler") as scaler:
+        assert rule.hold.wait()
+        scaler.signal(SIGINT)
+        time.sleep(0.1)
+        scaler.signal(SIGINT)
+        assert scaler.runs_for(A_MOMENT)
+        rule.hold.let_go()
+        assert scaler.ends_within() == 0
+    assert len(published(stage.site)) == 1
+    _assert_tidy(stage, household)
+
+
+def test_under_nohup_a_hangup_changes_nothing(stage: Stage, household: Household) -> None:
+    with household.running("scaler", "--frequency", "0.2", nohup=True) as scaler:
+        until(lambda: published(stage.site))
+        scaler.signal(SIGHUP)
+        assert scaler.runs_for(A_MOMENT)
+        stage.add("Unknown 2.png", 2)
+        until(lambda: len(published(stage.site)) == 2)
+        _end(scaler)
+    _assert_tidy(stage, household)
+
+
+def _end(scaler: Running) -> None:
+    scaler.signal(SIGTERM)
+    assert scaler.ends_within() == 0
