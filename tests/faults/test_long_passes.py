@@ -40,7 +40,7 @@ def test_nothing_grows_in_two_thousand_passes(the_vault: Vault, tmp_path: Path) 
             },
             capture_output=True,
             check=False,
-            timeout=110,
+            timeout=280,
         )
     said = child.stderr.decode()
     assert child.returncode == 0, said[-4000:]
