@@ -94,11 +94,12 @@ class Apache:
 
 
 @contextlib.contextmanager
-def apache(*, autoindex: bool) -> Iterator[Apache]:
+def apache(*, autoindex: bool, compressed: bool = True) -> Iterator[Apache]:
     """Run Apache.
 
     Args:
-        autoindex: whether GET of a folder gives a page; then answers are compressed too. Else a HEAD of it is 404.
+        autoindex: whether GET of a folder gives a page; else a HEAD of it is 404.
+        compressed: whether all that it then sends is compressed, pictures too.
     """
     program = need("apache2")
     if not (_MODULES / "mod_dav_fs.so").is_file():
@@ -107,7 +108,7 @@ def apache(*, autoindex: bool) -> Iterator[Apache]:
     def prepare(folder: Path, port: int) -> tuple[Sequence[str], Mapping[str, str]]:
         _lay_out(folder)
         config = folder / "apache2.conf"
-        config.write_text(_config(folder, port, autoindex=autoindex))
+        config.write_text(_config(folder, port, autoindex=autoindex, compressed=compressed))
         # One process, which can be ended by a single signal.
         return [program, "-X", "-f", str(config)], {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
 
@@ -125,7 +126,7 @@ def _lay_out(folder: Path) -> None:
             shutil.chown(folder / name, _SERVANT)
 
 
-def _config(folder: Path, port: int, *, autoindex: bool) -> str:
+def _config(folder: Path, port: int, *, autoindex: bool, compressed: bool) -> str:
     names = ["mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "alias", "dav"]
     names += ["dav_fs", "filter"] + (["autoindex", "deflate"] if autoindex else [])
     user = pwd.getpwuid(os.geteuid())
@@ -137,5 +138,5 @@ def _config(folder: Path, port: int, *, autoindex: bool) -> str:
         servant=_SERVANT if user.pw_uid == 0 else user.pw_name,
         group=f"#{pwd.getpwnam(_SERVANT).pw_gid if user.pw_uid == 0 else os.getegid()}",
         modules="\n".join(f'LoadModule {name}_module "{_MODULES}/mod_{name}.so"' for name in names),
-        listing="Options +Indexes\n    SetOutputFilter DEFLATE" if autoindex else "",
+        listing="Options +Indexes" + ("\n    SetOutputFilter DEFLATE" if compressed else "") if autoindex else "",
     )
