@@ -100,10 +100,13 @@ class Carrier:
                 store, source, self.folders.unsorted, lambda n: names.final_name(entry.name, upload, n)
             )
         except (Forbidden, NotAccepted):
-            # Refused for certain: the original goes back before its copy is dropped.
-            publish.put_back(store, claimed, self.folders.raw, entry.name)
-            store.delete(source)
-            raise
+            withdrawn = publish.withdraw(store, source)
+            if withdrawn:
+                # The original goes back before its copy is dropped.
+                publish.put_back(store, claimed, self.folders.raw, entry.name)
+                store.delete(withdrawn)
+                raise
+            name = None
         store.delete(claimed)
         return name
 

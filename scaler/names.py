@@ -10,8 +10,11 @@ from dataclasses import dataclass
 LONGEST = 250
 HIDDEN_FOLDER = ".scaler"
 
+# What an upload is called once it is certain that it cannot be published.
+REFUSED = "-refused"
+
 _ID = r"(?P<time>\d{8}T\d{6}Z)-(?P<owner>[0-9a-f]{8})[0-9a-f]{16}"
-_UPLOAD = re.compile(_ID)
+_UPLOAD = re.compile(rf"{_ID}(?:{REFUSED})?")
 _CLAIM = re.compile(rf"(?P<id>{_ID})-(?P<mark>[0-9a-f]{{8}})(?:-(?P<version>[0-9a-f]{{8}}))?~(?P<name>.+)", re.DOTALL)
 
 

@@ -180,13 +180,28 @@ def _move_own(store: Store, source: Href, target: Href) -> bool | None:
 
 def _make_sure(store: Store, upload: Href) -> None:
     """Raise unless a listing of its folder shows that an upload is gone: a 404 can come from anywhere."""
-    folder, _, name = upload.rpartition("/")
+    folder, _, quoted = upload.rpartition("/")
+    name = urllib.parse.unquote(quoted)
     try:
         listing = store.list_folder(Href(folder + "/"))
     except Missing:
         raise FolderGone from None
-    if any(entry.name == urllib.parse.unquote(name) for entry in listing.entries):
-        raise Unclear("An upload is there and is not")
+    there = {entry.name for entry in listing.entries}
+    if there & {name, name + names.REFUSED}:
+        raise Unclear("An upload is there and is not, or is being given up")
+
+
+def withdraw(store: Store, upload: Href) -> Href | None:
+    """Put an upload that cannot be published out of the reach of others, before its original is moved back.
+
+    Returns:
+        where it is now; None if it was published after all.
+    """
+    target = Href(upload + names.REFUSED)
+    if _move_own(store, upload, target):
+        return target
+    _make_sure(store, upload)
+    return None
 
 
 def put_back(store: Store, claimed: Href, raw: Href, original: str) -> str | None:

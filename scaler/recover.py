@@ -29,26 +29,32 @@ class Remedy(Enum):
 
     PUBLISH = "publish"  # its upload is there
     DELETE = "delete"  # its upload was there and is gone: it was published
-    PUT_BACK = "put back"  # nobody can tell where its upload is, or it is of another version
+    PUT_BACK = "put back"  # nobody can tell where its upload is, or it is of another version, or was given up
 
 
 def remedy_for(claimed: Entry, claim: ClaimName, uploads: Listing | None) -> Remedy:
     """What a claim needs; `uploads` was listed after the claims, None where that folder is gone."""
     if uploads is None or not is_as_read(claimed, claim):
         return Remedy.PUT_BACK
-    there = any(entry.name == claim.id for entry in uploads.entries)
-    return Remedy.PUBLISH if there else Remedy.DELETE
+    there = {entry.name for entry in uploads.entries}
+    if claim.id + names.REFUSED in there:
+        return Remedy.PUT_BACK
+    return Remedy.PUBLISH if claim.id in there else Remedy.DELETE
 
 
-def orphans(uploads: Listing, claims: list[ClaimName], owner: str) -> list[Entry]:
-    """Uploads that nobody will claim any more: of this process after an hour, of others after a day."""
+def orphans(uploads: Listing, claims: list[ClaimName], owner: str, now: float | None) -> list[Entry]:
+    """Uploads that nobody will claim any more: of this process after an hour, of others after a day.
+
+    Args:
+        now: the server's clock when the claims were listed: what came later may have been claimed since.
+    """
     claimed = {claim.id for claim in claims}
     found = []
     for entry in uploads.entries:
         owned_by = names.owner_of(entry.name)
-        if owned_by is None or entry.name in claimed or uploads.now is None or entry.modified is None:
+        if owned_by is None or entry.name in claimed or now is None or entry.modified is None:
             continue
-        if uploads.now - entry.modified > (ORPHAN_OF_MINE if owned_by == owner else ORPHAN_OF_OTHERS):
+        if now - entry.modified > (ORPHAN_OF_MINE if owned_by == owner else ORPHAN_OF_OTHERS):
             found.append(entry)
     return found
 
@@ -97,8 +103,9 @@ def recover(store: Store, folders: Folders, owner: str) -> None:
             if ends_the_pass(failure) or uploads is None:
                 raise
             logger.warning("{} cannot be finished yet: {}", claim.original, failure)
-    if hidden.uploads:
-        for orphan in orphans(hidden.uploads, [claim for _, claim in hidden.claimed], owner):
+    if hidden.claims and hidden.uploads:
+        claims = [claim for _, claim in hidden.claimed]
+        for orphan in orphans(hidden.uploads, claims, owner, hidden.claims.now):
             logger.info("Removed an upload that was never finished: {}", orphan.name)
             store.delete(orphan.href)
     _make_ready(store, folders, hidden)

@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from loguru import logger
 
+from scaler import publish
 from scaler.limits import Limits
 from scaler.one_pass import RECOVER_EVERY, Scaler, Task
+from shared import patience
 from shared.errors import (
     Corrupted,
     Failure,
@@ -29,7 +33,7 @@ from shared.errors import (
 from shared.patience import Patience
 from tests.contract.memory import MemoryServer
 from tests.fake_time import FakeTime
-from tests.faults.state_lockstep import FINE, AtOnce, Fate, Killed, Worker, show_request
+from tests.faults.state_lockstep import FINE, AtOnce, Fate, Killed, Worker, patience_of_worker, show_request
 from tests.faults.state_world import ELSEWHERE, RAW, UNSORTED, World
 from tests.servers.site import DiskSite
 
@@ -66,8 +70,23 @@ _name = st.sampled_from(NAMES)
 _place = st.sampled_from([*(f"{RAW}/{name}" for name in NAMES), f"{ELSEWHERE}/own.png"])
 
 
+def keep_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the scalers of one process share nothing, as processes would not, nor anything with other tests."""
+    logger.remove()
+    of_main = patience.of_process()
+    monkeypatch.setattr(patience, "of_process", lambda: patience_of_worker(of_main))
+    monkeypatch.setattr(publish, "_only_one", lambda _name: contextlib.nullcontext())
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+
 class Process:
-    """One scaler with its own memory of the world, started anew once it has ended."""
+    """One scaler with its own memory of the world, started anew once it has ended.
+
+    Attributes:
+        failed: the failures of its last pass.
+        slept: whether a day went by in this pass. Others may then have removed its upload, which it finds out right
+            after its claim; nothing can help if it is killed in between.
+    """
 
     def __init__(self, world: World, state: Path) -> None:
         self._world = world
@@ -76,6 +95,7 @@ class Process:
         self._scaler: Scaler | None = None
         self._worker: Worker | None = None
         self.failed: Sequence[Failure] = ()
+        self.slept = False
 
     def begin(self) -> None:
         """Begin a pass with the settings as they are."""
@@ -84,6 +104,7 @@ class Process:
             self._start_anew()
         self._worker = Worker(lambda: self._pass(task), Patience(self._stop), lambda: password == world.password)
         self._worker.begin()
+        self.slept = False
 
     def _start_anew(self) -> None:
         self.close()
@@ -199,6 +220,9 @@ class Scalers(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([2.0, 700.0, 4000.0, A_DAY + 10]))
     def time_passes(self, seconds: float) -> None:
         self.time.now += seconds
+        if seconds >= A_DAY:
+            for process in self._busy():
+                process.slept = True
 
     # --- scalers ----------------------------------------------------------------------------------------------------
 
@@ -231,7 +255,7 @@ class Scalers(RuleBasedStateMachine):
     @rule(who=_who)
     def an_upload_is_cut_off(self, who: int) -> None:
         request = self.processes[who].request
-        if request is not None and request[0] == "PUT":
+        if request is not None and request[0] == "PUT" and not self.processes[who].slept:
             self._step(who, Fate(partial(ServerAway, "broken off"), after=True))
             self.world.tear(request[1])
 
@@ -239,7 +263,7 @@ class Scalers(RuleBasedStateMachine):
     def it_is_killed(self, who: int, moves: int, after: bool) -> None:
         for _ in range(moves):
             self.it_goes_on_to(who, "MOVE")
-        if self.processes[who].request is not None:
+        if self.processes[who].request is not None and not self.processes[who].slept:
             self.processes[who].kill(after=after)
 
     @rule(who=_who)
@@ -249,7 +273,7 @@ class Scalers(RuleBasedStateMachine):
     def _step(self, who: int, fate: Fate) -> None:
         process = self.processes[who]
         if process.request is not None:
-            process.step(fate)
+            process.step(FINE if process.slept else fate)
         elif self._alone not in self._busy():
             process.begin()
 

@@ -1,20 +1,22 @@
 """Orders of events that are too rare to be met by chance, and what they once cost."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.faults.state_scalers import A_DAY, Scalers
+from shared.errors import Forbidden, ServerAway, WrongPassword
+from tests.faults.state_lockstep import Fate
+from tests.faults.state_scalers import A_DAY, Scalers, keep_apart
 
 NAME = "Unknown-1.png"
 
 
 @pytest.fixture(autouse=True)
-def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_apart(tmp_path, monkeypatch)
 
 
 @contextlib.contextmanager
@@ -47,3 +49,71 @@ def test_a_scaler_that_slept_for_a_day_after_its_upload_loses_nothing(asleep_at:
         up_to(state, 1, "DELETE", "unsorted/.scaler")
         state.it_goes_on(1, 1)
         state.processes[0].end()
+
+
+def test_a_look_that_is_refused_leaves_open_what_became_of_the_claim() -> None:
+    """Were the claim thought refused, its upload would be dropped, and the original taken for published."""
+    with started() as state:
+        up_to(state, 0, "MOVE", "raw/Unknown")
+        state.processes[0].step(Fate(partial(ServerAway, "broken off"), after=True))
+        state.processes[0].step(Fate(partial(WrongPassword, "status 401")))
+        state.processes[0].end()
+
+
+def test_a_look_that_is_refused_leaves_open_what_became_of_the_copy() -> None:
+    """Were it thought unpublished, the original would be moved back, and come again."""
+    with started() as state:
+        up_to(state, 0, "MOVE", "raw/Unknown")
+        up_to(state, 0, "MOVE", "unsorted/.scaler")
+        state.processes[0].step(Fate(partial(ServerAway, "broken off"), after=True))
+        state.processes[0].step(Fate(partial(Forbidden, "status 403")))
+        state.processes[0].end()
+
+
+def test_an_original_claimed_while_another_looks_around_is_not_taken_for_published() -> None:
+    """Were uploads listed before claims, the upload of a claim could be missing from the list."""
+    with started() as state:
+        up_to(state, 0, "GET", "raw/Unknown")
+        up_to(state, 1, "PROPFIND", "/.scaler/")
+        state.it_goes_on(1, 1)
+        up_to(state, 0, "MOVE", "raw/Unknown")
+        state.it_goes_on(0, 1)
+        state.processes[1].end()
+        state.nothing_is_lost_or_doubled()
+        state.processes[0].end()
+
+
+def test_a_copy_that_may_not_be_published_is_not_published_by_another_meanwhile() -> None:
+    """The original goes back; its copy must be out of reach before that."""
+    with started() as state:
+        up_to(state, 0, "MOVE", "raw/Unknown")
+        up_to(state, 0, "MOVE", "unsorted/.scaler")
+        up_to(state, 1, "MOVE", "unsorted/.scaler")
+        state.processes[0].step(Fate(partial(Forbidden, "status 403")))
+        up_to(state, 0, "MOVE", "raw/.scaler")
+        state.it_goes_on(0, 1)
+        state.it_goes_on(1, 1)
+        state.processes[0].end()
+        state.processes[1].end()
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2])
+def test_a_copy_that_may_not_be_published_and_a_kill_while_it_is_given_up(moves: int) -> None:
+    with started() as state:
+        up_to(state, 0, "MOVE", "raw/Unknown")
+        up_to(state, 0, "MOVE", "unsorted/.scaler")
+        state.processes[0].step(Fate(partial(Forbidden, "status 403")))
+        for _ in range(moves):
+            up_to(state, 0, "MOVE", "/.scaler/")
+        state.processes[0].kill(after=True)
+
+
+def test_an_upload_that_was_claimed_after_the_claims_were_listed_is_no_orphan() -> None:
+    """However long its recovery was held up between its two looks."""
+    with started() as state:
+        up_to(state, 0, "MOVE", "unsorted/.scaler")
+        up_to(state, 1, "PROPFIND", "unsorted/.scaler/")
+        up_to(state, 0, "MOVE", "raw/Unknown")
+        state.it_is_killed(who=0, moves=0, after=True)
+        state.time_passes(A_DAY + 10)
+        state.processes[1].end()

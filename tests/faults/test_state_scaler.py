@@ -1,9 +1,7 @@
 """The promises of the scaler, kept through whatever happens in whatever order."""
 
-import contextlib
 import email.utils
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +11,9 @@ import cheroot.server
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from loguru import logger
 
 from sandbox.nextcloud import Nextcloud
-from scaler import publish
-from shared import patience
-from tests.faults.state_lockstep import patience_of_worker
-from tests.faults.state_scalers import Scalers
+from tests.faults.state_scalers import Scalers, keep_apart
 from tests.servers.site import DiskSite, fresh_site
 
 # The same examples each time. A failing one is printed as it is: to shrink it takes minutes.
@@ -41,13 +35,8 @@ class IgnoresConditions(Scalers):
 
 
 @pytest.fixture(autouse=True)
-def _processes_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the scalers share nothing, as processes would not, nor anything with other tests."""
-    logger.remove()
-    of_main = patience.of_process()
-    monkeypatch.setattr(patience, "of_process", lambda: patience_of_worker(of_main))
-    monkeypatch.setattr(publish, "_only_one", lambda _name: contextlib.nullcontext())
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_apart(tmp_path, monkeypatch)
 
 
 def test_on_a_server_that_honours_conditions() -> None:

@@ -58,7 +58,7 @@ def test_a_claim_of_another_version_than_was_read_is_put_back() -> None:
 )
 def test_when_an_upload_is_given_up(owner: str, age: float | None, dead: bool) -> None:
     lying = entry(upload_id(owner), age=age)
-    assert orphans(listing(lying), [], MINE) == ([lying] if dead else [])
+    assert orphans(listing(lying), [], MINE, NOW) == ([lying] if dead else [])
 
 
 def test_what_is_never_an_orphan() -> None:
@@ -66,6 +66,6 @@ def test_what_is_never_an_orphan() -> None:
     claimed = entry(upload_id(OTHER), age=old)
     notes = entry("somebody's notes.txt", age=old)
     claim = ClaimName(claimed.name, "12345678", "Unknown.jpg")
-    assert orphans(listing(claimed, notes), [claim], MINE) == []
+    assert orphans(listing(claimed, notes), [claim], MINE, NOW) == []
     # Without the server's clock nobody can tell.
-    assert orphans(listing(claimed, now=None), [], MINE) == []
+    assert orphans(listing(claimed), [], MINE, None) == []
