@@ -169,7 +169,10 @@ class Scaler:
         try:
             listing = store.list_folder(folders.raw)
         except Missing:
-            raise not_there(task.raw, "scaler_constants/RAW_REMOTE_DIR") from None
+            if store.look(folders.raw) is None:
+                raise not_there(task.raw, "scaler_constants/RAW_REMOTE_DIR") from None
+            # Some servers say so when a file in it is taken away while they list.
+            listing = store.list_folder(folders.raw)
         choice = choose(
             listing,
             task.prefixes,

@@ -273,7 +273,7 @@ class Proxy:
                     exchange.answer(exchange.forward())
                 else:
                     fault(exchange)
-        except (Gone, OSError):
+        except (Gone, OSError, http.client.HTTPException):
             pass
         finally:
             wire.close()

@@ -3,73 +3,17 @@
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
-from loguru import logger
 
-from sandbox.vault import Vault
-from tests.faults.household import Household
-from tests.faults.preloaded import Child, Nursery, nursery
-from tests.faults.proxy import Fault, Hold, Proxy, Request, faulty
+from tests.faults.proxy import Fault, Hold, Request, faulty
+from tests.faults.scalers import Scalers
 from tests.faults.stage import Stage
 from tests.faults.tally import tally
-from tests.scaler.cli import CONSTANTS, webdav_secret
-from tests.scaler.harness import RAW, prepare
-from tests.servers.fixtures import REAL_KINDS, site_on
-from tests.servers.site import DiskSite
+from tests.scaler.harness import RAW
 
 KILLS = {"nextcloud": 100, "apache": 50, "rclone": 50}
 LONGEST_RUN = 40
-
-
-@pytest.fixture(scope="module")
-def the_nursery() -> Iterator[Nursery]:
-    """Where the daemons come from."""
-    with nursery() as ready:
-        yield ready
-
-
-@pytest.fixture(params=[REAL_KINDS[0], REAL_KINDS[1], REAL_KINDS[3]])
-def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A site behind a proxy."""
-    logger.remove()
-    site = site_on(request, request.param)
-    assert isinstance(site, DiskSite)
-    prepare(site)
-    with Proxy(site.url) as proxy:
-        stage = Stage(site, proxy, tmp_path / "state")
-        stage.surround()
-        yield stage
-
-
-class Scalers:
-    """Starts scalers for a stage."""
-
-    def __init__(self, the_nursery: Nursery, household: Household) -> None:
-        self._nursery = the_nursery
-        self._household = household
-
-    def start(self, *arguments: str) -> Child:
-        """Start a scaler."""
-        arguments = ("--log-level", "DEBUG", *arguments)
-        return self._nursery.start("scaler", arguments, self._household.environment, self._household.log)
-
-    def finish(self) -> None:
-        """Let one scaler do everything that is left."""
-        assert self.start("--once").wait() == 0, self._household.said[-3000:]
-        assert list(self._household.temporary.iterdir()) == []
-
-
-@pytest.fixture
-def scalers(the_nursery: Nursery, the_vault: Vault, stage: Stage, tmp_path: Path) -> Scalers:
-    """What scalers need."""
-    secrets: Mapping[str, Mapping[str, object]] = {
-        "webdav": webdav_secret(stage.through_proxy),
-        "scaler_constants": CONSTANTS,
-    }
-    return Scalers(the_nursery, Household(the_vault, tmp_path, secrets))
 
 
 class HoldNth:

@@ -2,39 +2,29 @@
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
 
 import pytest
-from loguru import logger
 
 from sandbox.vault import Vault
 from tests.faults.household import Household, Running, until
-from tests.faults.proxy import Exchange, Fault, Hold, Proxy, Request, faulty
+from tests.faults.proxy import Exchange, Fault, Hold, Request, faulty
 from tests.faults.stage import Stage
 from tests.faults.steps import step
 from tests.faults.tally import tally
 from tests.scaler.cli import CONSTANTS, webdav_secret
-from tests.scaler.harness import RAW, claims, prepare, published, uploads
-from tests.servers.fixtures import site_on
-from tests.servers.site import DiskSite
+from tests.scaler.harness import RAW, claims, published, uploads
 
 # Long enough for whatever would end at once, short enough for a test.
 A_MOMENT = 0.4
 
 
 @pytest.fixture
-def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A picture on a Nextcloud behind a proxy."""
-    logger.remove()
-    site = site_on(request, "nextcloud")
-    assert isinstance(site, DiskSite)
-    prepare(site)
-    with Proxy(site.url) as proxy:
-        stage = Stage(site, proxy, tmp_path / "state")
-        stage.add("Unknown.png", 1)
-        yield stage
+def stage(nextcloud_stage: Stage) -> Stage:
+    """With one picture."""
+    nextcloud_stage.add("Unknown.png", 1)
+    return nextcloud_stage
 
 
 @pytest.fixture

@@ -2,24 +2,20 @@
 
 import contextlib
 import random
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from loguru import logger
 
-from tests.faults.proxy import Fault, Proxy, Request, faulty
+from tests.faults.proxy import Fault, Request, faulty
 from tests.faults.spoilers import ALL
 from tests.faults.stage import Stage
 from tests.faults.tally import tally
-from tests.scaler.harness import prepare
-from tests.servers.fixtures import REAL_KINDS, site_on
-from tests.servers.site import DiskSite
 
 # Those that make it wait say nothing new in a crowd of others. One listing with holes is survived; but who leaves a
 # file out of a listing and then says 404 of it, too, is believed.
 WAITING = {"silence", "slow drip"}
-HOLES = {"listing without children", "listing with foreign addresses", "listing with .. in it"}
+HOLES = {
+    f"listing with{rest}" for rest in ("out children", " foreign addresses", " .. in it", " addresses that are none")
+}
 WEATHER = [spoiler for spoiler in ALL if spoiler.name not in WAITING | HOLES]
 SEEDS = 4
 PASSES = 12
@@ -43,19 +39,6 @@ class Weather:
         fitting = [spoiler for spoiler in WEATHER if spoiler.fits(request)]
         self.struck += 1
         return self._random.choice(fitting)
-
-
-@pytest.fixture(params=[REAL_KINDS[0], REAL_KINDS[1], REAL_KINDS[3]])
-def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A site behind a proxy."""
-    logger.remove()
-    site = site_on(request, request.param)
-    assert isinstance(site, DiskSite)
-    prepare(site)
-    with Proxy(site.url) as proxy:
-        stage = Stage(site, proxy, tmp_path / "state")
-        stage.surround()
-        yield stage
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
