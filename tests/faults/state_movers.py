@@ -1,0 +1,348 @@
+"""A Hypothesis state machine of movers that are disturbed at every one of their requests."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from mover.lookout import ROUND_EVERY
+from mover.nextcloud import Nextcloud as Client
+from mover.one_pass import Mover
+from mover.plan import path
+from mover.settings import Task
+from sandbox.nextcloud import Nextcloud
+from shared.errors import (
+    Forbidden,
+    Mismatch,
+    Missing,
+    NotAccepted,
+    NotWebDav,
+    ParentMissing,
+    ServerAway,
+    ServerBusy,
+    StorageFull,
+    WrongPassword,
+)
+from shared.patience import Patience
+from tests.fake_time import FakeTime
+from tests.faults.state_lockstep import FINE, Fate, Killed, Worker, show_request
+from tests.mover import harness
+from tests.mover.harness import UNSORTED
+
+NAMES = ("one.png", "two.png")
+ROOTS = ("data/images", "data/other/images")
+CATEGORIES = ("cats", "dogs")
+TAGS = tuple(f"{harness.PARENT}:{category}" for category in CATEGORIES)
+OTHER_TAG = "favourite"
+PASSES_TO_REST = 12
+FAR_ENOUGH = 12
+
+_UNSURE = (partial(ServerAway, "broken off"), partial(ServerBusy, "status 503"), partial(ServerBusy, "status 500"))
+_REFUSALS = (
+    *(partial(WrongPassword, "status 401"), partial(Forbidden, "status 403"), partial(NotAccepted, "status 400")),
+    *(partial(StorageFull, "status 507"), partial(NotWebDav, "a login page")),
+)
+_OF_A_MOVE = (
+    *(partial(Missing, "status 404"), partial(Mismatch, "status 412"), partial(ParentMissing, "status 409")),
+    partial(Forbidden, "status 403"),
+)
+_ANY = [*(Fate(error, after=True) for error in _UNSURE), *(Fate(error) for error in (*_UNSURE, *_REFUSALS))]
+_MOVE = [Fate(error, after) for error in _OF_A_MOVE for after in (True, False)]
+_who = st.sampled_from([0, 0, 1])
+_name = st.sampled_from(NAMES)
+_tag = st.sampled_from(TAGS)
+
+
+def show_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every request of a mover in a worker wait for its turn, one at a time."""
+    real: Callable[..., Awaitable[Any]] = Client._send
+
+    async def shown(client: Client, method: str, url: str, *rest: Any) -> Any:
+        async with client.__dict__.setdefault("_turn", asyncio.Lock()):
+            show_request(method, urlsplit(url).path, after=False)
+            answer = await real(client, method, url, *rest)
+            show_request(method, urlsplit(url).path, after=True)
+            return answer
+
+    monkeypatch.setattr(Client, "_send", shown)
+
+
+class Process:
+    """One mover with its own memory of the world, started anew once it has ended."""
+
+    def __init__(self, time: FakeTime) -> None:
+        self._time = time
+        self._stop = time.stop()
+        self._runner: asyncio.Runner | None = None
+        self._worker: Worker | None = None
+
+    def begin(self, task: Task, may_log_in: Callable[[], bool]) -> None:
+        """Begin a pass."""
+        if self._runner is None or self._stop.requested:
+            self.close()
+            self._stop = self._time.stop()
+            self._runner = asyncio.Runner()
+            self._mover = Mover(Patience(self._stop))
+        self._worker = Worker(lambda: self._pass(task), Patience(self._stop), may_log_in)
+        self._worker.begin()
+
+    def _pass(self, task: Task) -> None:
+        assert self._runner
+        try:
+            failures = self._runner.run(self._mover.one_pass(task))
+        except BaseExceptionGroup as group:
+            # The loop gathers what ends its tasks.
+            if not group.subgroup(Killed):
+                raise
+            raise Killed from None
+        for failure in failures:
+            assert "nobody foresaw" not in str(failure), failure
+
+    @property
+    def request(self) -> tuple[str, str] | None:
+        """What it is about to ask, if it is in the midst of a pass."""
+        return self._worker.request if self._worker else None
+
+    def step(self, fate: Fate = FINE) -> None:
+        """Let one request meet its fate."""
+        assert self._worker
+        self._worker.step(fate)
+
+    def kill(self, *, after: bool) -> None:
+        """End it before or after its next request."""
+        self.step(Fate(Killed, after))
+        while self.request is not None:
+            self.step(Fate(Killed))
+        self.close()
+
+    def ask_to_stop(self) -> None:
+        """As a signal does."""
+        self._stop.request()
+
+    def end(self) -> BaseException | None:
+        """Let the pass end well, if there is one; what ended it otherwise."""
+        if self._worker is None:
+            return None
+        self._worker.finish()
+        return self._worker.end
+
+    def close(self) -> None:
+        """Forget everything."""
+        if self._runner:
+            self._runner.run(self._mover.close())
+            self._runner.close()
+            self._runner = None
+
+
+class Movers(RuleBasedStateMachine):
+    """Two movers, people, and a Nextcloud that fails, in any order.
+
+    Attributes:
+        server: with the tags; a test sets it.
+    """
+
+    server: Nextcloud
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = FakeTime()
+        self.processes = [Process(self.time), Process(self.time)]
+        self._numbers = itertools.count(1)
+        self._names: dict[bytes, str] = {}
+        self._lucky: set[bytes] = set()
+        self._tagged: dict[bytes, set[str]] = {}
+        self._taken: set[bytes] = set()
+        self._images = ROOTS[0]
+        self._password = 0
+        for file in harness.files(self.server):
+            (self.server.folder / file).unlink()
+        harness.furnish(self.server)
+        (self.server.folder / UNSORTED / "mine.png").write_bytes(b"untagged")
+        (self.server.folder / "elsewhere.png").write_bytes(b"tagged, but elsewhere")
+        self.server.tag("elsewhere.png", TAGS[0])
+
+    # --- people -----------------------------------------------------------------------------------------------------
+
+    @initialize(tags=st.lists(_tag, min_size=1, max_size=2))
+    def some_are_there(self, tags: list[str]) -> None:
+        for name, tag in zip(NAMES, tags, strict=False):
+            self._put(name, tag)
+
+    @rule(name=_name, tag=_tag)
+    def somebody_puts_a_picture(self, name: str, tag: str) -> None:
+        self._put(name, tag)
+
+    @rule(name=_name, tag=_tag)
+    def somebody_tags(self, name: str, tag: str) -> None:
+        data = harness.files(self.server).get(f"{UNSORTED}/{name}")
+        if data:
+            self._tag(f"{UNSORTED}/{name}", data, tag)
+
+    @rule(name=_name, what=st.sampled_from(["untag", "remove", "rename", "bring back"]))
+    def somebody_tidies_up(self, name: str, what: str) -> None:
+        there = harness.files(self.server)
+        lying = f"{UNSORTED}/{name}"
+        filed = next((file for file in there if file.startswith(ROOTS) and file.endswith(".png")), None)
+        match what:
+            case "untag" if lying in there:
+                for tag in self.server.tags_of(lying) & {*TAGS}:
+                    self.server.untag(lying, tag)
+            case "remove" if lying in there:
+                self._taken.add(there[lying])
+                (self.server.folder / lying).unlink()
+            case "rename" if lying in there and f"{UNSORTED}/renamed.png" not in there:
+                self._move(lying, f"{UNSORTED}/renamed.png")
+            case "bring back" if filed and lying not in there:
+                self._move(filed, lying)
+
+    @rule()
+    def the_setting_is_changed(self) -> None:
+        self._images = ROOTS[self._images == ROOTS[0]]
+
+    @rule()
+    def the_password_is_rotated(self) -> None:
+        self._password += 1
+
+    @rule(seconds=st.sampled_from([1.0, ROUND_EVERY, 4000.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.time.now += seconds
+
+    def _put(self, name: str, tag: str) -> None:
+        file = f"{UNSORTED}/{name}"
+        before = harness.files(self.server).get(file)
+        if before:
+            self._taken.add(before)
+            tag = ""
+        data = b"picture %d" % next(self._numbers)
+        self._tagged[data] = set(self._tagged[before]) if before else set()
+        (self.server.folder / file).write_bytes(data)
+        if before in self._lucky:
+            self._lucky.add(data)
+        if tag:
+            self._tag(file, data, tag)
+            self.server.tag(file, OTHER_TAG)
+            self._lucky.add(data)
+
+    def _tag(self, file: str, data: bytes, tag: str) -> None:
+        if data in self._tagged:
+            self._tagged[data].add(tag.partition(":")[2])
+            if tag not in self.server.tags_of(file):
+                self.server.tag(file, tag)
+
+    def _move(self, source: str, target: str) -> None:
+        """As a person does it on the server, so that id and tags stay."""
+        asyncio.run(self._move_there(source, target))
+
+    async def _move_there(self, source: str, target: str) -> None:
+        client = Client(harness.task(self.server).account)
+        try:
+            await client.log_in()
+            file = await client.look(path(source))
+            assert file
+            await client.move(file, path(target))
+        finally:
+            await client.close()
+
+    # --- movers -----------------------------------------------------------------------------------------------------
+
+    @rule(who=_who, requests=st.integers(1, 4))
+    def it_goes_on(self, who: int, requests: int) -> None:
+        """A new pass begins if there is none."""
+        for _ in range(requests):
+            self._step(who, FINE)
+
+    @rule(who=_who, method=st.sampled_from(["MOVE", "MOVE", "DELETE"]))
+    def it_goes_on_to(self, who: int, method: str) -> None:
+        self._step(who, FINE)
+        for _ in range(FAR_ENOUGH):
+            if self._method(who) not in (None, method):
+                self._step(who, FINE)
+
+    @rule(who=_who, go_on=st.booleans(), data=st.data())
+    def a_request_goes_wrong(self, who: int, go_on: bool, data: st.DataObject) -> None:
+        if go_on:
+            self.it_goes_on_to(who, "MOVE")
+        self._step(who, data.draw(st.sampled_from(_ANY + _MOVE if self._method(who) == "MOVE" else _ANY)))
+
+    @rule(who=_who, method=st.sampled_from(["MOVE", "DELETE", "any"]), after=st.booleans())
+    def it_is_killed(self, who: int, method: str, after: bool) -> None:
+        if method != "any":
+            self.it_goes_on_to(who, method)
+        if self._method(who):
+            self.processes[who].kill(after=after)
+
+    @rule(who=_who)
+    def it_is_asked_to_stop(self, who: int) -> None:
+        self.processes[who].ask_to_stop()
+
+    def _step(self, who: int, fate: Fate) -> None:
+        process = self.processes[who]
+        if process.request is not None:
+            process.step(fate)
+        else:
+            self._begin(process)
+
+    def _begin(self, process: Process) -> None:
+        password = self._password
+        task = harness.task(self.server, images=path(self._images))
+        process.begin(task, lambda: password == self._password)
+
+    def _method(self, who: int) -> str | None:
+        request = self.processes[who].request
+        return request and request[0]
+
+    # --- what must be true ------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_lost_or_doubled(self) -> None:
+        there = harness.files(self.server)
+        copies = Counter(there.values())
+        for data, categories in self._tagged.items():
+            assert copies[data] == (data not in self._taken), f"{data!r} is there {copies[data]} times"
+            for file in [file for file, other in there.items() if other == data]:
+                folder = file.rpartition("/")[0]
+                right = {f"{root}/{category}" for root in ROOTS for category in categories}
+                assert folder == UNSORTED or folder in right, f"{data!r} lies in {folder}"
+                assert data not in self._lucky or OTHER_TAG in self.server.tags_of(file)
+        assert there[f"{UNSORTED}/mine.png"] == b"untagged"
+        assert self.server.tags_of("elsewhere.png") == {TAGS[0]}
+
+    def teardown(self) -> None:
+        try:
+            for process in self.processes:
+                process.end()
+            self._come_to_rest()
+            self.nothing_is_lost_or_doubled()
+            self._check_at_rest()
+        finally:
+            for process in self.processes:
+                process.close()
+
+    def _come_to_rest(self) -> None:
+        last = Process(self.time)
+        for images in (*ROOTS, self._images):
+            self._images = images
+            for _ in range(PASSES_TO_REST):
+                before = harness.state(self.server)
+                self._begin(last)
+                assert last.end() is None
+                self.time.now += ROUND_EVERY
+                if harness.state(self.server) == before:
+                    break
+        last.close()
+
+    def _check_at_rest(self) -> None:
+        """Every tagged picture is where its tag leads, without it; several tags on one may leave some on."""
+        for file, (data, _, tags) in harness.state(self.server).items():
+            folder, _, _ = file.rpartition("/")
+            if data in self._tagged:
+                assert folder != UNSORTED or not tags & {*TAGS}, f"{file} is still tagged {tags}"
+                here = f"{harness.PARENT}:{folder.rpartition('/')[2]}"
+                assert here not in tags, f"{file} lies where it belongs, and still has its tag"
