@@ -2,8 +2,6 @@
 
 import email.utils
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,11 +49,8 @@ class OnNextcloud(Scalers):
     """On the sandbox's Nextcloud, by way of the true client."""
 
     server: Nextcloud
-    # Of the machine that runs now.
-    clock: Callable[[], float] = time.time
 
     def make_site(self) -> DiskSite:
-        OnNextcloud.clock = self.time.clock
         url, folder = self.server.files_url, self.server.folder
         files = DiskSite("nextcloud", url, folder, self.server.user, self.server.password)
         return fresh_site("nextcloud", files, hashes=True)
@@ -63,10 +58,10 @@ class OnNextcloud(Scalers):
 
 def test_on_nextcloud(monkeypatch: pytest.MonkeyPatch) -> None:
     def date(*, usegmt: bool) -> str:
-        return email.utils.formatdate(OnNextcloud.clock(), usegmt=usegmt)
+        return email.utils.formatdate(Scalers.now(), usegmt=usegmt)
 
     # The web server beneath dates its answers by itself.
     monkeypatch.setattr(cheroot.server, "email", SimpleNamespace(utils=SimpleNamespace(formatdate=date)))
-    with Nextcloud(clock=lambda: OnNextcloud.clock()) as server:
+    with Nextcloud(clock=lambda: Scalers.now()) as server:
         monkeypatch.setattr(OnNextcloud, "server", server, raising=False)
         run_state_machine_as_test(OnNextcloud, settings=settings(SETTINGS, max_examples=SETTINGS.max_examples // 10))
