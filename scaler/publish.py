@@ -99,7 +99,27 @@ def claim(store: Store, original: Entry, target: Href, *, conditional: bool) -> 
         raise failure
 
     etag = original.etag if conditional else None
-    return _certainly(lambda: store.move(original.href, target, if_match=etag), judge)
+    try:
+        ours = _certainly(lambda: store.move(original.href, target, if_match=etag), judge)
+    except Unclear:
+        raise
+    except Failure:
+        if _is_listed(store, target):
+            return True
+        raise
+    return ours or _is_listed(store, target)
+
+
+def _is_listed(store: Store, claimed: Href) -> bool:
+    """Whether a claim is there after all: a 404 can come from anywhere, and a copy is deleted where there is none."""
+    folder, _, quoted = claimed.rpartition("/")
+    try:
+        listing = store.list_folder(Href(folder + "/"))
+    except Missing:
+        return False
+    except Failure as failure:
+        raise Unclear(f"Whether a picture was claimed is not known yet ({failure.what})") from None
+    return any(entry.name == urllib.parse.unquote(quoted) for entry in listing.entries)
 
 
 def _certainly[T](move: Callable[[], None], judge: Callable[..., T]) -> T | Literal[True]:

@@ -140,6 +140,12 @@ class Exchange:
         self._unread = 0
         return self.proxy.ask(self.request, self._body)
 
+    def postpone(self) -> Callable[[], Answer]:
+        """Keep the request, as a network may; what is returned lets it take effect."""
+        self._body += self.wire.receive(self._unread)
+        self._unread = 0
+        return lambda: self.proxy.ask(self.request, self._body)
+
     def forward_half(self) -> socket.socket:
         """Send the server half of the body; the connection, on which it waits for the rest."""
         half = self._unread // 2

@@ -90,7 +90,7 @@ def _check(stage: Stage, spoilers: list[Spoiler], struck: set[int]) -> None:
     complaints = stage.complaints()
     for number in struck:
         lost = any(f"{_name(number)} " in complaint for complaint in complaints)
-        tally.add(spoilers[number].name, lost=lost)
+        tally.add(str(spoilers[number]), lost=lost)
     named = [f"{spoilers[int(c[8:11])]}: {c}" if c.startswith("Unknown-") else c for c in complaints]
     assert not named
 
@@ -233,3 +233,35 @@ def test_making_the_hidden_folders_goes_wrong(on_nextcloud: MakeStage, name: str
         stage.site.remove(f"{RAW}/{HIDDEN}")
         stage.site.remove(f"{UNSORTED}/{HIDDEN}")
     _check(stage, spoilers, set(range(len(spoilers))))
+
+
+@pytest.mark.parametrize("lie", [404, 403, 401, 302])
+@pytest.mark.parametrize("answer", [302, 403, 404, 412, 503, 507])
+def test_a_claim_and_the_look_after_it_are_both_answered_wrongly(anywhere: MakeStage, answer: int, lie: int) -> None:
+    stage = anywhere()
+    # So that the look at the signpost is over.
+    stage.recover()
+    stage.add(_name(1), 1)
+    wrong = {"claim": answer, "look at claims": lie}
+
+    def rule(request: Request) -> Fault | None:
+        status = wrong.pop(step(request), None)
+        return None if status is None else _after(Answer(status, [("Location", "https://login.example.com/")]))
+
+    with stage.scaler(attempts=1) as scaler:
+        with faulty(stage.proxy, rule):
+            stage.one_pass(scaler)
+        assert not wrong
+        stage.one_pass(scaler)
+    stage.recover()
+    complaints = stage.complaints()
+    tally.add("claim and the look after it answered wrongly", lost=len(complaints))
+    assert not complaints
+
+
+def _after(answer: Answer) -> Fault:
+    def act(exchange: Exchange) -> None:
+        exchange.forward()
+        exchange.answer(answer)
+
+    return act

@@ -14,7 +14,7 @@ from tests.faults.stage import Stage
 from tests.faults.steps import step
 from tests.faults.tally import tally
 from tests.scaler.cli import CONSTANTS, webdav_secret
-from tests.scaler.harness import RAW, claims, published, uploads
+from tests.scaler.harness import RAW, UNSORTED, claims, uploads
 
 # Long enough for whatever would end at once, short enough for a test.
 A_MOMENT = 0.4
@@ -76,7 +76,7 @@ def test_idle_it_ends_at_once_even_if_the_signal_comes_twice(
     stage: Stage, household: Household, number: signal.Signals
 ) -> None:
     with household.running("scaler") as scaler:
-        until(lambda: published(stage.site))
+        until(lambda: stage.visible(UNSORTED))
         until(lambda: not claims(stage.site))
         scaler.signal(number)
         while scaler.runs_for(0.03):
@@ -127,17 +127,17 @@ def test_one_interrupt_that_arrives_twice_does_not(stage: Stage, household: Hous
         assert scaler.runs_for(A_MOMENT)
         rule.hold.let_go()
         assert scaler.ends_within() == 0
-    assert len(published(stage.site)) == 1
+    assert len(stage.visible(UNSORTED)) == 1
     _assert_tidy(stage, household)
 
 
 def test_under_nohup_a_hangup_changes_nothing(stage: Stage, household: Household) -> None:
     with household.running("scaler", "--frequency", "0.2", nohup=True) as scaler:
-        until(lambda: published(stage.site))
+        until(lambda: stage.visible(UNSORTED))
         scaler.signal(SIGHUP)
         assert scaler.runs_for(A_MOMENT)
         stage.add("Unknown 2.png", 2)
-        until(lambda: len(published(stage.site)) == 2)
+        until(lambda: len(stage.visible(UNSORTED)) == 2)
         _end(scaler)
     _assert_tidy(stage, household)
 

@@ -1,0 +1,50 @@
+"""A request that the scaler has given up takes effect after all, when nobody reckons with it any more."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.proxy import Answer, Exchange, Fault, Gone, Request, faulty
+from tests.faults.stage import Stage
+from tests.faults.steps import step
+from tests.faults.tally import tally
+from tests.scaler.harness import RAW
+
+LATE = ("upload", "probe", "claim", "publish", "delete claim")
+
+
+class Postponed:
+    """Keeps the first request of a step; its client believes that the connection broke."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.take_effect: Callable[[], Answer] | None = None
+
+    def __call__(self, request: Request) -> Fault | None:
+        return self._keep if self.take_effect is None and step(request) == self._name else None
+
+    def _keep(self, exchange: Exchange) -> None:
+        self.take_effect = exchange.postpone()
+        exchange.wire.reset()
+        raise Gone
+
+
+@pytest.mark.parametrize("attempts", [1, 5], ids=["given up", "tried again"])
+@pytest.mark.parametrize("when", ["before recovery", "after recovery", "after another of that name came"])
+@pytest.mark.parametrize("name", LATE)
+def test_a_request_takes_effect_late(stage: Stage, name: str, when: str, attempts: int) -> None:
+    stage.add_or_replace("Unknown.png", 1)
+    rule = Postponed(name)
+    with stage.scaler(attempts=attempts) as scaler, faulty(stage.proxy, rule):
+        stage.one_pass(scaler)
+    assert rule.take_effect
+    if when != "before recovery":
+        stage.recover()
+    if when == "after another of that name came":
+        stage.add_or_replace("Unknown.png", 2)
+    rule.take_effect()
+    stage.recover()
+    complaints = stage.complaints()
+    tally.add("a request takes effect after it was given up", lost=len(complaints))
+    assert not complaints
+    assert not stage.visible(RAW)
