@@ -53,6 +53,11 @@ def _assert_tidy(stage: Stage, household: Household) -> None:
     assert "Traceback" not in household.said
 
 
+def _published(stage: Stage) -> list[Path]:
+    """The copies that can be seen."""
+    return list((stage.site.folder / UNSORTED).glob("Unknown*_*.png"))
+
+
 @pytest.mark.parametrize(
     ("number", "name"),
     [(SIGTERM, "download"), (SIGINT, "upload"), (SIGHUP, "claim"), (SIGTERM, "publish"), (SIGINT, "delete claim")],
@@ -76,7 +81,7 @@ def test_idle_it_ends_at_once_even_if_the_signal_comes_twice(
     stage: Stage, household: Household, number: signal.Signals
 ) -> None:
     with household.running("scaler") as scaler:
-        until(lambda: stage.visible(UNSORTED))
+        until(lambda: _published(stage))
         until(lambda: not claims(stage.site))
         scaler.signal(number)
         while scaler.runs_for(0.03):
@@ -127,17 +132,17 @@ def test_one_interrupt_that_arrives_twice_does_not(stage: Stage, household: Hous
         assert scaler.runs_for(A_MOMENT)
         rule.hold.let_go()
         assert scaler.ends_within() == 0
-    assert len(stage.visible(UNSORTED)) == 1
+    assert len(_published(stage)) == 1
     _assert_tidy(stage, household)
 
 
 def test_under_nohup_a_hangup_changes_nothing(stage: Stage, household: Household) -> None:
     with household.running("scaler", "--frequency", "0.2", nohup=True) as scaler:
-        until(lambda: stage.visible(UNSORTED))
+        until(lambda: _published(stage))
         scaler.signal(SIGHUP)
         assert scaler.runs_for(A_MOMENT)
         stage.add("Unknown 2.png", 2)
-        until(lambda: len(stage.visible(UNSORTED)) == 2)
+        until(lambda: len(_published(stage)) == 2)
         _end(scaler)
     _assert_tidy(stage, household)
 
