@@ -11,7 +11,6 @@ from loguru import logger
 from scaler import names, publish
 from scaler.limits import Limits
 from scaler.publish import Folders, inside
-from scaler.recover import ORPHAN_OF_MINE
 from scaler.scale import Account, Job, scale_picture
 from shared.errors import Failure, Forbidden, Mismatch, NotAccepted, Stopped
 from shared.stop import Stop
@@ -48,7 +47,6 @@ class Carrier:
             Stopped: the same.
         """
         self.stop.check()
-        began = self.stop.clock()
         upload = names.new_id(self.owner)
         job = Job(self.account, entry, inside(self.folders.uploads, upload), self.workdir, self.quality, self.limits)
         try:
@@ -58,7 +56,7 @@ class Carrier:
             raise
         with self.account.connect() as store:
             upload = self._learn_conditions(store, upload)
-            name = self._claim_and_publish(store, entry, upload, began)
+            name = self._claim_and_publish(store, entry, upload)
         if name:
             logger.success(
                 "{} {}x{} → {} {}x{}, {:.1f} s",
@@ -66,7 +64,7 @@ class Carrier:
             )
         return name
 
-    def _claim_and_publish(self, store: Store, entry: Entry, upload: str, began: float) -> str | None:
+    def _claim_and_publish(self, store: Store, entry: Entry, upload: str) -> str | None:
         source = inside(self.folders.uploads, upload)
         conditional = bool(self._conditional) and strong(entry.etag)
         claim = publish.claim_name(upload, self.folders, entry, conditional=conditional)
@@ -81,9 +79,6 @@ class Carrier:
         if not ours:
             store.delete(source)
             return None
-        if self.stop.clock() - began > ORPHAN_OF_MINE and store.look(source) is None:
-            publish.put_back(store, claimed, self.folders.raw, entry.name)
-            raise Failure(f"{entry.name} took so long that others have removed its copy as a left-over")
         if not conditional:
             there = store.look(claimed)
             # Where it is gone another scaler has finished it, and what is left to do is the same.

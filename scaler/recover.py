@@ -1,5 +1,6 @@
 """Finishing what a stopped scaler has left, from what lies on the server alone."""
 
+import contextlib
 import tempfile
 from dataclasses import dataclass
 from enum import Enum
@@ -9,13 +10,15 @@ from loguru import logger
 
 from scaler import names
 from scaler.names import ClaimName
-from scaler.publish import Folders, inside, is_as_read, publish, put_back
+from scaler.publish import Folders, Unclear, inside, is_as_read, publish, put_back, withdraw
 from shared.errors import Failure, Missing, ParentMissing, Policy
 from shared.pace import ends_the_pass
 from shared.store import Entry, Href, Listing, Store
 
 ORPHAN_OF_MINE = 3600.0
 ORPHAN_OF_OTHERS = 24 * 3600.0
+# For so long what was given up tells a scaler that slept, and claims late, that its upload was not published.
+GIVEN_UP_OF_OTHERS = 7 * 24 * 3600.0
 
 
 class FolderUnclear(Failure):
@@ -45,16 +48,19 @@ def remedy_for(claimed: Entry, claim: ClaimName, uploads: Listing | None) -> Rem
 def orphans(uploads: Listing, claims: list[ClaimName], owner: str, now: float | None) -> list[Entry]:
     """Uploads that nobody will claim any more: of this process after an hour, of others after a day.
 
+    Those of others that were given up already come again after a week.
+
     Args:
         now: the server's clock when the claims were listed: what came later may have been claimed since.
     """
     claimed = {claim.id for claim in claims}
     found = []
     for entry in uploads.entries:
-        owned_by = names.owner_of(entry.name)
-        if owned_by is None or entry.name in claimed or now is None or entry.modified is None:
+        owned_by, upload = names.owner_of(entry.name), entry.name.removesuffix(names.REFUSED)
+        if owned_by is None or upload in claimed or now is None or entry.modified is None:
             continue
-        if now - entry.modified > (ORPHAN_OF_MINE if owned_by == owner else ORPHAN_OF_OTHERS):
+        of_others = ORPHAN_OF_OTHERS if entry.name == upload else GIVEN_UP_OF_OTHERS
+        if now - entry.modified > (ORPHAN_OF_MINE if owned_by == owner else of_others):
             found.append(entry)
     return found
 
@@ -93,6 +99,9 @@ def recover(store: Store, folders: Folders, owner: str) -> None:
         Missing: the raw or the unsorted folder itself is not there.
     """
     hidden = _look_into_made(store, folders)
+    if hidden.uploads is None:
+        # What is to be put back may have been claimed after the first look, and before that folder vanished.
+        hidden = Hidden(_list_if_there(store, folders.claims), None)
     for entry, claim in hidden.claimed:
         where = folders if claim.mark == folders.mark else _folders_of_mark(store, folders, hidden, claim.mark)
         uploads = hidden.uploads if where is folders else _list_if_there(store, where.uploads) if where else None
@@ -106,9 +115,18 @@ def recover(store: Store, folders: Folders, owner: str) -> None:
     if hidden.claims and hidden.uploads:
         claims = [claim for _, claim in hidden.claimed]
         for orphan in orphans(hidden.uploads, claims, owner, hidden.claims.now):
-            logger.info("Removed an upload that was never finished: {}", orphan.name)
-            store.delete(orphan.href)
+            _remove(store, orphan, owner)
     _make_ready(store, folders, hidden)
+
+
+def _remove(store: Store, orphan: Entry, owner: str) -> None:
+    """Delete an upload that nobody can claim any more; otherwise give it up."""
+    if names.owner_of(orphan.name) == owner or orphan.name.endswith(names.REFUSED):
+        store.delete(orphan.href)
+        logger.info("Removed an upload that was never finished: {}", orphan.name)
+    else:
+        with contextlib.suppress(Unclear):
+            withdraw(store, orphan.href)
 
 
 def make_ready(store: Store, folders: Folders) -> None:

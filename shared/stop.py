@@ -15,11 +15,6 @@ SECOND_SIGNAL_AFTER = 1.0
 DEADLINE = 9.0
 
 
-def clock() -> float:
-    """Seconds, monotonic; where the machine tells, those that it slept through count too."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-
-
 class Stop:
     """The wish to stop, shared by all threads of a daemon.
 
@@ -33,7 +28,7 @@ class Stop:
 
     def __init__(
         self,
-        clock: Callable[[], float] = clock,
+        clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
         self.clock = clock

@@ -43,6 +43,8 @@ PASSES_TO_REST = 8
 # Requests from the start of a pass to the first MOVE, and some.
 FAR_ENOUGH = 12
 A_DAY = 24 * 3600.0
+# And some, since copies that others have given up stay for a week.
+A_WEEK = 8 * A_DAY
 
 
 def _fates(*errors: Callable[[], BaseException], after: bool) -> list[Fate]:
@@ -64,6 +66,7 @@ _OF_A_MOVE = (
 )
 _ANY = [*_fates(*_UNSURE, after=True), *_fates(*_UNSURE, *_REFUSALS, after=False)]
 _MOVE = [*_fates(*_OF_A_MOVE, after=True), *_fates(*_OF_A_MOVE, after=False)]
+_REFUSED_FOR_NOTHING = Fate(_OF_A_MOVE[1])
 _TRANSFER = _fates(partial(Corrupted, "another hash"), after=True)
 _SPECIAL = {"MOVE": _ANY + _MOVE, "GET": _ANY + _TRANSFER, "PUT": _ANY + _TRANSFER}
 _who = st.sampled_from([0, 0, 0, 1])
@@ -88,8 +91,6 @@ class Process:
 
     Attributes:
         failed: the failures of its last pass.
-        slept: whether a day went by in this pass. Others may then have removed its upload, which it finds out right
-            after its claim; nothing can help if it is killed in between.
     """
 
     def __init__(self, world: World, state: Path) -> None:
@@ -99,7 +100,6 @@ class Process:
         self._scaler: Scaler | None = None
         self._worker: Worker | None = None
         self.failed: Sequence[Failure] = ()
-        self.slept = False
 
     def begin(self) -> None:
         """Begin a pass with the settings as they are."""
@@ -108,7 +108,6 @@ class Process:
             self._start_anew()
         self._worker = Worker(lambda: self._pass(task), Patience(self._stop), lambda: password == world.password)
         self._worker.begin()
-        self.slept = False
 
     def _start_anew(self) -> None:
         self.close()
@@ -227,9 +226,6 @@ class Scalers(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([2.0, 700.0, 4000.0, A_DAY + 10]))
     def time_passes(self, seconds: float) -> None:
         self.time.now += seconds
-        if seconds >= A_DAY:
-            for process in self._busy():
-                process.slept = True
 
     # --- scalers ----------------------------------------------------------------------------------------------------
 
@@ -251,14 +247,16 @@ class Scalers(RuleBasedStateMachine):
     def a_request_goes_wrong(self, who: int, moves: int, fate: Fate) -> None:
         for _ in range(moves):
             self.it_goes_on_to(who, "MOVE")
-        if fate not in _SPECIAL.get(self._method(who) or "", _ANY):
+        # What says 412 to a condition without looking at it would be taken for a server that does.
+        misleading = not self.conditional and fate == _REFUSED_FOR_NOTHING
+        if misleading or fate not in _SPECIAL.get(self._method(who) or "", _ANY):
             fate = _ANY[0]
         self._step(who, fate)
 
     @rule(who=_who)
     def an_upload_is_cut_off(self, who: int) -> None:
         request = self.processes[who].request
-        if request is not None and request[0] == "PUT" and not self.processes[who].slept:
+        if request is not None and request[0] == "PUT":
             self._step(who, Fate(partial(ServerAway, "broken off"), after=True))
             self.world.tear(request[1])
 
@@ -266,7 +264,7 @@ class Scalers(RuleBasedStateMachine):
     def it_is_killed(self, who: int, moves: int, after: bool) -> None:
         for _ in range(moves):
             self.it_goes_on_to(who, "MOVE")
-        if self.processes[who].request is not None and not self.processes[who].slept:
+        if self.processes[who].request is not None:
             self.processes[who].kill(after=after)
 
     @rule(who=_who)
@@ -276,7 +274,7 @@ class Scalers(RuleBasedStateMachine):
     def _step(self, who: int, fate: Fate) -> None:
         process = self.processes[who]
         if process.request is not None:
-            process.step(FINE if process.slept else fate)
+            process.step(fate)
         elif self._alone not in self._busy():
             process.begin()
 
@@ -306,7 +304,7 @@ class Scalers(RuleBasedStateMachine):
 
     def _come_to_rest(self) -> None:
         """Let a scaler that knows nothing work under each setting of old, with all the time in the world."""
-        self.time.now += A_DAY + 60
+        self.time.now += A_WEEK
         last = Process(self.world, self._state / "last")
         for unsorted in (*self.world.used, self.world.unsorted):
             self.world.unsorted = unsorted

@@ -40,14 +40,28 @@ def up_to(state: Scalers, who: int, method: str, place: str) -> None:
 
 
 @pytest.mark.parametrize("asleep_at", ["the claim", "the step before"])
-def test_a_scaler_that_slept_for_a_day_after_its_upload_loses_nothing(asleep_at: str) -> None:
-    """Others remove its upload meanwhile, since nobody has claimed anything for it."""
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_scaler_that_slept_for_days_after_its_upload_loses_nothing(asleep_at: str, killed: bool) -> None:
+    """Others have given its upload up meanwhile, since nobody had claimed anything for it."""
     with started() as state:
         up_to(state, 0, "MOVE", "unsorted/.scaler")
         up_to(state, 0, *(("MOVE", "raw/Unknown") if asleep_at == "the claim" else ("PROPFIND", "unsorted/.scaler")))
-        state.time_passes(A_DAY + 10)
-        up_to(state, 1, "DELETE", "unsorted/.scaler")
+        state.time_passes(2 * A_DAY)
+        up_to(state, 1, "MOVE", "unsorted/.scaler")
         state.it_goes_on(1, 1)
+        if killed:
+            up_to(state, 0, "MOVE", "raw/Unknown")
+            state.processes[0].kill(after=True)
+        state.processes[0].end()
+
+
+def test_a_scaler_that_slept_while_another_published_doubles_nothing() -> None:
+    with started() as state:
+        up_to(state, 0, "MOVE", "raw/Unknown")
+        state.time_passes(2 * A_DAY)
+        state.processes[0].step(Fate(partial(ServerAway, "broken off"), after=True))
+        up_to(state, 1, "MOVE", "unsorted/.scaler")
+        state.processes[1].kill(after=True)
         state.processes[0].end()
 
 
@@ -116,4 +130,14 @@ def test_an_upload_that_was_claimed_after_the_claims_were_listed_is_no_orphan() 
         up_to(state, 0, "MOVE", "raw/Unknown")
         state.it_is_killed(who=0, moves=0, after=True)
         state.time_passes(A_DAY + 10)
+        state.processes[1].end()
+
+
+def test_a_folder_for_uploads_that_vanished_is_not_made_anew_over_a_claim() -> None:
+    """The claim was made after the recovery had looked for claims, and before it looked for uploads."""
+    with started() as state:
+        up_to(state, 0, "MOVE", "raw/Unknown")
+        up_to(state, 1, "PROPFIND", "unsorted/.scaler/")
+        state.it_is_killed(who=0, moves=0, after=True)
+        state.somebody_meddles("uploads")
         state.processes[1].end()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from scaler.names import ClaimName, version_mark
-from scaler.recover import ORPHAN_OF_MINE, ORPHAN_OF_OTHERS, Remedy, orphans, remedy_for
+from scaler.names import REFUSED, ClaimName, version_mark
+from scaler.recover import GIVEN_UP_OF_OTHERS, ORPHAN_OF_MINE, ORPHAN_OF_OTHERS, Remedy, orphans, remedy_for
 from shared.store import Entry, Href, Listing
 
 MINE, OTHER = "aaaaaaaa", "bbbbbbbb"
@@ -59,6 +59,16 @@ def test_a_claim_of_another_version_than_was_read_is_put_back() -> None:
 def test_when_an_upload_is_given_up(owner: str, age: float | None, dead: bool) -> None:
     lying = entry(upload_id(owner), age=age)
     assert orphans(listing(lying), [], MINE, NOW) == ([lying] if dead else [])
+
+
+def test_what_others_have_given_up_stays_for_a_week() -> None:
+    for age, dead in ((GIVEN_UP_OF_OTHERS, False), (GIVEN_UP_OF_OTHERS + 1, True)):
+        lying = entry(upload_id(OTHER) + REFUSED, age=age)
+        assert orphans(listing(lying), [], MINE, NOW) == ([lying] if dead else [])
+        # A claim may still need it.
+        claim = ClaimName(upload_id(OTHER), "12345678", "Unknown.jpg")
+        assert orphans(listing(lying), [claim], MINE, NOW) == []
+        assert remedy_for(entry(str(claim)), claim, listing(lying)) is Remedy.PUT_BACK
 
 
 def test_what_is_never_an_orphan() -> None:

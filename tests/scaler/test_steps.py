@@ -381,15 +381,17 @@ def test_an_answer_other_than_the_own_201_proves_nothing(
     assert_done(memory_site, {NAME: picture()})
 
 
-def test_an_upload_that_nobody_claims_is_removed_after_a_day(memory_site: MemoryServer, tmp_path: Path) -> None:
+def test_what_nobody_claims_is_given_up_after_a_day_and_removed_after_a_week(
+    memory_site: MemoryServer, tmp_path: Path
+) -> None:
     prepare(memory_site)
     memory_site.make_folder(f"{RAW}/{HIDDEN}")
-    ids = [f"20260101T00000{n}Z-{n:024x}" for n in range(3)]
-    for name, hours in zip(ids, (0.5, 23, 25), strict=True):
+    ids = [f"20260101T00000{n}Z-{n:024x}" for n in range(3)] + [f"20260101T000009Z-{n:024x}-refused" for n in range(2)]
+    for name, hours in zip(ids, (0.5, 23, 25, 167, 169), strict=True):
         memory_site.write(f"{UNSORTED}/{HIDDEN}/{name}", b"", age=hours * 3600)
     memory_site.write(f"{UNSORTED}/{HIDDEN}/somebody's notes.txt", b"", age=10**7)
     one_pass(memory_site.account, tmp_path)
-    assert set(uploads(memory_site)) == {ids[0], ids[1], "somebody's notes.txt"}
+    assert set(uploads(memory_site)) == {ids[0], ids[1], f"{ids[2]}-refused", ids[3], "somebody's notes.txt"}
 
 
 @pytest.mark.parametrize(("missing", "key"), [(RAW, "RAW_REMOTE_DIR"), (UNSORTED, "UNSORTED_REMOTE_DIR")])
