@@ -159,6 +159,8 @@ class Movers(RuleBasedStateMachine):
         self._lucky: set[bytes] = set()
         self._tagged: dict[bytes, set[str]] = {}
         self._taken: set[bytes] = set()
+        self._due: set[bytes] = set()
+        self._brought_back: set[bytes] = set()
         self._images = ROOTS[0]
         self._password = 0
         for file in harness.files(self.server):
@@ -192,6 +194,7 @@ class Movers(RuleBasedStateMachine):
         filed = next((file for file in there if file.startswith(ROOTS) and file.endswith(".png")), None)
         match what:
             case "untag" if lying in there:
+                self._due.discard(there[lying])
                 for tag in self.server.tags_of(lying) & {*TAGS}:
                     self.server.untag(lying, tag)
             case "remove" if lying in there:
@@ -200,6 +203,8 @@ class Movers(RuleBasedStateMachine):
             case "rename" if lying in there and f"{UNSORTED}/renamed.png" not in there:
                 self._move(lying, f"{UNSORTED}/renamed.png")
             case "bring back" if filed and lying not in there:
+                # A mover that was about to take its tag off may take off the next one.
+                self._brought_back.add(there[filed])
                 self._move(filed, lying)
 
     @rule()
@@ -223,8 +228,9 @@ class Movers(RuleBasedStateMachine):
         data = b"picture %d" % next(self._numbers)
         self._tagged[data] = set(self._tagged[before]) if before else set()
         (self.server.folder / file).write_bytes(data)
-        if before in self._lucky:
-            self._lucky.add(data)
+        for marked in (self._lucky, self._due, self._brought_back):
+            if before in marked:
+                marked.add(data)
         if tag:
             self._tag(file, data, tag)
             self.server.tag(file, OTHER_TAG)
@@ -233,6 +239,7 @@ class Movers(RuleBasedStateMachine):
     def _tag(self, file: str, data: bytes, tag: str) -> None:
         if data in self._tagged:
             self._tagged[data].add(tag.partition(":")[2])
+            self._due.add(data)
             if tag not in self.server.tags_of(file):
                 self.server.tag(file, tag)
 
@@ -342,6 +349,8 @@ class Movers(RuleBasedStateMachine):
         """Every tagged picture is where its tag leads, without it; several tags on one may leave some on."""
         for file, (data, _, tags) in harness.state(self.server).items():
             folder, _, _ = file.rpartition("/")
+            due = data in self._due - self._brought_back
+            assert not due or folder != UNSORTED, f"{file} was tagged, and not filed"
             if data in self._tagged:
                 assert folder != UNSORTED or not tags & {*TAGS}, f"{file} is still tagged {tags}"
                 here = f"{harness.PARENT}:{folder.rpartition('/')[2]}"
