@@ -113,7 +113,7 @@ def runs(scene: Scene, daemon: str) -> list[Run]:
     }
     server, vault, settings = scene.echoing, {"VAULT_ADDR": scene.echoing}, scene.settings
     return [
-        Run(daemon, "Logged in" if daemon == "mover" else "Pass done", scene.approle, lasts=True),
+        Run(daemon, "Logged in" if daemon == "mover" else "Pass done", scene.approle, (), lasts=True),
         Run(daemon, "ok ", settings(), ("--check",)),
         Run(daemon, "redirect", settings(url=f"{server}/redirect/"), ("--check",)),
         Run(daemon, "would" if daemon == "scaler" else "nothing to do", settings(), ("--dry-run",)),
