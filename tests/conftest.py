@@ -21,6 +21,8 @@ settings.load_profile("any machine")
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+
 pytest_plugins = ["tests.servers.fixtures"]
 
 
@@ -36,12 +38,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(autouse=True)
 def _process_as_new() -> Iterator[None]:
-    """Undo what a daemon sets up for its process: patience, hidden secrets, idle connections, logging.
+    """Undo what a daemon sets up for its process: patience, signals, hidden secrets, idle connections, logging.
 
     Pauses between attempts take no time, unless a test adopts a patience of its own.
     """
     patience.adopt(Patience(FakeTime().stop()))
     yield
+    for number, handler in _HANDLERS.items():
+        signal.signal(number, handler)
     for clients in webdav._idle.values():
         for client in clients:
             client.close()

@@ -134,11 +134,11 @@ class Exchange:
         self._unread = int(request.headers.get("content-length", "0"))
         self._body = b""
 
-    def forward(self) -> Answer:
-        """Let the request take effect; what the server answers."""
+    def forward(self, change: Callable[[bytes], bytes] = bytes) -> Answer:
+        """Let the request take effect; what the server answers. Its body may be changed on the way."""
         self._body += self.wire.receive(self._unread)
         self._unread = 0
-        return self.proxy.ask(self.request, self._body)
+        return self.proxy.ask(self.request, change(self._body))
 
     def postpone(self) -> Callable[[], Answer]:
         """Keep the request, as a network may; what is returned lets it take effect."""
@@ -234,7 +234,7 @@ class Proxy:
     def ask(self, request: Request, body: bytes) -> Answer:
         """Ask the server itself."""
         with self.connect_upstream() as upstream:
-            upstream.sendall(self.head(request) + body)
+            upstream.sendall(self.head(request, len(body)) + body)
             response = http.client.HTTPResponse(upstream, method=request.method)
             response.begin()
             data = response.read()
@@ -245,12 +245,14 @@ class Proxy:
         """A connection to the server."""
         return socket.create_connection(self._upstream, timeout=PATIENCE)
 
-    def head(self, request: Request) -> bytes:
-        """What the server is sent before the body: the same, as if it had been asked itself."""
+    def head(self, request: Request, length: int | None = None) -> bytes:
+        """What the server is sent before the body: the same, as if it had been asked itself; or of another length."""
         there = f"{self._upstream[0]}:{self._upstream[1]}"
         headers = {name: value for name, value in request.headers.items() if name not in ("host", "connection")}
         if "destination" in headers:
             headers["destination"] = headers["destination"].replace(f"{HOST}:{self._port}", there)
+        if length is not None and "content-length" in headers:
+            headers["content-length"] = str(length)
         lines = [f"{request.method} {request.target} HTTP/1.1", f"Host: {there}", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

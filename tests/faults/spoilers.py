@@ -56,6 +56,10 @@ def _changed(change: Callable[[Answer], Answer]) -> Callable[[Exchange], None]:
     return lambda exchange: exchange.answer(change(exchange.forward()))
 
 
+def _sent(change: Callable[[bytes], bytes]) -> Callable[[Exchange], None]:
+    return lambda exchange: exchange.answer(exchange.forward(change))
+
+
 def _reset_amid(exchange: Exchange) -> None:
     """The client's body stops half way, for client and server."""
     exchange.forward_half().close()
@@ -150,6 +154,10 @@ def _has_body(request: Request) -> bool:
     return request.method == "PUT"
 
 
+def _is_copy(request: Request) -> bool:
+    return request.method == "PUT" and not request.path.endswith(".txt")
+
+
 def _is_get(request: Request) -> bool:
     return request.method == "GET"
 
@@ -178,6 +186,8 @@ EVERYWHERE: list[Spoiler] = [
 
 SOMEWHERE: list[Spoiler] = [
     Spoiler("reset amid the body", False, _reset_amid, _has_body),
+    Spoiler("body shortened on its way", True, _sent(lambda body: body[:-7]), _has_body),
+    Spoiler("body garbled on its way", True, _sent(lambda body: body[:40] + b"garbled" + body[47:]), _is_copy),
     Spoiler("wrong hash", True, _changed(_with_header("X-Hash-SHA256", "0" * 64)), _has_body),
     Spoiler("another ETag", True, _changed(_with_header("ETag", '"another"')), _is_get),
     Spoiler("wrong length", True, _changed(_shorter), _is_get),
@@ -214,7 +224,15 @@ ALL = EVERYWHERE + SOMEWHERE
 
 _TYPICAL = {
     *("401", "403", "404", "412", "423", "503", "200 with HTML", "redirect", "reset", "silence", "answer cut off"),
-    *("refused from now on", "reset amid the body", "wrong hash", "another ETag", "wrong length", "listing cut off"),
+    *(
+        "refused from now on",
+        "reset amid the body",
+        "wrong hash",
+        "body shortened on its way",
+        "another ETag",
+        "wrong length",
+        "listing cut off",
+    ),
     *("listing without children", "listing with foreign addresses", "listing with .. in it", "entity bomb"),
 }
 TYPICAL = [spoiler for spoiler in ALL if spoiler.name in _TYPICAL]

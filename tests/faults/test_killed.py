@@ -79,10 +79,10 @@ def test_killed_at_random_moments(stage: Stage, scalers: Scalers) -> None:
         for _ in range(chance.choice((0, 1, 1, 2, 4))):
             number += 1
             stage.add_or_replace(f"Unknown {chance.randrange(12)}.png", number)
-        rule = After(chance.randrange(1, 20))
+        rule = After(chance.randrange(1, 16))
         with faulty(stage.proxy, rule):
             scaler = scalers.start("--frequency", "0.1", "--threads", "3")
-            rule.come.wait(0.5)
+            rule.come.wait(0.3)
             time.sleep(chance.uniform(0, 0.004))
             scaler.kill()
             killed += scaler.wait() < 0

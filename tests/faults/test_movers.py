@@ -153,10 +153,10 @@ def test_killed_at_random_moments(album: Album, movers: Movers) -> None:
     while killed < KILLS:
         for _ in range(chance.choice((0, 1, 1, 2, 4))):
             album.add(f"Unknown {chance.randrange(12)}.png", chance.choice(CATEGORIES))
-        rule = After(chance.randrange(1, 18))
+        rule = After(chance.randrange(1, 12))
         with faulty(album.proxy, rule):
             mover = movers.start("--frequency", "0.1")
-            rule.come.wait(0.5)
+            rule.come.wait(0.3)
             time.sleep(chance.uniform(0, 0.004))
             mover.kill()
             killed += mover.wait() < 0
