@@ -359,7 +359,10 @@ run_tests() {
   cd "$HERE"
   export POETRY PATH="$ENVIRONMENT/bin:$PATH"
   local python="$ENVIRONMENT/bin/python"
-  (($#)) || check "$python"
+  if ((!$#)); then
+    check "$python"
+    set -- -n auto --dist worksteal
+  fi
   exec "$python" -m pytest "$@"
 }
 
