@@ -44,8 +44,8 @@ def _process_as_new() -> Iterator[None]:
     """
     patience.adopt(Patience(FakeTime().stop()))
     yield
-    for number, handler in _HANDLERS.items():
-        signal.signal(number, handler)
+    for number, before in _HANDLERS.items():
+        signal.signal(number, before)
     for clients in webdav._idle.values():
         for client in clients:
             client.close()
