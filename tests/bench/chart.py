@@ -30,10 +30,10 @@ def _panel(pen: ImageDraw.ImageDraw, result: Result, top: int) -> None:
     title, text = ImageFont.load_default(17), ImageFont.load_default(14)
     pen.text((MARGIN, top), f"{result.load.title}: time, in times of the bare computing", INK, title)
     room = WIDTH - LABEL - 2 * MARGIN - 110
-    longest = max(map(result.times_floor, result.runs))
+    longest = max(result.times(FLOOR, name) for name in result.runs)
     for number, name in enumerate(result.runs):
         y = top + 34 + number * (BAR + GAP)
-        times = result.times_floor(name)
+        times = result.times(FLOOR, name)
         end = MARGIN + LABEL + max(2, round(room * times / longest))
         pen.text((MARGIN, y + 2), name, INK, text)
         pen.rectangle((MARGIN + LABEL, y, end, y + BAR), COLOURS.get(name, OTHERS))

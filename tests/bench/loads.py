@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from tests.bench.measure import Failed
-from tests.bench.rivals import FLOOR, rivals
+from tests.bench.rivals import rivals
 from tests.bench.stage import Run, Stage
 
 
@@ -44,9 +44,9 @@ class Result:
         """The median of one figure."""
         return median(figure(run) for run in self.runs[rival])
 
-    def times_floor(self, rival: str) -> float:
-        """How many times as long as the bare computing it takes."""
-        return self.middle(rival, wall) / self.middle(FLOOR, wall)
+    def times(self, other: str, rival: str) -> float:
+        """How many times as long as another it takes."""
+        return self.middle(rival, wall) / self.middle(other, wall)
 
 
 def wall(run: Run) -> float:

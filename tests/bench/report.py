@@ -21,7 +21,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def of_load(result: Result) -> str:
     """One load: a row for each way."""
     head = (
-        *("Way", "time, s", "x floor", "processor time, s", "x floor", "peak, MiB"),
+        *("Way", "time, s", "x floor", "x plain way", "processor time, s", "x floor", "peak, MiB"),
         *("requests", "connections", "server's processor time, s", "runs"),
     )
     floor_cpu = result.middle(FLOOR, lambda run: run.usage.cpu)
@@ -37,7 +37,8 @@ def of_load(result: Result) -> str:
             [
                 name,
                 f"{result.middle(name, wall):.1f}",
-                f"{result.times_floor(name):.2f}",
+                f"{result.times(FLOOR, name):.2f}",
+                f"{result.times(PLAIN, name):.2f}",
                 f"{cpu:.1f}",
                 f"{cpu / floor_cpu:.2f}",
                 f"{max(run.usage.peak for run in runs) / 2**20:.0f}",
@@ -47,6 +48,32 @@ def of_load(result: Result) -> str:
         )
     rows += [[name, "fails", *[""] * (len(head) - 2)] for name in result.failed]
     return f"### {result.load.title}\n\n{table(head, rows)}\n"
+
+
+def in_brief(results: Sequence[Result]) -> str:
+    """A column for each way; of each load what matters most, as ratios."""
+    ways = [name for name in dict.fromkeys(name for result in results for name in result.runs) if name != FLOOR]
+    rows = []
+    for result in results:
+        cells = {name: _brief(result, name) for name in ways}
+        for row, figure in enumerate(_FIGURES):
+            rows.append([f"{result.load.title}: {figure}", *(cells[name][row] for name in ways)])
+    return table(["", *ways], rows) + "\n"
+
+
+_FIGURES = ("time, x floor", "processor time, x floor", "peak, MiB", "requests")
+
+
+def _brief(result: Result, name: str) -> tuple[str, ...]:
+    if name not in result.runs:
+        return ("fails" if name in result.failed else "", *[""] * (len(_FIGURES) - 1))
+    cpu = [result.middle(each, lambda run: run.usage.cpu) for each in (name, FLOOR)]
+    return (
+        f"{result.times(FLOOR, name):.2f}",
+        f"{cpu[0] / cpu[1]:.2f}",
+        f"{max(run.usage.peak for run in result.runs[name]) / 2**20:.0f}",
+        f"{result.middle(name, lambda run: run.requests):,.0f}",
+    )
 
 
 def of_growth(grown: Sequence[Grown], idle: Idle, own_share: float) -> str:

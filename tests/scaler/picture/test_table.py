@@ -38,9 +38,12 @@ def test_the_judges_see_what_plain_opencv_loses() -> None:
         assert formats.verdict(formats.plain_opencv, cases, samples.EXTENSIONS[name]) == "lost"
 
 
-def test_the_page_in_the_docs_is_the_command_s_table() -> None:
-    page = Path(__file__).parents[3] / "docs" / "formats.md"
-    ours = page.read_text().split("\n## ")[1]
+@pytest.mark.parametrize(
+    ("page", "heading"), [("docs/formats.md", "This project"), ("README.md", "What the doubled picture keeps")]
+)
+def test_the_pages_show_the_command_s_table(page: str, heading: str) -> None:
+    text = (Path(__file__).parents[3] / page).read_text()
+    ours = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     lines = [line for line in ours.splitlines() if line.startswith("|")]
     table = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
     assert table[0][1:] == list(formats.PROPERTIES)
