@@ -55,6 +55,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shared.options import Options, common_options
+from shared.start import importing
 
 if TYPE_CHECKING:
     from shared.stop import Stop
@@ -68,20 +69,22 @@ def main(options: Options) -> None:
     Settings come from Vault; the README says which.
     """
     # --help needs none of what follows.
-    from shared.run import run
+    with importing():
+        from shared.run import run
 
     sys.exit(run("mover", options, lambda stop: work(options, stop)))
 
 
 def work(options: Options, stop: "Stop") -> int:
     """Pass after pass until asked to stop; the exit status."""
-    from mover.check import check
-    from mover.one_pass import Mover
-    from mover.settings import Settings
-    from shared.pace import Pace
-    from shared.patience import of_process
-    from shared.settings import SettingsSource
-    from shared.vault import Vault
+    with importing():
+        from mover.check import check
+        from mover.one_pass import Mover
+        from mover.settings import Settings
+        from shared.pace import Pace
+        from shared.patience import of_process
+        from shared.settings import SettingsSource
+        from shared.vault import Vault
 
     vault = Vault(os.environ)
     if options.check:

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ class Carrier:
         owner: of the uploads, from `names.new_owner`.
         executor: runs `scale_picture`.
         workdir: local folder for downloads.
+        sweep: is given the claims of published pictures, and deletes them by and by.
     """
 
     account: Account
@@ -35,11 +37,12 @@ class Carrier:
     quality: int
     limits: Limits
     stop: Stop
+    sweep: Callable[[Entry, Href], None]
     _conditional: bool | None = None
     _learning: threading.Lock = field(default_factory=threading.Lock)
 
     def carry(self, entry: Entry) -> str | None:
-        """Scale, claim, publish, delete; the new name, or None if somebody else has taken the original.
+        """Scale, claim and publish; the new name, or None if somebody else has taken the original.
 
         Raises:
             Unscalable: the picture is left where it is.
@@ -102,7 +105,7 @@ class Carrier:
                 store.delete(withdrawn)
                 raise
             name = None
-        store.delete(claimed)
+        self.sweep(entry, claimed)
         return name
 
     def _learn_conditions(self, store: Store, upload: str) -> str:

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shared.options import Options, Size, common_options, state_folder
+from shared.start import importing
 
 if TYPE_CHECKING:
     from shared.stop import Stop
@@ -68,20 +69,22 @@ def main(options: Options, threads: int, max_memory: int | None, quality: int) -
     Settings come from Vault; the README says which.
     """
     # --help needs none of what follows.
-    from shared.run import run
+    with importing():
+        from shared.run import run
 
     sys.exit(run("scaler", options, lambda stop: work(options, stop, threads, max_memory, quality)))
 
 
 def work(options: Options, stop: "Stop", threads: int, max_memory: int | None, quality: int) -> int:
     """Pass after pass until asked to stop; the exit status."""
-    from scaler.check import check
-    from scaler.limits import limits
-    from scaler.one_pass import Scaler
-    from scaler.settings import read_task
-    from shared.pace import Pace
-    from shared.settings import SettingsSource
-    from shared.vault import Vault
+    with importing():
+        from scaler.check import check
+        from scaler.limits import limits
+        from scaler.one_pass import Scaler
+        from scaler.settings import read_task
+        from shared.pace import Pace
+        from shared.settings import SettingsSource
+        from shared.vault import Vault
 
     vault = Vault(os.environ)
     bounds = limits(max_memory)

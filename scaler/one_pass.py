@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,12 @@ from scaler.publish import Folders
 from scaler.recover import look_into, not_there, recover
 from scaler.refusals import Refusals
 from scaler.report import Report
-from scaler.scale import Account, TooLarge
+from scaler.scale import Account, TooLarge, load_opencv
 from scaler.workdir import workdir
 from shared.errors import Failure, Forbidden, Mismatch, Missing, NotAccepted, Stopped
 from shared.pace import ends_the_pass
 from shared.stop import Stop
-from shared.store import Entry, Store
+from shared.store import Entry, Href, Store
 
 # How often to look for what other scalers have left, seconds.
 RECOVER_EVERY = 600.0
@@ -67,9 +67,13 @@ class Scaler:
         allocator.keep_blocks()
         # A little memory leaks with every new thread that runs OpenCV, so these live as long as the daemon.
         self._executor = executor or self._closing.enter_context(ThreadPoolExecutor(threads, "scale"))
+        # Deleting its claim is the last of a picture's five or six requests, and nobody has to wait for it.
+        self._sweepers = self._closing.enter_context(ThreadPoolExecutor(max(1, threads // 5), "sweep"))
         self._hands = self._closing.enter_context(ThreadPoolExecutor(threads, "picture"))
         self._owner = names.new_owner()
         self._task: Task | None = None
+        self._halted: list[Failure] = []
+        self._sweeping: list[tuple[Entry, Future[None]]] = []
 
     def _begin(self, task: Task, folders: Folders) -> None:
         """Forget what was found out with other settings."""
@@ -88,6 +92,7 @@ class Scaler:
                 self._quality,
                 self._limits,
                 self._stop,
+                self._sweep,
             )
         )
 
@@ -186,13 +191,18 @@ class Scaler:
         self._unchanged_since = None if choice.take or choice.wait else listing.folder_etag
         return choice
 
-    def _carry_all(self, entries: Iterable[Entry], report: Report) -> None:
+    def _carry_all(self, entries: Sequence[Entry], report: Report) -> None:
         """Carry every picture through, as many at once as there are hands."""
-        halted: list[Failure] = []
-        futures = {self._hands.submit(self._carry, entry, halted): entry for entry in entries}
+        self._halted, self._sweeping = [], []
+        if entries and "scaler.picture" not in sys.modules:
+            # It takes its time to load: while the first downloads are on their way.
+            self._executor.submit(load_opencv)
+        futures = {self._hands.submit(self._carry, entry): entry for entry in entries}
         try:
             for future in _with_progress(as_completed(futures), len(futures)):
-                self._note(futures[future], future, report, halted)
+                self._note(futures[future], future, report)
+            for entry, swept in self._sweeping:
+                self._note_swept(entry, swept, report)
         except Stopped:
             for future in futures:
                 future.cancel()
@@ -201,7 +211,7 @@ class Scaler:
         if futures:
             allocator.give_back()
 
-    def _note(self, entry: Entry, future: "Future[str | None]", report: Report, halted: list[Failure]) -> None:
+    def _note(self, entry: Entry, future: "Future[str | None]", report: Report) -> None:
         try:
             name = future.result()
         except Stopped:
@@ -214,11 +224,9 @@ class Scaler:
             report.passed_by += 1
             logger.info("{} was replaced or taken away meanwhile", entry.name)
         except Failure as failure:
-            report.failed.append(failure)
+            self._note_failure(entry, failure, report)
             if isinstance(failure, Forbidden | NotAccepted):
                 self._refusals.add(entry, lasting=False)
-            if failure not in halted:
-                logger.error("{}: {}", entry.name, failure)
         except Exception as mistake:  # noqa: BLE001
             # One picture must not end the daemon, whatever a decoder makes of it.
             report.failed.append(Failure(f"{entry.name} cannot be scaled for a reason nobody foresaw ({mistake!r})"))
@@ -228,14 +236,39 @@ class Scaler:
             report.scaled += name is not None
             report.passed_by += name is None
 
-    def _carry(self, entry: Entry, halted: list[Failure]) -> str | None:
-        if halted:
-            raise halted[0]
+    def _note_swept(self, entry: Entry, swept: "Future[None]", report: Report) -> None:
         try:
-            return self._carrier.carry(entry)
+            swept.result()
+        except Failure as failure:
+            # Recovery deletes the claim later.
+            self._note_failure(entry, failure, report)
+
+    def _note_failure(self, entry: Entry, failure: Failure, report: Report) -> None:
+        report.failed.append(failure)
+        if failure not in self._halted:
+            logger.error("{}: {}", entry.name, failure)
+
+    def _carry(self, entry: Entry) -> str | None:
+        return self._unless_halted(lambda: self._carrier.carry(entry))
+
+    def _sweep(self, entry: Entry, claimed: Href) -> None:
+        """Delete the claim of a published picture, without keeping its hand from the next one."""
+
+        def delete() -> None:
+            with self._carrier.account.connect() as store:
+                store.delete(claimed)
+
+        self._sweeping.append((entry, self._sweepers.submit(self._unless_halted, delete)))
+
+    def _unless_halted[T](self, work: Callable[[], T]) -> T:
+        """Work, unless something was found out meanwhile that makes the rest of the pass senseless."""
+        if self._halted:
+            raise self._halted[0]
+        try:
+            return work()
         except Failure as failure:
             if ends_the_pass(failure):
-                halted.append(failure)
+                self._halted.append(failure)
             raise
 
 

@@ -1,5 +1,7 @@
 """From the command line to a running daemon, and from its end to an exit status."""
 
+import atexit
+import gc
 import os
 from collections.abc import Callable
 
@@ -25,6 +27,8 @@ def run(name: str, options: Options, work: Callable[[Stop], int]) -> int:
     except OSError as error:
         fail(f"{options.log_file} cannot be written ({error.strerror}). Name another file with --log-file.")
     log.hide(*(os.environ.get(variable, "") for variable in _SECRET_VARIABLES))
+    # At its end the interpreter looks for garbage in all that was imported, which takes longer than to exit.
+    atexit.register(gc.freeze)
     stop = Stop()
     patience.adopt(Patience(stop))
     with stop_on_signals(stop):

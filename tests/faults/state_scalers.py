@@ -113,8 +113,9 @@ class Process:
         self.close()
         self._stop = self._world.time.stop()
         self._scaler = Scaler(1, LIMITS, 95, self._state, self._stop, AtOnce())
+        self._scaler._sweepers.shutdown()
         self._scaler._hands.shutdown()
-        self._scaler._hands = AtOnce()  # type: ignore[assignment]
+        self._scaler._hands = self._scaler._sweepers = AtOnce()  # type: ignore[assignment]
 
     def _pass(self, task: Task) -> None:
         assert self._scaler
