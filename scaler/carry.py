@@ -3,7 +3,6 @@
 import contextlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +23,6 @@ class Carrier:
 
     Attributes:
         owner: of the uploads, from `names.new_owner`.
-        executor: runs `scale_picture`.
         workdir: local folder for downloads.
         sweep: is given the claims of published pictures, and deletes them by and by.
     """
@@ -32,7 +30,6 @@ class Carrier:
     account: Account
     folders: Folders
     owner: str
-    executor: Executor
     workdir: Path
     quality: int
     limits: Limits
@@ -53,7 +50,7 @@ class Carrier:
         upload = names.new_id(self.owner)
         job = Job(self.account, entry, inside(self.folders.uploads, upload), self.workdir, self.quality, self.limits)
         try:
-            scaled = self.executor.submit(scale_picture, job).result()
+            scaled = scale_picture(job)
         except (Failure, Stopped):
             self._give_up(job.upload)
             raise

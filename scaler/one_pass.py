@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -51,12 +51,9 @@ class Scaler:
     Args:
         threads: pictures in hand at one time.
         state: folder for what is remembered across restarts.
-        executor: runs `scale_picture`; threads of its own if None.
     """
 
-    def __init__(
-        self, threads: int, limits: Limits, quality: int, state: Path, stop: Stop, executor: Executor | None = None
-    ) -> None:
+    def __init__(self, threads: int, limits: Limits, quality: int, state: Path, stop: Stop) -> None:
         self._limits = limits
         self._quality = quality
         self._state = state
@@ -65,10 +62,9 @@ class Scaler:
         self._workdir = self._closing.enter_context(workdir())
         stop.at_hard_end.append(lambda: shutil.rmtree(self._workdir, ignore_errors=True))
         allocator.keep_blocks()
-        # A little memory leaks with every new thread that runs OpenCV, so these live as long as the daemon.
-        self._executor = executor or self._closing.enter_context(ThreadPoolExecutor(threads, "scale"))
         # Deleting its claim is the last of a picture's five or six requests, and nobody has to wait for it.
         self._sweepers = self._closing.enter_context(ThreadPoolExecutor(max(1, threads // 5), "sweep"))
+        # A little memory leaks with every new thread that runs OpenCV, so these live as long as the daemon.
         self._hands = self._closing.enter_context(ThreadPoolExecutor(threads, "picture"))
         self._owner = names.new_owner()
         self._task: Task | None = None
@@ -87,7 +83,6 @@ class Scaler:
                 task.account,
                 folders,
                 self._owner,
-                self._executor,
                 self._workdir,
                 self._quality,
                 self._limits,
@@ -196,7 +191,7 @@ class Scaler:
         self._halted, self._sweeping = [], []
         if entries and "scaler.picture" not in sys.modules:
             # It takes its time to load: while the first downloads are on their way.
-            self._executor.submit(load_opencv)
+            self._sweepers.submit(load_opencv)
         futures = {self._hands.submit(self._carry, entry): entry for entry in entries}
         try:
             for future in _with_progress(as_completed(futures), len(futures)):

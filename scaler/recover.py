@@ -101,6 +101,7 @@ def recover(store: Store, folders: Folders, owner: str) -> None:
     hidden = _look_into_made(store, folders)
     if hidden.uploads is None:
         # What is to be put back may have been claimed after the first look, and before that folder vanished.
+        _put_up_signpost(store, folders, hidden.claims, verify=False)
         hidden = Hidden(_list_if_there(store, folders.claims), None)
     for entry, claim in hidden.claimed:
         where = folders if claim.mark == folders.mark else _folders_of_mark(store, folders, hidden, claim.mark)
@@ -198,10 +199,15 @@ def _make_ready(store: Store, folders: Folders, hidden: Hidden) -> None:
     """Make the upload folder only here, when no claim depends on a vanished one any more."""
     if hidden.uploads is None:
         _made(store, folders.uploads, folders.unsorted_path, "UNSORTED_REMOTE_DIR")
+    _put_up_signpost(store, folders, hidden.claims, verify=True)
+
+
+def _put_up_signpost(store: Store, folders: Folders, claims: Listing | None, *, verify: bool) -> None:
+    """Say which unsorted folder claims belong to, unless it stands there in full."""
     name, text = names.signpost(folders.mark), folders.unsorted_path.encode()
     # Some servers keep what came of an upload that was cut off.
-    if hidden.claims is None or all((entry.name, entry.size) != (name, len(text)) for entry in hidden.claims.entries):
-        store.put(inside(folders.claims, name), text)
+    if claims is None or all((entry.name, entry.size) != (name, len(text)) for entry in claims.entries):
+        store.put(inside(folders.claims, name), text, verify=verify)
 
 
 def _made(store: Store, hidden: Href, path: str, key: str) -> bool:

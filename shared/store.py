@@ -86,8 +86,11 @@ class Store(Protocol):
         """
         ...
 
-    def put(self, href: Href, data: bytes) -> None:
+    def put(self, href: Href, data: bytes, *, verify: bool = True) -> None:
         """Upload under a name of one's own, and make sure that the bytes arrived.
+
+        Args:
+            verify: whether to look at the size where the answer tells nothing; False if a listing shows it next.
 
         Raises:
             Corrupted: the server holds something else.

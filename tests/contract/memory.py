@@ -222,7 +222,7 @@ class MemoryStore(Store):
     def get(self, entry: Entry, target: Path) -> None:
         target.write_bytes(patience.of_process()(lambda: self._server.get(entry)))
 
-    def put(self, href: Href, data: bytes) -> None:
+    def put(self, href: Href, data: bytes, *, verify: bool = True) -> None:
         patience.of_process()(lambda: self._server.put(href, data))
 
     def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:

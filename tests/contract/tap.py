@@ -97,9 +97,9 @@ class TappedStore(Store):
         with self._shown("get", entry.href):
             self._store.get(entry, target)
 
-    def put(self, href: Href, data: bytes) -> None:
+    def put(self, href: Href, data: bytes, *, verify: bool = True) -> None:
         with self._shown("put", href):
-            self._store.put(href, data)
+            self._store.put(href, data, verify=verify)
 
     def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:
         with self._shown("move", source, target):

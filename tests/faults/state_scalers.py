@@ -112,7 +112,7 @@ class Process:
     def _start_anew(self) -> None:
         self.close()
         self._stop = self._world.time.stop()
-        self._scaler = Scaler(1, LIMITS, 95, self._state, self._stop, AtOnce())
+        self._scaler = Scaler(1, LIMITS, 95, self._state, self._stop)
         self._scaler._sweepers.shutdown()
         self._scaler._hands.shutdown()
         self._scaler._hands = self._scaler._sweepers = AtOnce()  # type: ignore[assignment]

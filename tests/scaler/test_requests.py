@@ -38,7 +38,7 @@ def test_forty_pictures_on_apache(the_apache: Apache, apache_site: DiskSite, hom
 
     asked = the_apache.requests()
     assert len(inside(apache_site, UNSORTED)) == PICTURES
-    assert len(asked) <= 6 * PICTURES + 9
+    assert len(asked) <= 6 * PICTURES + 8
     assert len({record.peer for record in asked}) <= CONNECTIONS
 
 
