@@ -82,7 +82,7 @@ def choose(
 
 
 def _wanted(name: str, heads: tuple[str, ...]) -> bool:
-    return split(name)[1].lower() in EXTENSIONS and unicodedata.normalize("NFC", name).startswith(heads)
+    return unicodedata.normalize("NFC", name).startswith(heads) and split(name)[1].lower() in EXTENSIONS
 
 
 def _settled_by_date(entry: Entry, now: float | None) -> bool:

@@ -1,6 +1,5 @@
 """Reading the answer to a PROPFIND (RFC 4918, 9.1), from a server that is not trusted to mean well."""
 
-import contextlib
 import email.utils
 import functools
 import unicodedata
@@ -66,8 +65,11 @@ def resources(body: bytes) -> Iterator[tuple[Href, etree._Element]]:
     for response in _responses(body):
         href, properties = _read(response)
         if properties is not None:
-            with contextlib.suppress(ValueError):
-                yield Href(_path(href.strip())), properties
+            try:
+                path = _path(href.strip())
+            except ValueError:
+                continue
+            yield Href(path), properties
 
 
 def _responses(body: bytes) -> Iterator[etree._Element]:
@@ -148,17 +150,27 @@ def _found(propstat: etree._Element) -> etree._Element | None:
 
 
 def _entry(properties: etree._Element, href: Href, name: str) -> Entry:
-    found = {element.tag: element for element in properties}
-    texts = {tag: element.text or "" for tag, element in found.items()}
-    size, uploaded = texts.get(_SIZE, ""), texts.get(_UPLOADED, "")
-    kind = found.get(_KIND)
+    is_folder = False
+    size = etag = modified = uploaded = ""
+    for element in properties:
+        tag = element.tag
+        if tag == _ETAG:
+            etag = element.text or ""
+        elif tag == _SIZE:
+            size = element.text or ""
+        elif tag == _MODIFIED:
+            modified = element.text or ""
+        elif tag == _KIND:
+            is_folder = any(kind.tag == _COLLECTION for kind in element)
+        elif tag == _UPLOADED:
+            uploaded = element.text or ""
     return Entry(
         name=name,
         href=href,
-        is_folder=kind is not None and kind.find(_COLLECTION) is not None,
+        is_folder=is_folder,
         size=int(size) if _is_number(size) else None,
-        etag=texts.get(_ETAG) or None,
-        modified=_time(texts.get(_MODIFIED)),
+        etag=etag or None,
+        modified=_time(modified),
         uploaded=float(uploaded) if _is_number(uploaded) and uploaded != "0" else None,
     )
 
