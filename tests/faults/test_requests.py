@@ -62,7 +62,8 @@ def _name(number: int) -> str:
 class OnePerPicture:
     """Spoils one step of every picture in another way: the n-th picture gets the n-th spoiler, once.
 
-    There is one thread, so a request that names no picture is about the one that was named last.
+    There is one hand, so a request that names no picture is about the one that was named last; claims are deleted
+    beside it.
     """
 
     def __init__(self, name: str, spoilers: list[Spoiler]) -> None:
@@ -72,11 +73,13 @@ class OnePerPicture:
         self.struck: set[int] = set()
 
     def __call__(self, request: Request) -> Fault | None:
-        self._current = _number_in(request.path + request.destination, self._current)
-        if step(request) != self._name or self._current not in self._left:
+        number = _number_in(request.path + request.destination, self._current)
+        if step(request) != "delete claim":
+            self._current = number
+        if step(request) != self._name or number not in self._left:
             return None
-        self.struck.add(self._current)
-        return self._left.pop(self._current)
+        self.struck.add(number)
+        return self._left.pop(number)
 
 
 def _number_in(path: str, otherwise: int) -> int:
@@ -128,6 +131,31 @@ def test_a_step_of_a_picture_goes_wrong(anywhere: MakeStage, name: str) -> None:
     # A claim is looked at only where the server ignores conditions.
     assert bool(rule.struck) == (name != "look at claims" or stage.site.kind == "rclone")
     _check(stage, spoilers, rule.struck)
+
+
+def test_an_upload_that_never_arrives_whole_is_removed_at_once(on_nextcloud: MakeStage) -> None:
+    stage = on_nextcloud()
+    stage.add(_name(1), 1)
+    (wrong,) = (spoiler for spoiler in ALL if spoiler.name == "wrong hash")
+    with (
+        stage.scaler() as scaler,
+        faulty(stage.proxy, lambda request: wrong if step(request) == "upload" else None),
+    ):
+        stage.one_pass(scaler)
+    assert not stage.visible(f"{UNSORTED}/{HIDDEN}")
+    assert list(stage.visible(RAW)) == [_name(1)]
+
+
+def test_a_claim_that_cannot_be_deleted_is_named_and_deleted_later(on_nextcloud: MakeStage) -> None:
+    stage = on_nextcloud()
+    stage.add(_name(1), 1)
+    (refusal,) = (spoiler for spoiler in ALL if str(spoiler) == "403, instead")
+    with stage.scaler() as scaler, faulty(stage.proxy, Once("delete claim", refusal)):
+        (failure,) = stage.one_pass(scaler)
+        assert "DELETE" in str(failure)
+        assert len(stage.visible(UNSORTED)) == 1
+        assert not stage.one_pass(scaler)
+    assert not stage.complaints()
 
 
 class Once:

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from scaler.limits import Limits
+from scaler.one_pass import Scaler
 from scaler.refusals import Refusals
 from shared import log
 from shared.store import Entry, Href
+from tests.fake_time import FakeTime
+from tests.scaler.harness import RAW, inside, picture, prepare, task
+from tests.servers.site import DiskSite
 
 ONE = Entry("1.jpg", Href("/raw/1.jpg"), False, 5, '"1"', 7.0)
 TWO = Entry("2.jpg", Href("/raw/2.jpg"), False, 5, None, None)
@@ -91,3 +96,17 @@ def test_the_file_holds_no_more_than_it_needs(tmp_path: Path) -> None:
     refusals.save()
     (file,) = tmp_path.iterdir()
     assert json.loads(file.read_text()) == {"/raw/1.jpg": ['"1"', 5, 7.0, None]}
+
+
+def test_what_needs_more_memory_than_there_is_is_named_once_and_taken_by_one_who_has_more(
+    nextcloud_site: DiskSite, tmp_path: Path, said: io.StringIO
+) -> None:
+    prepare(nextcloud_site)
+    nextcloud_site.write(f"{RAW}/Unknown.png", picture(width=400, height=400))
+    for memory, left in ((2**20, 1), (2**28, 0)):
+        with Scaler(1, Limits(1, memory), 95, tmp_path, FakeTime().stop()) as scaler:
+            for _ in range(2):
+                assert not scaler.one_pass(task(nextcloud_site.account))
+        assert len(inside(nextcloud_site, RAW)) == left
+    assert said.getvalue().count("more than the 1 MiB of --max-memory") == 1
+    assert "nobody foresaw" not in said.getvalue()
