@@ -68,8 +68,9 @@ class Filer:
             await self._make(folder)
             try:
                 await self._nextcloud.move(file, (*folder, name))
-            except (Mismatch, Missing, ParentMissing, ServerBusy, ServerAway) as failure:
-                # None of these tells what happened: a try whose answer was lost may have moved it.
+            except (Mismatch, Missing, ParentMissing, Forbidden, ServerBusy, ServerAway) as failure:
+                # None of these tells what happened: a try whose answer was lost may have moved it, and a Nextcloud
+                # answers a lost race with 403 too.
                 if not await self._still_there(file):
                     return await self._found_in(folder, file)
                 name = await self._other_name(failure, file, folder, name)

@@ -244,6 +244,21 @@ def test_a_tag_that_turns_out_not_to_come_off(
     assert all(name.startswith(CATS) and not tags for name, (_, _, tags) in state(tagged).items())
 
 
+def test_another_mover_was_faster_and_the_server_says_403(
+    tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    only(tagged)
+
+    def lose_the_race() -> None:
+        rename(tagged, f"{UNSORTED}/a.jpg", f"{CATS}/a.jpg")
+        raise Forbidden("403")
+
+    spoil(monkeypatch, "move", before=lose_the_race)
+    assert one_pass(tagged) == []
+    assert {name: tags for name, (_, _, tags) in state(tagged).items()} == {f"{CATS}/a.jpg": set()}
+    assert not [line for line in said if line.startswith("ERROR")]
+
+
 def test_a_picture_that_may_not_be_moved_is_left_and_said_once(
     tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
