@@ -21,7 +21,7 @@ from shared.multistatus import path_of
 os.environ.setdefault("PYTHON_DOTENV_DISABLED", "1")
 
 import niquests
-from nc_py_api import AsyncNextcloud  # type: ignore[import-untyped]
+from nc_py_api import AsyncNextcloud  # type: ignore[import-untyped]  # it has no types
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0

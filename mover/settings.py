@@ -65,7 +65,7 @@ class Settings:
         """
         found = read_all(self._vault, {"webdav": WebDavSecret, "mover_constants": MoverConstants})
         webdav, constants = found["webdav"], found["mover_constants"]
-        assert isinstance(webdav, WebDavSecret) and isinstance(constants, MoverConstants)  # noqa: S101, PT018
+        assert isinstance(webdav, WebDavSecret) and isinstance(constants, MoverConstants)  # noqa: S101, PT018 - for mypy
         url = webdav.url or webdav.host_url
         base = path(address.inside_account(url))
         raw = self._raw_folder()

@@ -11,7 +11,7 @@ from sandbox.sabre import Multistatus, SabreError, bad_request, clark, parse_xml
 from sandbox.wsgi import Body, Environ, StartResponse, read_body
 
 
-class NextcloudServer(RequestServer):  # type: ignore[misc]
+class NextcloudServer(RequestServer):  # type: ignore[misc]  # WsgiDAV has no types
     """Answers one request. Refusals are raised as SabreError and answered in Sabre's form."""
 
     def __init__(self, provider: Any, account: Account) -> None:

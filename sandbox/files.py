@@ -36,11 +36,11 @@ ALLOWED = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PUT, PROPPATCH, COPY, MOVE, REP
 class FileServer(UploadServer):
     """Answers one request on the files."""
 
-    def do_OPTIONS(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_OPTIONS(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         headers = [*self.provider.dav_headers, ("Allow", ALLOWED), ("MS-Author-Via", "DAV"), ("Accept-Ranges", "bytes")]
         return answer(environ, start_response, HTTPStatus.OK, [*headers, HTML])
 
-    def do_GET(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_GET(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         path = environ["PATH_INFO"]
         with self.account.tree.lock:
             entry = self.check_preconditions(environ)
@@ -58,9 +58,9 @@ class FileServer(UploadServer):
         environ["HTTP_DEPTH"] = "0"
         return self._send(environ, start_response, content)
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET  # noqa: N815 -- WsgiDAV's name
 
-    def do_DELETE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_DELETE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         with self.account.tree.lock:
             entry = self.check_preconditions(environ)
             if entry is None:
@@ -71,7 +71,7 @@ class FileServer(UploadServer):
             self._remove(entry)
         return answer(environ, start_response, HTTPStatus.NO_CONTENT, [])
 
-    def do_MKCOL(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_MKCOL(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         path = environ["PATH_INFO"]
         with self.account.tree.lock:
             if self.check_preconditions(environ):
@@ -91,7 +91,7 @@ class FileServer(UploadServer):
             headers = [("OC-FileId", oc_file_id(entry.file_id)), HTML]
         return answer(environ, start_response, HTTPStatus.CREATED, headers)
 
-    def do_MOVE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_MOVE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         with self.account.tree.lock:
             source, parent, name, existing = self._source_and_destination(environ)
             for entry in filter(None, (source, existing)):
@@ -108,7 +108,7 @@ class FileServer(UploadServer):
                 headers += [("OC-ETag", f'"{source.etag}"'), ("ETag", f'"{source.etag}"')]
         return self.written(environ, start_response, headers, created=existing is None)
 
-    def do_COPY(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_COPY(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         with self.account.tree.lock:
             source, parent, name, existing = self._source_and_destination(environ)
             self._refuse_locked(source)
@@ -122,7 +122,7 @@ class FileServer(UploadServer):
             headers = [("OC-FileId", oc_file_id(entry.file_id))]
         return self.written(environ, start_response, headers, created=existing is None)
 
-    def do_PATCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_PATCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         """A checksum of what is stored, on request."""
         kind = environ.get("HTTP_X_RECALCULATE_HASH", "")
         if kind not in HASHES:
@@ -136,7 +136,7 @@ class FileServer(UploadServer):
             headers = [("OC-Checksum", entry.checksum)]
         return answer(environ, start_response, HTTPStatus.NO_CONTENT, headers)
 
-    def do_PROPPATCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_PROPPATCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         """The date of the last change and the favourite flag; all else is refused."""
         root = parse_xml(read_body(environ))
         with self.account.tree.lock:
@@ -151,7 +151,7 @@ class FileServer(UploadServer):
             result.add(self.provider.resource(entry, environ).get_href(), properties)
         return result.respond(environ, start_response)
 
-    def do_REPORT(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_REPORT(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         return report(self.account, self.provider, environ, start_response)
 
     def _set_property(self, entry: Entry, name: str, value: str) -> bool:

@@ -258,7 +258,7 @@ def _webdav(account: Account) -> WsgiDAVApp:
     )
 
 
-class _Dispatch(BaseMiddleware):  # type: ignore[misc]
+class _Dispatch(BaseMiddleware):  # type: ignore[misc]  # WsgiDAV has no types
     """In the place of WsgiDAV's own resolver: the request server that fits the address."""
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Body:

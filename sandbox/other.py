@@ -30,7 +30,7 @@ TOP = "/remote.php/dav"
 UNAVAILABLE = "Entity does not exist or is not available"
 
 
-class OtherProvider(DAVProvider):  # type: ignore[misc]
+class OtherProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
     """All that lies directly at /remote.php/dav."""
 
     dav_headers = DAV_HEADERS
@@ -105,10 +105,10 @@ class OtherServer(NextcloudServer):
 
     provider: OtherProvider
 
-    def do_SEARCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_SEARCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         return search(self.account, self.provider.files, environ, start_response)
 
-    def do_POST(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_POST(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         """Create a tag; sent to a file's relations, put it on too."""
         body = read_body(environ)
         with self.account.tree.lock:
@@ -123,7 +123,7 @@ class OtherServer(NextcloudServer):
         headers = [("Content-Location", f"{self.provider.top}/systemtags/{tag.tag_id}"), HTML]
         return answer(environ, start_response, HTTPStatus.CREATED, headers)
 
-    def do_PUT(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_PUT(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         """Put a tag on a file or folder."""
         file_id, tag_id = self._relation(environ)
         if not tag_id.isdigit():
@@ -139,7 +139,7 @@ class OtherServer(NextcloudServer):
             self.account.tags.assign(file_id, tag)
         return answer(environ, start_response, HTTPStatus.CREATED, [HTML])
 
-    def do_DELETE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_DELETE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         """Take a tag off a file or folder; users do not delete tags."""
         if environ["PATH_INFO"].startswith("/systemtags/"):
             raise forbidden(f"No permission to delete tag {split(environ['PATH_INFO'])[-1]}")
@@ -155,7 +155,7 @@ class OtherServer(NextcloudServer):
             self.account.tags.take_off(file_id, tag)
         return answer(environ, start_response, HTTPStatus.NO_CONTENT, [])
 
-    def do_PROPPATCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_PROPPATCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         """Replace the whole list of what a tag is on."""
         root = parse_xml(read_body(environ))
         listed = root.find(f"{clark('d:set')}/{clark('d:prop')}/{clark('nc:object-ids')}")

@@ -72,7 +72,7 @@ def _refuse() -> NoReturn:
     raise DAVError(HTTP_FORBIDDEN)
 
 
-class Folder(Readable, DAVCollection):  # type: ignore[misc]
+class Folder(Readable, DAVCollection):  # type: ignore[misc]  # WsgiDAV has no types
     """A collection that is only read through WsgiDAV; writing goes by the request handlers."""
 
     def get_member_names(self) -> list[str]:
@@ -181,7 +181,7 @@ class _FileProperties(Readable):
     )
 
 
-class FileResource(_FileProperties, DAVNonCollection):  # type: ignore[misc]
+class FileResource(_FileProperties, DAVNonCollection):  # type: ignore[misc]  # WsgiDAV has no types
     """A file. For a GET, `content` is its open bytes, which belong to the entry as it was when they were opened."""
 
     def __init__(self, path: str, environ: Environ, provider: "FilesProvider", entry: Entry) -> None:
@@ -250,7 +250,7 @@ class FolderResource(_FileProperties, Folder):
         return [self.provider.resource(members[name], self.environ) for name in sorted(members)]
 
 
-class FilesProvider(DAVProvider):  # type: ignore[misc]
+class FilesProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
     """The account's files below one address; only the newer one shows tags."""
 
     def __init__(self, account: Account, *, older: bool) -> None:

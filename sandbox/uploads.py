@@ -21,7 +21,7 @@ BLOCK = 1 << 20
 class UploadServer(PathServer):
     """Answers PUT."""
 
-    def do_PUT(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802
+    def do_PUT(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         with self._writing(environ) as (parent, name):
             try:
                 content, hashes = self._receive(environ)

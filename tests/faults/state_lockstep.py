@@ -1,5 +1,6 @@
 """Passes that stand still before each of their requests, until a test lets the one of its choice go on."""
 
+import abc
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import requests
 from shared import patience
 from shared.errors import Failure, Stopped, WrongPassword
 from shared.patience import Patience
+from shared.stop import Stop
 from shared.store import Href, Store
 from shared.webdav import WebDavAccount, WebDavStore
 
@@ -121,6 +123,47 @@ class Worker(threading.Thread):
             error = self._fate.error()
             self._dead = isinstance(error, Killed)
             raise error
+
+
+class Puppet(abc.ABC):
+    """One daemon in this process, each of whose requests waits for its turn; started anew once it has ended."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._worker: Worker | None = None
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Forget everything."""
+
+    @property
+    def request(self) -> tuple[str, str] | None:
+        """What it is about to ask, if it is in the midst of a pass."""
+        return self._worker.request if self._worker else None
+
+    def step(self, fate: Fate = FINE) -> None:
+        """Let one request meet its fate."""
+        assert self._worker
+        self._worker.step(fate)
+
+    def kill(self, *, after: bool) -> None:
+        """End it before or after its next request, whatever it was about to do."""
+        self.step(Fate(Killed, after))
+        # The request itself may have been refused; then the end comes with the next one.
+        while self.request is not None:
+            self.step(Fate(Killed))
+        self.close()
+
+    def ask_to_stop(self) -> None:
+        """As a signal does."""
+        self._stop.request()
+
+    def end(self) -> BaseException | None:
+        """Let the pass end well, if there is one; what ended it otherwise."""
+        if self._worker is None:
+            return None
+        self._worker.finish()
+        return self._worker.end
 
 
 def show_request(method: str, href: str, after: bool) -> None:

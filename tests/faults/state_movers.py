@@ -32,7 +32,7 @@ from shared.errors import (
 )
 from shared.patience import Patience
 from tests.fake_time import FakeTime
-from tests.faults.state_lockstep import FINE, Fate, Killed, Worker, show_request
+from tests.faults.state_lockstep import FINE, Fate, Killed, Puppet, Worker, show_request
 from tests.mover import harness
 from tests.mover.harness import UNSORTED
 
@@ -74,14 +74,13 @@ def show_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Client, "_send", shown)
 
 
-class Process:
+class Process(Puppet):
     """One mover with its own memory of the world, started anew once it has ended."""
 
     def __init__(self, time: FakeTime) -> None:
         self._time = time
-        self._stop = time.stop()
+        super().__init__(time.stop())
         self._runner: asyncio.Runner | None = None
-        self._worker: Worker | None = None
 
     def begin(self, task: Task, may_log_in: Callable[[], bool]) -> None:
         """Begin a pass."""
@@ -104,34 +103,6 @@ class Process:
             raise Killed from None
         for failure in failures:
             assert "nobody foresaw" not in str(failure), failure
-
-    @property
-    def request(self) -> tuple[str, str] | None:
-        """What it is about to ask, if it is in the midst of a pass."""
-        return self._worker.request if self._worker else None
-
-    def step(self, fate: Fate = FINE) -> None:
-        """Let one request meet its fate."""
-        assert self._worker
-        self._worker.step(fate)
-
-    def kill(self, *, after: bool) -> None:
-        """End it before or after its next request."""
-        self.step(Fate(Killed, after))
-        while self.request is not None:
-            self.step(Fate(Killed))
-        self.close()
-
-    def ask_to_stop(self) -> None:
-        """As a signal does."""
-        self._stop.request()
-
-    def end(self) -> BaseException | None:
-        """Let the pass end well, if there is one; what ended it otherwise."""
-        if self._worker is None:
-            return None
-        self._worker.finish()
-        return self._worker.end
 
     def close(self) -> None:
         """Forget everything."""

@@ -33,7 +33,7 @@ from shared.errors import (
 from shared.patience import Patience
 from tests.contract.memory import MemoryServer
 from tests.fake_time import FakeTime
-from tests.faults.state_lockstep import FINE, AtOnce, Fate, Killed, Worker, patience_of_worker, show_request
+from tests.faults.state_lockstep import FINE, AtOnce, Fate, Puppet, Worker, patience_of_worker, show_request
 from tests.faults.state_world import ELSEWHERE, RAW, UNSORTED, World
 from tests.servers.site import DiskSite
 
@@ -86,7 +86,7 @@ def keep_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "new_id", lambda owner: new_id(owner, Scalers.now()))
 
 
-class Process:
+class Process(Puppet):
     """One scaler with its own memory of the world, started anew once it has ended.
 
     Attributes:
@@ -96,9 +96,8 @@ class Process:
     def __init__(self, world: World, state: Path) -> None:
         self._world = world
         self._state = state
-        self._stop = world.time.stop()
+        super().__init__(world.time.stop())
         self._scaler: Scaler | None = None
-        self._worker: Worker | None = None
         self.failed: Sequence[Failure] = ()
 
     def begin(self) -> None:
@@ -123,35 +122,6 @@ class Process:
         for failure in self.failed:
             # The pass outlives a mistake of the program, but its test does not.
             assert "nobody foresaw" not in str(failure), failure
-
-    @property
-    def request(self) -> tuple[str, str] | None:
-        """What it is about to ask, if it is in the midst of a pass."""
-        return self._worker.request if self._worker else None
-
-    def step(self, fate: Fate = FINE) -> None:
-        """Let one request meet its fate."""
-        assert self._worker
-        self._worker.step(fate)
-
-    def kill(self, *, after: bool) -> None:
-        """End it before or after its next request, whatever it was about to do."""
-        self.step(Fate(Killed, after))
-        # The request itself may have been refused; then the end comes with the next one.
-        while self.request is not None:
-            self.step(Fate(Killed))
-        self.close()
-
-    def ask_to_stop(self) -> None:
-        """As a signal does."""
-        self._stop.request()
-
-    def end(self) -> BaseException | None:
-        """Let the pass end well, if there is one; what ended it otherwise."""
-        if self._worker is None:
-            return None
-        self._worker.finish()
-        return self._worker.end
 
     def close(self) -> None:
         """Forget everything."""

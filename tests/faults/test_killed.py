@@ -1,12 +1,12 @@
 """A scaler killed before and after each of its requests, and at any other moment, over a stream of pictures."""
 
 import random
-import threading
 import time
 
 import pytest
 
-from tests.faults.proxy import Fault, Hold, Request, faulty
+from tests.faults.kills import After, HoldNth
+from tests.faults.proxy import faulty
 from tests.faults.scalers import Scalers
 from tests.faults.stage import Stage
 from tests.faults.tally import tally
@@ -14,18 +14,6 @@ from tests.scaler.harness import RAW
 
 KILLS = {"nextcloud": 100, "apache": 50, "rclone": 50}
 LONGEST_RUN = 40
-
-
-class HoldNth:
-    """Holds the n-th request from now on."""
-
-    def __init__(self, n: int, *, after: bool) -> None:
-        self._left = n
-        self.hold = Hold(after=after)
-
-    def __call__(self, _request: Request) -> Fault | None:
-        self._left -= 1
-        return self.hold if self._left == 0 else None
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -36,15 +24,8 @@ def test_killed_at_each_request(stage: Stage, scalers: Scalers, after: bool) -> 
         rule = HoldNth(n, after=after)
         with faulty(stage.proxy, rule):
             scaler = scalers.start("--once", "--threads", "1")
-            ended = threading.Thread(target=scaler.wait)
-            ended.start()
-            while ended.is_alive() and not rule.hold.wait(0.01):
-                pass
-            if not ended.is_alive():
+            if not rule.kill(scaler):
                 break
-            scaler.kill()
-            ended.join()
-            rule.hold.drop()
         killed += 1
         scalers.finish()
         if n % 3 == 0:
@@ -53,20 +34,6 @@ def test_killed_at_each_request(stage: Stage, scalers: Scalers, after: bool) -> 
     tally.add(f"killed {'after' if after else 'before'} each request", tries=killed, lost=len(complaints))
     assert not complaints
     assert killed >= 8
-
-
-class After:
-    """Tells when the n-th request from now on has come."""
-
-    def __init__(self, n: int) -> None:
-        self._left = n
-        self.come = threading.Event()
-
-    def __call__(self, _request: Request) -> Fault | None:
-        self._left -= 1
-        if self._left <= 0:
-            self.come.set()
-        return None
 
 
 @pytest.mark.slow

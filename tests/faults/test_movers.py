@@ -2,7 +2,6 @@
 
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from loguru import logger
 from sandbox.nextcloud import Nextcloud
 from sandbox.vault import Vault
 from tests.faults.household import Household, until
+from tests.faults.kills import After, HoldNth
 from tests.faults.preloaded import Child, Nursery
 from tests.faults.proxy import Fault, Hold, Proxy, Request, faulty
 from tests.faults.tally import tally
@@ -94,18 +94,6 @@ def movers(the_nursery: Nursery, the_vault: Vault, album: Album, tmp_path: Path)
     return Movers(the_nursery, the_vault, album, tmp_path)
 
 
-class HoldNth:
-    """Holds the n-th request from now on."""
-
-    def __init__(self, n: int, *, after: bool) -> None:
-        self._left = n
-        self.hold = Hold(after=after)
-
-    def __call__(self, _request: Request) -> Fault | None:
-        self._left -= 1
-        return self.hold if self._left == 0 else None
-
-
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_killed_at_each_request(album: Album, movers: Movers, after: bool) -> None:
     killed = 0
@@ -114,15 +102,8 @@ def test_killed_at_each_request(album: Album, movers: Movers, after: bool) -> No
         rule = HoldNth(n, after=after)
         with faulty(album.proxy, rule):
             mover = movers.start("--once")
-            ended = threading.Thread(target=mover.wait)
-            ended.start()
-            while ended.is_alive() and not rule.hold.wait(0.01):
-                pass
-            if not ended.is_alive():
+            if not rule.kill(mover):
                 break
-            mover.kill()
-            ended.join()
-            rule.hold.drop()
         killed += 1
         movers.finish()
     movers.finish()
@@ -130,20 +111,6 @@ def test_killed_at_each_request(album: Album, movers: Movers, after: bool) -> No
     tally.add(f"mover killed {'after' if after else 'before'} each request", tries=killed, lost=len(complaints))
     assert not complaints
     assert killed >= 5
-
-
-class After:
-    """Tells when the n-th request from now on has come."""
-
-    def __init__(self, n: int) -> None:
-        self._left = n
-        self.come = threading.Event()
-
-    def __call__(self, _request: Request) -> Fault | None:
-        self._left -= 1
-        if self._left <= 0:
-            self.come.set()
-        return None
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Two scalers at once, originals replaced under a scaler's hands, and settings that change between kill and restart."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,22 +41,22 @@ def test_two_scalers_on_the_same_pictures(
     assert not stage.visible(RAW)
 
 
-class Replace:
-    """Puts another picture in the place of the original, before or after a step took effect."""
+class Meanwhile:
+    """Does something once, before or after a step took effect."""
 
-    def __init__(self, stage: Stage, name: str, *, after: bool) -> None:
-        self._stage = stage
+    def __init__(self, name: str, act: Callable[[], None], *, after: bool) -> None:
         self._name = name
+        self._act = act
         self._after = after
         self.done = False
 
     def __call__(self, request: Request) -> Fault | None:
-        return self._act if not self.done and step(request) == self._name else None
+        return self._interrupt if not self.done and step(request) == self._name else None
 
-    def _act(self, exchange: Exchange) -> None:
+    def _interrupt(self, exchange: Exchange) -> None:
         self.done = True
         answer = exchange.forward() if self._after else None
-        self._stage.add_or_replace("Unknown.png", 2)
+        self._act()
         exchange.answer(answer or exchange.forward())
 
 
@@ -63,7 +64,7 @@ class Replace:
 @pytest.mark.parametrize("name", CARRYING)
 def test_an_original_is_replaced(stage: Stage, name: str, after: bool) -> None:
     stage.add_or_replace("Unknown.png", 1)
-    rule = Replace(stage, name, after=after)
+    rule = Meanwhile(name, lambda: stage.add_or_replace("Unknown.png", 2), after=after)
     with stage.scaler() as scaler, faulty(stage.proxy, rule):
         stage.one_pass(scaler)
     stage.recover()
@@ -121,7 +122,7 @@ def _elsewhere(stage: Stage) -> Task:
 def test_a_hidden_folder_is_removed(stage: Stage, folder: str, name: str, after: bool) -> None:
     """By somebody who tidies up, while nothing but copies lies there."""
     stage.add("Unknown.png", 1)
-    once = RemoveOnce(stage, f"{folder}/{HIDDEN}", name, after=after)
+    once = Meanwhile(name, lambda: stage.site.remove(f"{folder}/{HIDDEN}"), after=after)
     with stage.scaler() as scaler, faulty(stage.proxy, once):
         stage.one_pass(scaler)
     assert once.done
@@ -130,23 +131,3 @@ def test_a_hidden_folder_is_removed(stage: Stage, folder: str, name: str, after:
     tally.add("hidden folder removed while a picture is scaled", lost=len(complaints))
     assert not complaints
     assert not stage.visible(RAW)
-
-
-class RemoveOnce:
-    """Removes a folder before or after a step took effect."""
-
-    def __init__(self, stage: Stage, folder: str, name: str, *, after: bool) -> None:
-        self._stage = stage
-        self._folder = folder
-        self._name = name
-        self._after = after
-        self.done = False
-
-    def __call__(self, request: Request) -> Fault | None:
-        return self._act if not self.done and step(request) == self._name else None
-
-    def _act(self, exchange: Exchange) -> None:
-        self.done = True
-        answer = exchange.forward() if self._after else None
-        self._stage.site.remove(self._folder)
-        exchange.answer(answer or exchange.forward())
