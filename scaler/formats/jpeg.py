@@ -10,6 +10,7 @@ SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
+_CUT_OFF = "the JPEG is cut off or damaged"
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 type Buffer = bytes | memoryview
@@ -24,24 +25,31 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Jpeg:
-    """The segments in front of the first scan, and where the picture ends."""
-
-    segments: tuple[Segment, ...]
-    frame: Segment
-    end: int
-    """Offset behind EOI; what follows is not part of the picture itself."""
+class Frame(Segment):
+    """The segment that says what the scans hold."""
 
     @property
     def progressive(self) -> bool:
         """Coded in several passes over the whole picture."""
-        return self.frame.marker in _PROGRESSIVE
+        return self.marker in _PROGRESSIVE
 
     @property
     def factors(self) -> tuple[tuple[int, int], ...]:
         """Horizontal and vertical sampling factors of each component."""
-        payload = self.frame.payload
-        return tuple((payload[7 + 3 * i] >> 4, payload[7 + 3 * i] & 15) for i in range(payload[5]))
+        return tuple((self.payload[7 + 3 * i] >> 4, self.payload[7 + 3 * i] & 15) for i in range(self.payload[5]))
+
+
+@dataclass(frozen=True, slots=True)
+class Jpeg:
+    """The segments in front of the first scan, and where the picture ends."""
+
+    segments: tuple[Segment, ...]
+    frame: Frame
+    end: int
+    """Offset behind EOI; what follows is not part of the picture itself."""
+
+
+type _Walk = Iterator[tuple[int, int, Buffer]]
 
 
 def read(data: Buffer) -> Jpeg:
@@ -50,26 +58,34 @@ def read(data: Buffer) -> Jpeg:
     Raises:
         Unscalable: it is cut off or damaged.
     """
-    segments, frame, scanned, end = [], None, False, 0
-    for position, marker, payload in _walk(data):
-        if marker == EOI:
-            end = position + 2
-        elif marker == SOS:
-            scanned = True
-        elif not scanned:
-            segments.append(Segment(marker, bytes(payload)))
-            if marker in _FRAMES:
-                frame = segments[-1]
-    if frame is None or not scanned or not end:
-        raise Unscalable("the JPEG is cut off or damaged")
-    if len(frame.payload) < 6 or len(frame.payload) < 6 + 3 * frame.payload[5]:
-        raise Unscalable("the JPEG's frame header is damaged")
-    if not all(h and v for h, v in Jpeg((), frame, 0).factors):
-        raise Unscalable("the JPEG's frame header is damaged")
+    walk = _walk(data)
+    segments, frame = _start(walk)
+    end = next((position + 2 for position, marker, _ in walk if marker == EOI), None)
+    if end is None:
+        raise Unscalable(_CUT_OFF)
     return Jpeg(tuple(segments), frame, end)
 
 
-def _walk(data: Buffer) -> Iterator[tuple[int, int, Buffer]]:
+def _start(walk: _Walk) -> tuple[list[Segment], Frame]:
+    """The segments up to the first scan, and the frame among them."""
+    segments: list[Segment] = []
+    for _, marker, payload in walk:
+        if marker == SOS:
+            break
+        segments.append((Frame if marker in _FRAMES else Segment)(marker, bytes(payload)))
+    else:
+        raise Unscalable(_CUT_OFF)
+    frame = next((segment for segment in reversed(segments) if isinstance(segment, Frame)), None)
+    if frame is None:
+        raise Unscalable(_CUT_OFF)
+    if len(frame.payload) < 6 or len(frame.payload) < 6 + 3 * frame.payload[5]:
+        raise Unscalable("the JPEG's frame header is damaged")
+    if not all(h and v for h, v in frame.factors):
+        raise Unscalable("the JPEG's frame header is damaged")
+    return segments, frame
+
+
+def _walk(data: Buffer) -> _Walk:
     """Yield offset, code and payload of each marker up to EOI; stop early where the file is cut off or damaged."""
     position = 2
     while (match := _NEXT_MARKER.search(data, position)) is not None:
@@ -88,18 +104,18 @@ def _walk(data: Buffer) -> Iterator[tuple[int, int, Buffer]]:
 
 
 def header(data: Buffer) -> Header:
-    """Read the header.
+    """Read the header, up to the first scan: whether the scans are whole, `read` tells.
 
     Raises:
         Unscalable: cut off, damaged, or coded in an unusual way.
     """
-    jpeg = read(data)
-    marker, payload = jpeg.frame.marker, jpeg.frame.payload
+    _, frame = _start(_walk(data))
+    marker, payload = frame.marker, frame.payload
     bits, components = payload[0], payload[5]
     if marker not in _DECODABLE or bits != 8:
         raise Unscalable(f"it is a lossless, hierarchical or {bits}-bit JPEG, which is not decoded here")
     if components not in (1, 3, 4):
         raise Unscalable(f"it is a JPEG of {components} components")
     height, width = int.from_bytes(payload[1:3]), int.from_bytes(payload[3:5])
-    (h, v), (ch, cv) = jpeg.factors[0], jpeg.factors[-1]
-    return Header("JPEG", width, height, components, 8, progressive=jpeg.progressive, chroma=ch * cv / (h * v))
+    (h, v), (ch, cv) = frame.factors[0], frame.factors[-1]
+    return Header("JPEG", width, height, components, 8, progressive=frame.progressive, chroma=ch * cv / (h * v))

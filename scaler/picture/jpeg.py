@@ -5,7 +5,7 @@ import struct
 import cv2
 
 from scaler.formats import Unscalable
-from scaler.formats.jpeg import COM, SOI, Jpeg, Segment, read
+from scaler.formats.jpeg import COM, EOI, SOI, Jpeg, Segment, read
 from scaler.formats.tiff import Tiff
 from scaler.picture import exif, pillow, pixels, xmp
 
@@ -34,13 +34,16 @@ def double(data: bytes, quality: int) -> bytes:
     segments = [segment for segment in original.segments if segment.marker == COM or _APP0 <= segment.marker <= _APP15]
     _check(segments, original)
     old = memoryview(data)[: original.end]
-    if len(original.factors) == 4:  # OpenCV would turn CMYK into RGB, in other colours
+    if len(original.frame.factors) == 4:  # OpenCV would turn CMYK into RGB, in other colours
         image = pixels.doubled(next(pillow.frames(bytes(old), "CMYK")))
         # Inks are not colour and brightness: none is stored coarser than the others.
-        encoded = pillow.encode("JPEG", image, "CMYK", quality=quality, subsampling=0, progressive=original.progressive)
+        progressive = original.frame.progressive
+        encoded = pillow.encode("JPEG", image, "CMYK", quality=quality, subsampling=0, progressive=progressive)
     else:
-        image = pixels.doubled(pixels.decode(old))
+        image = pixels.nearly_doubled(pixels.decode(old))
         encoded = pixels.encode(".jpg", image, _parameters(original, quality))
+    if encoded[-2:] != bytes((0xFF, EOI)):
+        raise Unscalable("the doubled picture came out cut off")
     height, width = image.shape[:2]
     del image
     kept = [_doubled(segment, width, height) for segment in segments if segment.marker != _APP14]
@@ -48,8 +51,8 @@ def double(data: bytes, quality: int) -> bytes:
 
 
 def _parameters(original: Jpeg, quality: int) -> list[int]:
-    parameters = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, int(original.progressive)]
-    factors = original.factors
+    parameters = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, int(original.frame.progressive)]
+    factors = original.frame.factors
     if len(factors) == 3:
         across, down = factors[0][0] // factors[1][0], factors[0][1] // factors[1][1]
         subsampling = _SUBSAMPLINGS.get((across, down), cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
@@ -60,7 +63,7 @@ def _parameters(original: Jpeg, quality: int) -> list[int]:
 def _check(segments: list[Segment], original: Jpeg) -> None:
     if any(segment.marker == _APP11 and segment.payload.startswith(b"JP") for segment in segments):
         raise Unscalable("it carries signed content credentials or JPEG XT data, which a changed picture would break")
-    if len(original.factors) == 3 and len(set(original.factors[1:])) > 1:
+    if len(original.frame.factors) == 3 and len(set(original.frame.factors[1:])) > 1:
         raise Unscalable("its two colour planes have different resolutions, which OpenCV does not write")
 
 

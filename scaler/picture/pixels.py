@@ -41,6 +41,18 @@ def doubled(pixels: Pixels) -> Pixels:
     return twice
 
 
+def nearly_doubled(pixels: Pixels) -> Pixels:
+    """The same but for a last step up or down; 8 bits take half the time where OpenCV was built with Intel's IPP.
+
+    IPP rounds to the nearest value. OpenCV, which calls that not exact, rounds down on the way, by up to 0.63 step.
+    """
+    cv2.ipp.setUseIPP_NotExact(True)  # in this thread
+    try:
+        return doubled(pixels)
+    finally:
+        cv2.ipp.setUseIPP_NotExact(False)
+
+
 def encode(extension: str, pixels: Pixels, parameters: Sequence[int] = ()) -> memoryview:
     """Encode in the format that `extension` names, with OpenCV's `IMWRITE_…` parameters.
 

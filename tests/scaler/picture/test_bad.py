@@ -5,11 +5,14 @@ import struct
 import tempfile
 import zlib
 from contextlib import suppress
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from scaler.formats import Unscalable, describe, read_header
 from scaler.picture import double
@@ -48,6 +51,18 @@ def test_flipped_bits(name: str, data: st.DataObject) -> None:
         if header.width * header.height <= 1 << 22:
             result = describe(double(bytes(original)))
             assert (result.width, result.height) == (2 * header.width, 2 * header.height)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WebP", "TIFF", "JPEG 2000", "AVIF"])
+def test_an_encoder_that_stops_halfway_without_saying_so(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = cv2.imencode
+
+    def halfway(*arguments: Any) -> tuple[bool, NDArray[np.uint8]]:
+        done, encoded = whole(*arguments)
+        return done, encoded[: encoded.size // 2]
+
+    monkeypatch.setattr(cv2, "imencode", halfway)
+    _refusal(WHOLE[name])
 
 
 def test_damage_within_a_jpeg_is_noticed(capfd: pytest.CaptureFixture[str]) -> None:

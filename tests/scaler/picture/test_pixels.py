@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scaler.formats import read_header
-from scaler.picture import double
+from scaler.picture import double, pixels
 from tests.bench import judges, samples
 
 
@@ -43,6 +43,16 @@ def test_lossless(name: str) -> None:
     data, mode = _cases()[name]
     assert data is not None
     np.testing.assert_array_equal(_pixels(double(data), mode), _resized(_pixels(data, mode)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_is_doubled_at_least_as_truly(channels: int) -> None:
+    image = np.asarray(samples.scene())[:, :, :channels].squeeze()
+    exact = _resized(image.astype(np.float64))
+    off, usual = (np.abs(twice - exact) for twice in (pixels.nearly_doubled(image), _resized(image)))
+    assert off.max() <= usual.max()
+    assert off.mean() <= usual.mean()
+    assert not cv2.ipp.useIPP_NotExact()
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12])
