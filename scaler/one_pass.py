@@ -15,7 +15,7 @@ from scaler import allocator, names
 from scaler.carry import Carrier
 from scaler.formats import Unscalable
 from scaler.limits import Limits
-from scaler.plan import SETTLED_AFTER, Choice, Sighting, choose
+from scaler.plan import SETTLED_AFTER, Choice, Sighting, choose, picture_names
 from scaler.publish import Folders
 from scaler.recover import look_into, not_there, recover
 from scaler.refusals import Refusals
@@ -166,16 +166,17 @@ class Scaler:
             self._recovered_at = now
 
     def _choose(self, store: Store, folders: Folders, task: Task) -> Choice:
+        wanted = picture_names(task.prefixes)
         try:
-            listing = store.list_folder(folders.raw)
+            listing = store.list_folder(folders.raw, wanted)
         except Missing:
             if store.look(folders.raw) is None:
                 raise not_there(task.raw, "scaler_constants/RAW_REMOTE_DIR") from None
             # Some servers say so when a file in it is taken away while they list.
-            listing = store.list_folder(folders.raw)
+            listing = store.list_folder(folders.raw, wanted)
         choice = choose(
             listing,
-            task.prefixes,
+            wanted,
             refused=self._refusals.__contains__,
             before=self._sightings,
             clock=self._stop.clock(),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scaler.formats import EXTENSIONS
 from scaler.names import split
-from shared.store import Entry, Listing, strong
+from shared.store import Entry, Listing, Wanted, strong
 
 # Within one second an ETag of Nextcloud does not tell two versions apart, and a date has whole seconds.
 SETTLED_AFTER = 2.0
@@ -44,9 +44,19 @@ class Choice:
     left: tuple[Entry, ...]
 
 
+def picture_names(prefixes: Sequence[str]) -> Wanted:
+    """Names that start with one of the prefixes, in whatever Unicode form, and end as a picture's does."""
+    heads = tuple(unicodedata.normalize("NFC", prefix) for prefix in prefixes)
+
+    def wanted(name: str) -> bool:
+        return unicodedata.normalize("NFC", name).startswith(heads) and split(name)[1].lower() in EXTENSIONS
+
+    return wanted
+
+
 def choose(
     listing: Listing,
-    prefixes: Sequence[str],
+    wanted: Wanted,
     *,
     refused: Callable[[Entry], bool],
     before: Mapping[str, Sighting],
@@ -56,18 +66,17 @@ def choose(
 
     Args:
         listing: of the raw folder.
-        prefixes: of the names that are wanted.
+        wanted: the names that are, from `picture_names`.
         refused: whether this version of a picture was found impossible to scale.
         before: the sightings of the last choice.
         clock: seconds, monotonic, of this listing.
     """
-    heads = tuple(unicodedata.normalize("NFC", prefix) for prefix in prefixes)
     take: list[Entry] = []
     wait: list[Entry] = []
     left: list[Entry] = []
     sightings: dict[str, Sighting] = {}
     for entry in listing.entries:
-        if entry.is_folder or not _wanted(entry.name, heads):
+        if entry.is_folder or not wanted(entry.name):
             continue
         if refused(entry):
             left.append(entry)
@@ -79,10 +88,6 @@ def choose(
             sightings[entry.href] = Sighting(version(entry), since)
             (take if clock - since >= SETTLED_AFTER else wait).append(entry)
     return Choice(tuple(take), tuple(wait), sightings, tuple(left))
-
-
-def _wanted(name: str, heads: tuple[str, ...]) -> bool:
-    return unicodedata.normalize("NFC", name).startswith(heads) and split(name)[1].lower() in EXTENSIONS
 
 
 def _settled_by_date(entry: Entry, now: float | None) -> bool:

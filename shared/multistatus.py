@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from lxml import etree
 
 from shared.errors import NotWebDav
-from shared.store import Entry, Href, Listing
+from shared.store import Entry, Href, Listing, Wanted
 
 _D, _OC, _NC = "{DAV:}", "{http://owncloud.org/ns}", "{http://nextcloud.org/ns}"
 _RESPONSE, _HREF, _PROPSTAT, _STATUS, _PROP = (
@@ -23,7 +23,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _NOT_WEBDAV = "Is webdav/url the address of a WebDAV folder, and not of a login page?"
 
 
-def parse(body: bytes, asked: Href, date: str | None) -> Listing:
+def parse(body: bytes, asked: Href, date: str | None, wanted: Wanted | None = None) -> Listing:
     """Read a multistatus.
 
     Only the resource asked for and its true direct children are believed; everything else in the answer is dropped.
@@ -32,6 +32,7 @@ def parse(body: bytes, asked: Href, date: str | None) -> Listing:
         body: the XML.
         asked: what the PROPFIND was sent to.
         date: the Date header of the answer.
+        wanted: children of other names are dropped as well.
 
     Raises:
         NotWebDav: broken XML, a document type declaration, or an answer about something else.
@@ -46,7 +47,8 @@ def parse(body: bytes, asked: Href, date: str | None) -> Listing:
         parent, _, last = href.rstrip("/").rpartition("/")
         name = urllib.parse.unquote(last)
         if _is_name(name) and is_ours(parent):
-            entries.append(_entry(properties, href, name))
+            if wanted is None or wanted(name):
+                entries.append(_entry(properties, href, name))
         elif folder is not None and path_of(href) == folder:
             itself = _entry(properties, href, name)
             # Only Nextcloud and ownCloud have file ids, and they pass every change up to the folder's ETag.

@@ -1,5 +1,6 @@
 """What the daemons ask of a picture server: the contract that every store in the tests keeps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NewType, Protocol
@@ -7,6 +8,9 @@ from typing import NewType, Protocol
 # A percent-encoded absolute path, as it goes over the wire. What a listing said is used as it came: re-encoding could
 # name another file.
 Href = NewType("Href", str)
+
+type Wanted = Callable[[str], bool]
+"""Whether an entry of this name matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,12 @@ class Store(Protocol):
         """The address of a folder, relative to the account's base and decoded, or of a name in it."""
         ...
 
-    def list_folder(self, folder: Href) -> Listing:
-        """The folder and its direct children; Missing where there is none."""
+    def list_folder(self, folder: Href, wanted: Wanted | None = None) -> Listing:
+        """The folder and its direct children; Missing where there is none.
+
+        Args:
+            wanted: others may be left out, so that thousands of them are not read for nothing.
+        """
         ...
 
     def etag(self, folder: Href) -> str | None:

@@ -31,7 +31,7 @@ from shared.errors import (
 from shared.multistatus import parse
 from shared.patience import Patience
 from shared.settings import WebDavSecret
-from shared.store import Entry, Href, Listing, Store, strong
+from shared.store import Entry, Href, Listing, Store, Wanted, strong
 
 with warnings.catch_warnings():
     # An escape in webdav3/urn.py, which is compiled at its first import.
@@ -189,8 +189,8 @@ class WebDavStore(Store):
         path = self._root + "/".join(urllib.parse.quote(part, safe="") for part in parts)
         return Href(path if name or not parts else path + "/")
 
-    def list_folder(self, folder: Href) -> Listing:
-        return self._patience(lambda: self._propfind(folder, depth="1"))
+    def list_folder(self, folder: Href, wanted: Wanted | None = None) -> Listing:
+        return self._patience(lambda: self._propfind(folder, depth="1", wanted=wanted))
 
     def etag(self, folder: Href) -> str | None:
         return self._patience(lambda: self._propfind(folder, depth="0")).folder_etag
@@ -243,12 +243,12 @@ class WebDavStore(Store):
 
     # --- one request each -------------------------------------------------------------------------------------------
 
-    def _propfind(self, href: Href, depth: str) -> Listing:
+    def _propfind(self, href: Href, depth: str, wanted: Wanted | None = None) -> Listing:
         headers = [f"Depth: {depth}", "Content-Type: application/xml; charset=utf-8"]
         with self._request("list", href, headers=headers, data=_PROPERTIES) as response:
             if response.status_code != 207:
                 raise self._unexpected("PROPFIND", href, response)
-            return parse(_body(response), href, response.headers.get("Date"))
+            return parse(_body(response), href, response.headers.get("Date"), wanted)
 
     def _get(self, entry: Entry, target: Path) -> None:
         # Apache's deflate changes the ETag, and a compressed body has another length.

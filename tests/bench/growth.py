@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sandbox.nextcloud import Nextcloud
 from scaler.limits import limits
 from scaler.one_pass import Scaler, Task
-from scaler.plan import choose
+from scaler.plan import choose, picture_names
 from shared.multistatus import parse
 from shared.stop import Stop
 from shared.store import Href
@@ -80,8 +80,9 @@ def own_share() -> float:
 
 def _own_share(body: bytes) -> float:
     started = time.thread_time()
-    found = parse(body, Href("/dav/raw/"), "Sun, 22 Nov 2026 20:00:00 GMT")
-    choice = choose(found, [PREFIX], refused=lambda _: False, before={}, clock=0.0)
+    wanted = picture_names([PREFIX])
+    found = parse(body, Href("/dav/raw/"), "Sun, 22 Nov 2026 20:00:00 GMT", wanted)
+    choice = choose(found, wanted, refused=lambda _: False, before={}, clock=0.0)
     seconds = time.thread_time() - started
     assert len(choice.take) == MATCHING
     return seconds

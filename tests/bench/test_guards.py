@@ -16,7 +16,7 @@ HEAVY = {"pydantic", "hvac", "requests", "loguru", "lxml", "cv2", "numpy", "nc_p
 
 def test_our_own_share_of_ten_thousand_names_is_small() -> None:
     # On an idle machine it is a third of this.
-    assert growth.own_share() < 1.0
+    assert growth.own_share() < 0.75
 
 
 def test_an_idle_pass_over_ten_thousand_files_of_a_nextcloud_is_one_request() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shared import patience
 from shared.errors import Corrupted, Mismatch, Missing, NotAccepted, ParentMissing
-from shared.store import Entry, Href, Listing, Store
+from shared.store import Entry, Href, Listing, Store, Wanted
 
 Interference = Callable[[str, Href, bool], None]
 """Gets each request's method (`PROPFIND`, `GET`, `PUT`, `MOVE`, `DELETE`, `MKCOL`) and address, twice: before it takes
@@ -208,7 +208,7 @@ class MemoryStore(Store):
         path = "/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
         return Href(path if name or not parts else path + "/")
 
-    def list_folder(self, folder: Href) -> Listing:
+    def list_folder(self, folder: Href, wanted: Wanted | None = None) -> Listing:
         return patience.of_process()(lambda: self._server.propfind(folder, depth=1))
 
     def etag(self, folder: Href) -> str | None:

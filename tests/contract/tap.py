@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaler.scale import Account
-from shared.store import Entry, Href, Listing, Store
+from shared.store import Entry, Href, Listing, Store, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ class TappedStore(Store):
     def href(self, folder: str, name: str = "") -> Href:
         return self._store.href(folder, name)
 
-    def list_folder(self, folder: Href) -> Listing:
+    def list_folder(self, folder: Href, wanted: Wanted | None = None) -> Listing:
         with self._shown("list_folder", folder):
-            return self._store.list_folder(folder)
+            return self._store.list_folder(folder, wanted)
 
     def etag(self, folder: Href) -> str | None:
         with self._shown("etag", folder):

@@ -61,6 +61,14 @@ def test_a_folder_lists_its_direct_children_only(site: Site, store: Store) -> No
     assert listing.now == pytest.approx(time.time(), abs=3)
 
 
+def test_what_is_wanted_is_listed(site: Site, store: Store) -> None:
+    for name in ("a.jpg", "ä b.jpg"):
+        site.write(f"raw/{name}", b"")
+    assert "ä b.jpg" in {
+        entry.name for entry in store.list_folder(store.href("raw"), lambda name: name != "a.jpg").entries
+    }
+
+
 def test_an_empty_folder_lists_nothing(site: Site, store: Store) -> None:
     site.make_folder("raw")
     assert store.list_folder(store.href("raw")).entries == ()

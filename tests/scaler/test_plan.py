@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaler.formats import EXTENSIONS
-from scaler.plan import SETTLED_AFTER, Choice, choose
+from scaler.plan import SETTLED_AFTER, Choice, choose, picture_names
 from shared.store import Entry, Href, Listing
 
 NOW = 1_800_000_000.0
+WANTED = picture_names(["Unknown"])
 FOLDER = Entry("raw", Href("/raw/"), True, None, '"f"', NOW)
 
 
@@ -25,7 +26,7 @@ def listing(*entries: Entry, now: float | None = NOW) -> Listing:
 
 
 def chosen(*entries: Entry, prefixes: tuple[str, ...] = ("Unknown",), now: float | None = NOW) -> Choice:
-    return choose(listing(*entries, now=now), prefixes, refused=lambda _: False, before={}, clock=0.0)
+    return choose(listing(*entries, now=now), picture_names(prefixes), refused=lambda _: False, before={}, clock=0.0)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_what_waits_is_taken_when_it_was_seen_unchanged_for_two_seconds() -> Non
     new = entry(modified=None)
 
     def again(choice: Choice, seen: Entry, clock: float) -> Choice:
-        return choose(listing(seen), ["Unknown"], refused=lambda _: False, before=choice.sightings, clock=clock)
+        return choose(listing(seen), WANTED, refused=lambda _: False, before=choice.sightings, clock=clock)
 
     first = again(Choice((), (), {}, ()), new, 100.0)
     assert first.wait == (new,)
@@ -96,12 +97,12 @@ def test_what_waits_is_taken_when_it_was_seen_unchanged_for_two_seconds() -> Non
 def test_what_is_gone_is_forgotten() -> None:
     first = chosen(entry(modified=None))
     assert len(first.sightings) == 1
-    assert choose(listing(), ["Unknown"], refused=lambda _: False, before=first.sightings, clock=1.0).sightings == {}
+    assert choose(listing(), WANTED, refused=lambda _: False, before=first.sightings, clock=1.0).sightings == {}
 
 
 def test_what_was_refused_is_left_and_does_not_wait() -> None:
     bad, good = entry("Unknown bad.jpg", modified=None), entry("Unknown good.jpg")
-    choice = choose(listing(bad, good), ["Unknown"], refused=lambda known: known is bad, before={}, clock=0.0)
+    choice = choose(listing(bad, good), WANTED, refused=lambda known: known is bad, before={}, clock=0.0)
     assert (choice.take, choice.wait, choice.left) == ((good,), (), (bad,))
 
 

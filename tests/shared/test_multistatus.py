@@ -48,6 +48,14 @@ def test_what_is_said_of_a_file() -> None:
     assert not found.etag_tells
 
 
+def test_names_that_are_not_wanted_are_dropped() -> None:
+    parts = [response(f"/dav/raw%20pictures/{name}") for name in ("a%20b", "a", "b")]
+    body = etree.tostring(D.multistatus(response(FOLDER, folder=True), *parts))
+    found = parse(body, FOLDER, DATE, lambda name: name != "a b")
+    assert found.itself.is_folder
+    assert [entry.name for entry in found.entries] == ["a", "b"]
+
+
 def test_what_is_not_said_is_none() -> None:
     (entry,) = listing(response("/dav/raw%20pictures/a")).entries
     assert (entry.size, entry.etag, entry.modified, entry.uploaded) == (None, None, None, None)
