@@ -126,10 +126,12 @@ class Scaler:
             folders = Folders.of(store, task.raw, task.unsorted)
             if task != self._task:
                 self._begin(task, folders)
-            self._recover_if_due(store, folders)
-            if self._unchanged_since and store.etag(folders.raw) == self._unchanged_since:
-                return Report()
-            choice = self._choose(store, folders, task)
+            choice = Choice() if self._is_unchanged(store, folders) else self._choose(store, folders, task)
+            if choice.take:
+                self._load_opencv_meanwhile()
+            if self._recovered_if_due(store, folders):
+                # That took a while, and may have put originals back.
+                choice = self._choose(store, folders, task)
         report = Report(waiting=len(choice.wait))
         self._carry_all(choice.take, report)
         if report.failed:
@@ -159,11 +161,22 @@ class Scaler:
             for entry in choice.left:
                 yield f"would leave {task.raw}/{entry.name}: it was refused before and has not changed"
 
-    def _recover_if_due(self, store: Store, folders: Folders) -> None:
+    def _is_unchanged(self, store: Store, folders: Folders) -> bool:
+        return self._unchanged_since is not None and store.etag(folders.raw) == self._unchanged_since
+
+    def _load_opencv_meanwhile(self) -> None:
+        """It takes its time to load: while the server is asked for this and that."""
+        if "scaler.picture" not in sys.modules:
+            self._sweepers.submit(load_opencv)
+
+    def _recovered_if_due(self, store: Store, folders: Folders) -> bool:
+        """Look for what stopped scalers have left, from time to time; whether there was something."""
         now = self._stop.clock()
-        if self._recovered_at is None or now - self._recovered_at >= RECOVER_EVERY:
-            recover(store, folders, self._owner)
-            self._recovered_at = now
+        if self._recovered_at is not None and now - self._recovered_at < RECOVER_EVERY:
+            return False
+        found = recover(store, folders, self._owner)
+        self._recovered_at = now
+        return found
 
     def _choose(self, store: Store, folders: Folders, task: Task) -> Choice:
         wanted = picture_names(task.prefixes)
@@ -190,9 +203,6 @@ class Scaler:
     def _carry_all(self, entries: Sequence[Entry], report: Report) -> None:
         """Carry every picture through, as many at once as there are hands."""
         self._halted, self._sweeping = [], []
-        if entries and "scaler.picture" not in sys.modules:
-            # It takes its time to load: while the first downloads are on their way.
-            self._sweepers.submit(load_opencv)
         futures = {self._hands.submit(self._carry, entry): entry for entry in entries}
         try:
             for future in _with_progress(as_completed(futures), len(futures)):

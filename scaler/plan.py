@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scaler.formats import EXTENSIONS
 from scaler.names import split
@@ -38,10 +38,10 @@ class Choice:
         left: refused before and unchanged since.
     """
 
-    take: tuple[Entry, ...]
-    wait: tuple[Entry, ...]
-    sightings: Mapping[str, Sighting]
-    left: tuple[Entry, ...]
+    take: tuple[Entry, ...] = ()
+    wait: tuple[Entry, ...] = ()
+    sightings: Mapping[str, Sighting] = field(default_factory=dict)
+    left: tuple[Entry, ...] = ()
 
 
 def picture_names(prefixes: Sequence[str]) -> Wanted:

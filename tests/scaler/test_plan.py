@@ -41,7 +41,7 @@ def test_a_picture_with_the_prefix_is_taken(name: str) -> None:
 )
 def test_others_are_not(name: str) -> None:
     choice = chosen(entry(name))
-    assert choice == Choice((), (), {}, ())
+    assert choice == Choice()
 
 
 def test_a_folder_is_not_taken() -> None:
