@@ -13,12 +13,12 @@ from shared.errors import NotWebDav
 from shared.store import Entry, Href, Listing, Wanted
 
 _D, _OC, _NC = "{DAV:}", "{http://owncloud.org/ns}", "{http://nextcloud.org/ns}"
-_RESPONSE, _HREF, _PROPSTAT, _STATUS, _PROP = (
-    f"{_D}{name}" for name in ("response", "href", "propstat", "status", "prop")
+_MULTISTATUS, _RESPONSE, _HREF, _PROPSTAT, _STATUS, _PROP = (
+    f"{_D}{name}" for name in ("multistatus", "response", "href", "propstat", "status", "prop")
 )
 _KIND, _COLLECTION, _SIZE = f"{_D}resourcetype", f"{_D}collection", f"{_D}getcontentlength"
 _ETAG, _MODIFIED, _UPLOADED = f"{_D}getetag", f"{_D}getlastmodified", f"{_NC}upload_time"
-_BITE = 2**18
+_BITE = 2**16
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NOT_WEBDAV = "Is webdav/url the address of a WebDAV folder, and not of a login page?"
 
@@ -77,28 +77,29 @@ def resources(body: bytes) -> Iterator[tuple[Href, etree._Element]]:
 def _responses(body: bytes) -> Iterator[etree._Element]:
     # No entity is expanded and nothing is loaded from elsewhere; a declaration has no business here at all.
     parser = etree.XMLPullParser(
-        ("end",), tag=_RESPONSE, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+        ("start",), tag=_MULTISTATUS, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
     root: etree._Element | None = None
     try:
         for start in range(0, len(body), _BITE):
             parser.feed(body[start : start + _BITE])
-            for _, response in parser.read_events():
-                if root is None:
-                    root = response.getroottree().getroot()
-                    _check(root)
-                if response.getparent() is root:
-                    yield response
-                    # A large folder is not held in memory as a whole.
-                    root.remove(response)
+            for _, element in parser.read_events():
+                root = element.getroottree().getroot()
+            if root is not None:
+                _check(root)
+                # The last child may not be complete yet.
+                yield from (child for child in root[:-1] if child.tag == _RESPONSE)
+                # A large folder is not held in memory as a whole.
+                del root[:-1]
         root = parser.close()
     except (etree.XMLSyntaxError, ValueError) as error:
         raise NotWebDav(f"The listing is not XML ({str(error)[:80]})", _NOT_WEBDAV) from None
     _check(root)
+    yield from (child for child in root if child.tag == _RESPONSE)
 
 
 def _check(root: etree._Element) -> None:
-    if root.getroottree().docinfo.doctype or root.tag != f"{_D}multistatus":
+    if root.getroottree().docinfo.doctype or root.tag != _MULTISTATUS:
         raise NotWebDav("The listing is not a WebDAV multistatus", _NOT_WEBDAV)
 
 
