@@ -35,6 +35,7 @@ def folder(body: bytes, top: Path, asked: Path) -> Folder:
 
     Raises:
         NotWebDav: not a multistatus, or about something else.
+        Corrupted: half of one.
     """
     itself: File | None = None
     files: list[File] = []
@@ -57,7 +58,7 @@ def files(body: bytes, top: Path) -> list[File]:
     """Read files from anywhere in the account.
 
     Raises:
-        NotWebDav: not a multistatus.
+        NotWebDav, Corrupted: not a multistatus, or half of one.
     """
     return [file for file, _ in _files(body, top)]
 
@@ -66,7 +67,7 @@ def tags(body: bytes) -> list[Tag]:
     """Read the list of all tags that the account can see.
 
     Raises:
-        NotWebDav: not a multistatus.
+        NotWebDav, Corrupted: not a multistatus, or half of one.
     """
     found = []
     for _, properties in resources(body):
@@ -81,7 +82,7 @@ def permissions(body: bytes) -> str:
     """The letters that tell what the account may do with the first resource.
 
     Raises:
-        NotWebDav: not a multistatus.
+        NotWebDav, Corrupted: not a multistatus, or half of one.
     """
     return next((properties.findtext(f"{_OC}permissions", "") for _, properties in resources(body)), "")
 

@@ -165,7 +165,7 @@ class Scaler:
         return self._unchanged_since is not None and store.etag(folders.raw) == self._unchanged_since
 
     def _load_opencv_meanwhile(self) -> None:
-        """It takes its time to load: while the server is asked for this and that."""
+        """It takes its time to load, which the server needs anyway to tell what stopped scalers have left."""
         if "scaler.picture" not in sys.modules:
             self._sweepers.submit(load_opencv)
 

@@ -111,7 +111,7 @@ class Mismatch(Failure):
 
 
 class Corrupted(Failure):
-    """What arrived is not what was sent: wrong length, wrong hash, or another version."""
+    """What arrived is not what was sent: wrong length, wrong hash, another version, or half a listing."""
 
 
 class StorageFull(Failure):
@@ -127,6 +127,6 @@ class LocalTrouble(Failure):
 
 
 class NotWebDav(Failure):
-    """An answer that no WebDAV server gives: a login page, a redirect, broken XML."""
+    """An answer that no WebDAV server gives: a login page, a redirect, another XML."""
 
     policy = Policy.NEXT_TIME

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from lxml import etree
 
-from shared.errors import NotWebDav
+from shared.errors import Corrupted, NotWebDav
 from shared.store import Entry, Href, Listing, Wanted
 
 _D, _OC, _NC = "{DAV:}", "{http://owncloud.org/ns}", "{http://nextcloud.org/ns}"
@@ -35,7 +35,8 @@ def parse(body: bytes, asked: Href, date: str | None, wanted: Wanted | None = No
         wanted: children of other names are dropped as well.
 
     Raises:
-        NotWebDav: broken XML, a document type declaration, or an answer about something else.
+        NotWebDav: no multistatus, a document type declaration, or an answer about something else.
+        Corrupted: a multistatus that breaks off, or has something else behind it.
     """
     itself: Entry | None = None
     entries = []
@@ -62,7 +63,8 @@ def resources(body: bytes) -> Iterator[tuple[Href, etree._Element]]:
     """The address of each resource in a multistatus, and the properties it has.
 
     Raises:
-        NotWebDav: broken XML, or a document type declaration.
+        NotWebDav: no multistatus, or a document type declaration.
+        Corrupted: a multistatus that breaks off, or has something else behind it.
     """
     for response in _responses(body):
         href, properties = _read(response)
@@ -82,9 +84,11 @@ def _responses(body: bytes) -> Iterator[etree._Element]:
     root: etree._Element | None = None
     try:
         for start in range(0, len(body), _BITE):
-            parser.feed(body[start : start + _BITE])
-            for _, element in parser.read_events():
-                root = element.getroottree().getroot()
+            try:
+                parser.feed(body[start : start + _BITE])
+            finally:
+                for _, element in parser.read_events():
+                    root = element.getroottree().getroot()
             if root is not None:
                 _check(root)
                 # The last child may not be complete yet.
@@ -93,6 +97,10 @@ def _responses(body: bytes) -> Iterator[etree._Element]:
                 del root[:-1]
         root = parser.close()
     except (etree.XMLSyntaxError, ValueError) as error:
+        if root is not None:
+            _check(root)
+            # rclone says so behind it when a file in the folder is moved away meanwhile.
+            raise Corrupted(f"A listing went wrong halfway ({str(error)[:80]})") from None
         raise NotWebDav(f"The listing is not XML ({str(error)[:80]})", _NOT_WEBDAV) from None
     _check(root)
     yield from (child for child in root if child.tag == _RESPONSE)

@@ -40,7 +40,7 @@ def double(data: bytes, quality: int) -> bytes:
         progressive = original.frame.progressive
         encoded = pillow.encode("JPEG", image, "CMYK", quality=quality, subsampling=0, progressive=progressive)
     else:
-        image = pixels.nearly_doubled(pixels.decode(old))
+        image = pixels.quickly_doubled(pixels.decode(old))
         encoded = pixels.encode(".jpg", image, _parameters(original, quality))
     if encoded[-2:] != bytes((0xFF, EOI)):
         raise Unscalable("the doubled picture came out cut off")

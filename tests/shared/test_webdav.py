@@ -130,6 +130,21 @@ def test_what_may_pass_is_tried_again(server: Canned, store: Store) -> None:
     assert len(server.asked) == 4
 
 
+@pytest.mark.parametrize("size", [1, 3000], ids=["short", "long"])
+def test_a_listing_that_went_wrong_halfway_is_asked_for_again(server: Canned, store: Store, size: int) -> None:
+    """rclone writes so behind one of a folder out of which somebody else moves files meanwhile."""
+    entries = "".join(
+        f"<d:response><d:href>{href}</d:href><d:propstat><d:prop/><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
+        "</d:response>"
+        for href in ("/dav/", *(f"/dav/{number}.jpg" for number in range(size)))
+    )
+    whole = f'<d:multistatus xmlns:d="DAV:">{entries}</d:multistatus>'
+    bodies = iter([whole + "Internal Server Error", whole.removesuffix("</d:multistatus>"), whole])
+    server.answer = lambda _: Answer(207, next(bodies).encode())
+    assert len(store.list_folder(Href("/dav/")).entries) == size
+    assert len(server.asked) == 3
+
+
 @pytest.mark.parametrize("hash_there", [None, "wrong", "upper case"])
 def test_an_upload_is_verified(server: Canned, store: Store, hash_there: str | None) -> None:
     data = b"some data"
