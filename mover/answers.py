@@ -35,7 +35,6 @@ def folder(body: bytes, top: Path, asked: Path) -> Folder:
 
     Raises:
         NotWebDav: not a multistatus, or about something else.
-        Corrupted: half of one.
     """
     itself: File | None = None
     files: list[File] = []
@@ -58,7 +57,7 @@ def files(body: bytes, top: Path) -> list[File]:
     """Read files from anywhere in the account.
 
     Raises:
-        NotWebDav, Corrupted: not a multistatus, or half of one.
+        NotWebDav: not a multistatus.
     """
     return [file for file, _ in _files(body, top)]
 
@@ -67,7 +66,7 @@ def tags(body: bytes) -> list[Tag]:
     """Read the list of all tags that the account can see.
 
     Raises:
-        NotWebDav, Corrupted: not a multistatus, or half of one.
+        NotWebDav: not a multistatus.
     """
     found = []
     for _, properties in resources(body):
@@ -82,7 +81,7 @@ def permissions(body: bytes) -> str:
     """The letters that tell what the account may do with the first resource.
 
     Raises:
-        NotWebDav, Corrupted: not a multistatus, or half of one.
+        NotWebDav: not a multistatus.
     """
     return next((properties.findtext(f"{_OC}permissions", "") for _, properties in resources(body)), "")
 

@@ -111,7 +111,7 @@ class Mismatch(Failure):
 
 
 class Corrupted(Failure):
-    """What arrived is not what was sent: wrong length, wrong hash, another version, or half a listing."""
+    """What arrived is not what was sent: wrong length, wrong hash, or another version."""
 
 
 class StorageFull(Failure):
@@ -127,6 +127,12 @@ class LocalTrouble(Failure):
 
 
 class NotWebDav(Failure):
-    """An answer that no WebDAV server gives: a login page, a redirect, another XML."""
+    """An answer that no WebDAV server gives: a login page, a redirect, broken XML."""
 
     policy = Policy.NEXT_TIME
+
+
+class HalfListing(NotWebDav):
+    """A listing that went wrong halfway, as rclone's does when a file is moved out of the folder meanwhile."""
+
+    policy = Policy.AGAIN

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from lxml import etree
 
-from shared.errors import Corrupted, NotWebDav
+from shared.errors import HalfListing, NotWebDav
 from shared.store import Entry, Href, Listing, Wanted
 
 _D, _OC, _NC = "{DAV:}", "{http://owncloud.org/ns}", "{http://nextcloud.org/ns}"
@@ -36,7 +36,7 @@ def parse(body: bytes, asked: Href, date: str | None, wanted: Wanted | None = No
 
     Raises:
         NotWebDav: no multistatus, a document type declaration, or an answer about something else.
-        Corrupted: a multistatus that breaks off, or has something else behind it.
+        HalfListing: a multistatus that breaks off, or has something else behind it.
     """
     itself: Entry | None = None
     entries = []
@@ -64,7 +64,7 @@ def resources(body: bytes) -> Iterator[tuple[Href, etree._Element]]:
 
     Raises:
         NotWebDav: no multistatus, or a document type declaration.
-        Corrupted: a multistatus that breaks off, or has something else behind it.
+        HalfListing: a multistatus that breaks off, or has something else behind it.
     """
     for response in _responses(body):
         href, properties = _read(response)
@@ -99,9 +99,8 @@ def _responses(body: bytes) -> Iterator[etree._Element]:
     except (etree.XMLSyntaxError, ValueError) as error:
         if root is not None:
             _check(root)
-            # rclone says so behind it when a file in the folder is moved away meanwhile.
-            raise Corrupted(f"A listing went wrong halfway ({str(error)[:80]})") from None
-        raise NotWebDav(f"The listing is not XML ({str(error)[:80]})", _NOT_WEBDAV) from None
+        broken = NotWebDav if root is None else HalfListing
+        raise broken(f"The listing is not XML ({str(error)[:80]})", _NOT_WEBDAV) from None
     _check(root)
     yield from (child for child in root if child.tag == _RESPONSE)
 
