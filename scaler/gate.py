@@ -9,8 +9,15 @@ import functools
 import threading
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from scaler.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    size: int
+    come: threading.Event
 
 
 class Gate:
@@ -21,8 +28,8 @@ class Gate:
         self._memory = limits.memory
         self._computing = 0
         self._held = 0
-        self._queue: deque[object] = deque()
-        self._changed = threading.Condition()
+        self._queue: deque[_Turn] = deque()
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def memory(self, size: int) -> Iterator["Reservation"]:
@@ -33,29 +40,34 @@ class Gate:
         """
         if size > self._memory:
             raise ValueError(f"{size} bytes do not fit into {self._memory}")
-        turn = object()
-        with self._changed:
+        turn = _Turn(size, threading.Event())
+        with self._lock:
             self._queue.append(turn)
-            self._changed.wait_for(lambda: self._queue[0] is turn and self._fits(size))
-            self._queue.popleft()
-            self._computing += 1
-            self._held += size
-            self._changed.notify_all()
+            self._admit()
+        turn.come.wait()
         reservation = Reservation(self, size)
         try:
             yield reservation
         finally:
             reservation.shrink(0)
 
+    def _admit(self) -> None:
+        """Wake those whose turn it is, and nobody else: a core is idle until the right one has looked."""
+        while self._queue and self._fits(self._queue[0].size):
+            turn = self._queue.popleft()
+            self._computing += 1
+            self._held += turn.size
+            turn.come.set()
+
     def _fits(self, size: int) -> bool:
         return self._computing < self._cores and self._held + size <= self._memory
 
     def give_back(self, size: int, cores: int) -> None:
         """Take back bytes and cores from a reservation."""
-        with self._changed:
+        with self._lock:
             self._held -= size
             self._computing -= cores
-            self._changed.notify_all()
+            self._admit()
 
 
 class Reservation:
