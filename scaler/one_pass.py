@@ -129,8 +129,7 @@ class Scaler:
             choice = Choice() if self._is_unchanged(store, folders) else self._choose(store, folders, task)
             if choice.take:
                 self._load_opencv_meanwhile()
-            if self._recovered_if_due(store, folders):
-                # That took a while, and may have put originals back.
+            if self._recovery_changed_it(store, folders):
                 choice = self._choose(store, folders, task)
         report = Report(waiting=len(choice.wait))
         self._carry_all(choice.take, report)
@@ -169,14 +168,15 @@ class Scaler:
         if "scaler.picture" not in sys.modules:
             self._sweepers.submit(load_opencv)
 
-    def _recovered_if_due(self, store: Store, folders: Folders) -> bool:
-        """Look for what stopped scalers have left, from time to time; whether there was something."""
+    def _recovery_changed_it(self, store: Store, folders: Folders) -> bool:
+        """Look for what stopped scalers have left, if it is time; whether the listing before is out of date by that."""
         now = self._stop.clock()
         if self._recovered_at is not None and now - self._recovered_at < RECOVER_EVERY:
             return False
-        found = recover(store, folders, self._owner)
+        hidden = recover(store, folders, self._owner)
         self._recovered_at = now
-        return found
+        # Originals may be back in the folder; or the hidden folders were made, and the ETag that tells is another.
+        return bool(hidden.claimed) or (hidden.uploads is None and self._unchanged_since is not None)
 
     def _choose(self, store: Store, folders: Folders, task: Task) -> Choice:
         wanted = picture_names(task.prefixes)

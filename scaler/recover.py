@@ -92,11 +92,11 @@ def _list_if_there(store: Store, folder: Href) -> Listing | None:
         return None
 
 
-def recover(store: Store, folders: Folders, owner: str) -> bool:
+def recover(store: Store, folders: Folders, owner: str) -> Hidden:
     """Finish every claim that lies there, remove dead uploads, and make the hidden folders where they are missing.
 
     Returns:
-        whether a claim lay there.
+        what lay there.
 
     Raises:
         Missing: the raw or the unsorted folder itself is not there.
@@ -121,7 +121,7 @@ def recover(store: Store, folders: Folders, owner: str) -> bool:
         for orphan in orphans(hidden.uploads, claims, owner, hidden.claims.now):
             _remove(store, orphan, owner)
     _make_ready(store, folders, hidden)
-    return bool(hidden.claimed)
+    return hidden
 
 
 def _remove(store: Store, orphan: Entry, owner: str) -> None:

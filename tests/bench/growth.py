@@ -97,7 +97,7 @@ class Idle:
 
 
 def idle() -> Idle:
-    """A look at a Nextcloud's folder of NAMES files, none of them ours, that was looked into before."""
+    """The second look at a Nextcloud's folder of NAMES files, none of them ours."""
     with Nextcloud() as server, tempfile.TemporaryDirectory() as state:
         for name in (RAW, UNSORTED):
             (server.folder / name).mkdir()
@@ -106,8 +106,6 @@ def idle() -> Idle:
         account = WebDavAccount(base_url=server.files_url, username=server.user, password=SecretStr(server.password))
         task = Task(account, RAW, UNSORTED, (PREFIX,))
         with Scaler(1, limits(None), 95, Path(state), Stop()) as scaler:
-            # The first one ever makes the hidden folder in it, which the second one sees.
-            scaler.one_pass(task)
             scaler.one_pass(task)
             server.clear_log()
             started = time.thread_time()
