@@ -54,7 +54,7 @@ class Front:
             return start_response(status, headers, exc_info)
 
         if self.latency:
-            time.sleep(self.latency)
+            time.sleep(self.latency)  # what a server far away takes
         try:
             yield from self._route(environ, begin, raw, path)
         except SabreError as refusal:

@@ -66,7 +66,9 @@ def resources(body: bytes) -> Iterator[tuple[Href, etree._Element]]:
         NotWebDav: no multistatus, or a document type declaration.
         HalfListing: a multistatus that breaks off, or has something else behind it.
     """
-    for response in _responses(body):
+    for response in _children(body):
+        if response.tag != _RESPONSE:
+            continue
         href, properties = _read(response)
         if properties is not None:
             try:
@@ -76,7 +78,8 @@ def resources(body: bytes) -> Iterator[tuple[Href, etree._Element]]:
             yield Href(path), properties
 
 
-def _responses(body: bytes) -> Iterator[etree._Element]:
+def _children(body: bytes) -> Iterator[etree._Element]:
+    """What stands in a multistatus: its responses, and whatever else there is."""
     # No entity is expanded and nothing is loaded from elsewhere; a declaration has no business here at all.
     parser = etree.XMLPullParser(
         ("start",), tag=_MULTISTATUS, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
@@ -92,17 +95,18 @@ def _responses(body: bytes) -> Iterator[etree._Element]:
             if root is not None:
                 _check(root)
                 # The last child may not be complete yet.
-                yield from (child for child in root[:-1] if child.tag == _RESPONSE)
+                yield from root[:-1]
                 # A large folder is not held in memory as a whole.
                 del root[:-1]
         root = parser.close()
     except (etree.XMLSyntaxError, ValueError) as error:
+        broken = NotWebDav
         if root is not None:
             _check(root)
-        broken = NotWebDav if root is None else HalfListing
+            broken = HalfListing
         raise broken(f"The listing is not XML ({str(error)[:80]})", _NOT_WEBDAV) from None
     _check(root)
-    yield from (child for child in root if child.tag == _RESPONSE)
+    yield from root
 
 
 def _check(root: etree._Element) -> None:
