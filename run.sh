@@ -388,7 +388,7 @@ main() {
       ;;
     settings)
       ready main
-      run_module shared.store_settings "${@:2}"
+      run_module shared.config.write_settings "${@:2}"
       ;;
     demo)
       ready main,sandbox

@@ -1,1 +1,1 @@
-"""Files tagged pictures in a Nextcloud."""
+"""Files tagged images in a Nextcloud."""

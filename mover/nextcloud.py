@@ -9,13 +9,13 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mover import answers
-from mover.answers import Folder
-from mover.plan import File, Path, Tag
-from mover.settings import Account
-from shared import status
-from shared.errors import Failure, Missing, NotWebDav
-from shared.multistatus import path_of
+from mover import responses
+from mover.config import Account
+from mover.responses import Folder
+from mover.selection import File, Path, Tag
+from shared.errors import Failure, NotFound, NotWebDav
+from shared.webdav import http_errors
+from shared.webdav.multistatus import path_of
 
 # It would load the nearest .env into the environment of this process.
 os.environ.setdefault("PYTHON_DOTENV_DISABLED", "1")
@@ -74,7 +74,7 @@ class Nextcloud:
         try:
             response = await self._send("GET", url, (200,), {"OCS-APIRequest": "true", "Accept": "application/json"})
             user_id = response.json()["ocs"]["data"]["id"]
-        except (Missing, ValueError, LookupError, TypeError):
+        except (NotFound, ValueError, LookupError, TypeError):
             raise NotWebDav(
                 f"{self._host} does not answer as a Nextcloud",
                 "The mover needs one: correct webdav/url (https://host/remote.php/dav/files/USER/) in Vault.",
@@ -85,26 +85,26 @@ class Nextcloud:
     async def list_folder(self, folder: Path) -> Folder:
         """A folder and its direct children, with their tags where the server tells."""
         response = await self._propfind(self._address(folder), "1", _FILE)
-        return answers.folder(response, self._top, folder)
+        return responses.folder(response, self._top, folder)
 
-    async def look(self, path: Path) -> File | None:
+    async def stat(self, path: Path) -> File | None:
         """What lies there, None if nothing does."""
         try:
             response = await self._propfind(self._address(path), "0", _FILE)
-        except Missing:
+        except NotFound:
             return None
-        return answers.folder(response, self._top, path).itself
+        return responses.folder(response, self._top, path).itself
 
     async def permissions(self, path: Path) -> str | None:
         """What the account may do there, as Nextcloud's letters ("RGDNVCK"); None if nothing is there."""
         try:
-            return answers.permissions(await self._propfind(self._address(path), "0", _RIGHTS))
-        except Missing:
+            return responses.permissions(await self._propfind(self._address(path), "0", _RIGHTS))
+        except NotFound:
             return None
 
     async def tags(self) -> list[Tag]:
         """All tags that the account can see."""
-        return answers.tags(await self._propfind(f"{self._root}remote.php/dav/systemtags/", "1", _TAG))
+        return responses.tags(await self._propfind(f"{self._root}remote.php/dav/systemtags/", "1", _TAG))
 
     async def tagged(self, tag: Tag, folder: Path) -> list[File]:
         """Everything that carries a tag, anywhere in the account; nothing if there is no such tag any more.
@@ -115,15 +115,15 @@ class Nextcloud:
         rules = f"<oc:filter-rules><oc:systemtag>{tag.id}</oc:systemtag></oc:filter-rules>"
         body = f"<oc:filter-files {_NAMESPACES}>{_FILE}{rules}</oc:filter-files>"
         response = await self._send("REPORT", self._address(folder), (207, 412), _XML, body)
-        return [] if response.status_code == 412 else answers.files(response.content or b"", self._top)
+        return [] if response.status_code == 412 else responses.files(response.content or b"", self._top)
 
     async def move(self, file: File, target: Path) -> None:
         """Move, never over another file. Any error leaves open what happened.
 
         Raises:
-            Mismatch: the target is taken, or the file was changed or taken away.
-            Missing: the file is not there.
-            ParentMissing: the target's folder is not there, or is a file.
+            PreconditionFailed: the target is taken, or the file was changed or taken away.
+            NotFound: the file is not there.
+            ParentNotFound: the target's folder is not there, or is a file.
         """
         headers = {"Destination": self._address(target), "Overwrite": "F"}
         if file.etag:
@@ -136,7 +136,7 @@ class Nextcloud:
             await self._send(
                 "DELETE", f"{self._root}remote.php/dav/systemtags-relations/files/{file.id}/{tag.id}", (204,)
             )
-        except Missing:
+        except NotFound:
             return False
         return True
 
@@ -144,7 +144,7 @@ class Nextcloud:
         """Make a folder; False if something of that name was there.
 
         Raises:
-            ParentMissing: the folder that it should lie in is not there, or is a file.
+            ParentNotFound: the folder that it should lie in is not there, or is a file.
         """
         response = await self._send("MKCOL", self._address(folder), (201, 405))
         return int(response.status_code or 0) == 201
@@ -186,8 +186,8 @@ class Nextcloud:
         if code in hoped_for:
             return response
         if response.is_redirect:
-            raise status.redirected(self._host, told["Location"])
-        raise status.error_of(code, told, what) if code >= 400 else status.not_webdav(code, told, what)
+            raise http_errors.redirected(self._host, told["Location"])
+        raise http_errors.error_of(code, told, what) if code >= 400 else http_errors.not_webdav(code, told, what)
 
 
 _XML = {"Content-Type": "application/xml; charset=utf-8"}
@@ -196,13 +196,13 @@ _XML = {"Content-Type": "application/xml; charset=utf-8"}
 def _unreachable(host: str, error: Exception) -> Failure:
     if not isinstance(error, niquests.RequestException) and getattr(error, "errno", None) is None:
         # Of niquests, where a file of certificates is missing.
-        return NotWebDav(f"The picture server cannot be asked ({error})", "Check WEBDAV_CACERT.")
+        return NotWebDav(f"The image server cannot be asked ({error})", "Check WEBDAV_CACERT.")
     if isinstance(error, niquests.exceptions.SSLError):
-        return status.untrusted(host)
+        return http_errors.untrusted(host)
     if isinstance(error, niquests.Timeout):
-        return status.away(host, "does not answer in time")
+        return http_errors.away(host, "does not answer in time")
     if "[Errno 111]" in str(error) or "refused" in str(error):
-        return status.away(host, "refuses connections")
+        return http_errors.away(host, "refuses connections")
     if "NameResolutionError" in str(error):
-        return status.away(host, "cannot be found by its name")
-    return status.away(host, f"broke the connection off ({type(error).__name__})")
+        return http_errors.away(host, "cannot be found by its name")
+    return http_errors.away(host, f"broke the connection off ({type(error).__name__})")

@@ -6,8 +6,8 @@ Prints what reaches them as lines for a shell: `eval` them, or copy them, and th
 import signal
 import sys
 
-from sandbox.furnish import exports, furnish
 from sandbox.nextcloud import Nextcloud
+from sandbox.seed import exports, seed
 from sandbox.vault import Vault
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     # Blocked in all threads, and so delivered to nothing but the wait below: what was begun is always tidied up.
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     with Vault() as vault, Nextcloud() as nextcloud:
-        furnish(vault, nextcloud)
+        seed(vault, nextcloud)
         sys.stdout.write(exports(vault, nextcloud))
         sys.stdout.flush()
         signal.sigwait(stops)

@@ -1,6 +1,6 @@
 """`./run.sh demo`: the daemons at work on this machine, with nothing configured and nothing left behind.
 
-Pictures go into the raw folder of a throwaway Nextcloud; the scaler doubles them; they get tags, as a person would give
+Images go into the raw folder of a throwaway Nextcloud; the scaler doubles them; they get tags, as a person would give
 them; the mover files them. Both daemons run as they do every day, as processes with settings from a Vault.
 """
 
@@ -15,28 +15,28 @@ from pathlib import Path
 
 import click
 
+from sandbox.contact_sheet import Pair, sheet, size_of
 from sandbox.drawings import draw
-from sandbox.furnish import ORGANIZED, RAW, UNSORTED, exports, furnish
 from sandbox.nextcloud import Nextcloud
-from sandbox.sheet import Pair, sheet, size_of
+from sandbox.seed import ORGANIZED, RAW, UNSORTED, exports, seed
 from sandbox.vault import Vault
 
 TAGS = ("ai:landscapes", "ai:patterns")
-# As if the pictures had been there for a while: what was changed just now is left to settle first.
+# As if the images had been there for a while: what was changed just now is left to settle first.
 A_WHILE = 60.0
 
 
 @click.command(help=__doc__)
-@click.argument("pictures", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("images", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--keep", is_flag=True, help="Leave the servers running afterwards, and say how to reach them.")
-def main(pictures: tuple[Path, ...], keep: bool) -> None:
+def main(images: tuple[Path, ...], keep: bool) -> None:
     # As with Ctrl-C, so that the servers go too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(0))
     with Vault() as vault, Nextcloud() as nextcloud, tempfile.TemporaryDirectory() as state:
-        furnish(vault, nextcloud)
+        seed(vault, nextcloud)
         originals = Path(state, "originals")
-        _fill(nextcloud.folder / RAW, pictures, originals)
+        _fill(nextcloud.folder / RAW, images, originals)
         environ = _environ(vault, Path(state))
         failed = _scale(nextcloud, environ, originals)
         failed = _file(nextcloud, environ) or failed
@@ -46,18 +46,18 @@ def main(pictures: tuple[Path, ...], keep: bool) -> None:
     sys.exit(failed)
 
 
-def _fill(raw: Path, pictures: tuple[Path, ...], originals: Path) -> None:
-    """Pictures under names that start with the prefix, among files that have no business with the scaler."""
+def _fill(raw: Path, images: tuple[Path, ...], originals: Path) -> None:
+    """Images under names that start with the prefix, among files that have no business with the scaler."""
     originals.mkdir()
-    if pictures:
-        for picture in pictures:
-            shutil.copyfile(picture, originals / f"Unknown-{picture.name}")
+    if images:
+        for image in images:
+            shutil.copyfile(image, originals / f"Unknown-{image.name}")
     else:
         draw(originals)
     for file in originals.iterdir():
         shutil.copyfile(file, raw / file.name)
     shutil.copyfile(min(originals.iterdir()), raw / "Holiday.jpg")
-    (raw / "Unknown notes.txt").write_text("Not a picture.\n")
+    (raw / "Unknown notes.txt").write_text("Not an image.\n")
     for file in raw.iterdir():
         os.utime(file, (time.time() - A_WHILE, time.time() - A_WHILE))
 
@@ -80,16 +80,16 @@ def _scale(nextcloud: Nextcloud, environ: dict[str, str], originals: Path) -> in
     _show(nextcloud.folder, RAW, UNSORTED)
     pairs = _pairs(originals, nextcloud.folder / UNSORTED)
     if pairs:
-        click.echo(f"\nBefore and after, as a picture: {sheet(pairs, Path.cwd() / 'before-after.png')}")
+        click.echo(f"\nBefore and after, as an image: {sheet(pairs, Path.cwd() / 'before-after.png')}")
     return status
 
 
 def _pairs(originals: Path, unsorted: Path) -> list[Pair]:
     pairs: list[Pair] = []
     for original in sorted(originals.iterdir()):
-        # The time of scaling stands between stem and extension.
+        # The time of upscaling stands between stem and extension.
         found = sorted(unsorted.glob(f"{_literal(original.stem)}_*Z*{_literal(original.suffix)}"))
-        pairs.extend(Pair(original, scaled) for scaled in found[:1])
+        pairs.extend(Pair(original, upscaled) for upscaled in found[:1])
     return pairs
 
 
@@ -101,12 +101,10 @@ def _file(nextcloud: Nextcloud, environ: dict[str, str]) -> int:
     click.secho("\nTagged", bold=True)
     for tag in TAGS:
         nextcloud.create_tag(tag)
-    for number, picture in enumerate(
-        sorted(file for file in (nextcloud.folder / UNSORTED).iterdir() if file.is_file())
-    ):
+    for number, image in enumerate(sorted(file for file in (nextcloud.folder / UNSORTED).iterdir() if file.is_file())):
         tag = TAGS[number % len(TAGS)]
-        nextcloud.tag(f"{UNSORTED}/{picture.name}", tag)
-        click.echo(f"  {picture.name}  ←  {tag}")
+        nextcloud.tag(f"{UNSORTED}/{image.name}", tag)
+        click.echo(f"  {image.name}  ←  {tag}")
     status, seconds = _run("mover", environ)
     click.secho(f"\nFiled after {seconds:.1f} s", bold=True)
     _show(nextcloud.folder, UNSORTED, *(f"{ORGANIZED}/{tag.partition(':')[2]}" for tag in TAGS))
@@ -114,7 +112,7 @@ def _file(nextcloud: Nextcloud, environ: dict[str, str]) -> int:
 
 
 def _run(daemon: str, environ: dict[str, str]) -> tuple[int, float]:
-    """One pass of a daemon; its exit status and the seconds it took."""
+    """One poll of a daemon; its exit status and the seconds it took."""
     click.secho(f"\n$ {daemon} --once", bold=True)
     started = time.monotonic()
     command = [sys.executable, "-c", f"from {daemon}.main import main; main()", "--once"]

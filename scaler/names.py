@@ -1,4 +1,4 @@
-"""The names that pictures have on their way, and what can be read back from them."""
+"""The names that images have on their way, and what can be read back from them."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ def new_owner() -> str:
 
 
 def new_id(owner: str, now: float | None = None) -> str:
-    """The name of an upload: the time of scaling in UTC, the owner, and a random part.
+    """The name of an upload: the time of upscaling in UTC, the owner, and a random part.
 
     Args:
         owner: from `new_owner`.
@@ -39,19 +39,19 @@ def owner_of(upload: str) -> str | None:
     return match["owner"] if match else None
 
 
-def mark_of(unsorted: str) -> str:
+def destination_hash_of(unsorted: str) -> str:
     """The short hash that says in a claim which unsorted folder its upload belongs to."""
     return hashlib.sha256(unsorted.encode()).hexdigest()[:8]
 
 
-def version_mark(size: int | None, modified: float | None) -> str:
+def version_hash(size: int | None, modified: float | None) -> str:
     """A short hash of what stays with a file when it is moved, and changes when it is replaced."""
     return hashlib.sha256(f"{size} {modified}".encode()).hexdigest()[:8]
 
 
-def signpost(mark: str) -> str:
+def destination_record(destination_hash: str) -> str:
     """The name of the file beside the claims that holds the path of the unsorted folder with that mark."""
-    return f"unsorted-{mark}.txt"
+    return f"unsorted-{destination_hash}.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,12 @@ class ClaimName:
     """
 
     id: str
-    mark: str
+    destination_hash: str
     original: str
     version: str = ""
 
     def __str__(self) -> str:
-        head = f"{self.id}-{self.mark}" + (f"-{self.version}" if self.version else "") + "~"
+        head = f"{self.id}-{self.destination_hash}" + (f"-{self.version}" if self.version else "") + "~"
         stem, extension = split(self.original)
         return head + cut(stem, LONGEST - len(head) - len(extension.encode())) + extension
 
@@ -83,7 +83,7 @@ class ClaimName:
 
 
 def final_name(original: str, upload: str, number: int = 1) -> str:
-    """The name a scaled picture is published under.
+    """The name an upscaled image is published under.
 
     Args:
         original: the name it came with.

@@ -40,10 +40,10 @@ def sweep() -> None:
     """Remove the folders of processes that are no more."""
     for folder in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
         with contextlib.suppress(OSError):
-            _sweep(folder)
+            _clean_up(folder)
 
 
-def _sweep(folder: Path) -> None:
+def _clean_up(folder: Path) -> None:
     try:
         with (folder / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

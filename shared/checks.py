@@ -1,4 +1,4 @@
-"""`--check`: everything that a pass needs, tried one by one, a line each."""
+"""`--check`: everything that a poll needs, tried one by one, a line each."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import click
 
 from shared.errors import Failure
-from shared.log import redact
+from shared.logging import redact
 
 
 class Checks:
@@ -27,9 +27,9 @@ class Checks:
             yield found
         except Failure as failure:
             self.exit_status = 1
-            self._line("FAILED", what, failure.what)
-            if failure.remedy:
-                click.echo(redact(f"        → {failure.remedy}"))
+            self._line("FAILED", what, failure.message)
+            if failure.hint:
+                click.echo(redact(f"        → {failure.hint}"))
             raise Skip from None
         self._line("ok", what, *found)
 

@@ -3,14 +3,14 @@
 from enum import Enum
 
 
-class Policy(Enum):
+class ErrorPolicy(Enum):
     """What a daemon does after a failure."""
 
-    AGAIN = "again"  # worth another try after a pause
-    LEAVE = "leave"  # this one picture stays where it is; the others go on
-    NEXT_TIME = "next time"  # nothing more can be done now; the next pass tries again
-    CREDENTIALS = "credentials"  # stop asking until the password changes
-    CANNOT_START = "cannot start"  # the user has to act first
+    RETRY = "again"  # worth another try after a pause
+    SKIP = "leave"  # this one image stays where it is; the others go on
+    DEFER = "next time"  # nothing more can be done now; the next poll tries again
+    AUTH = "credentials"  # stop asking until the password changes
+    FATAL = "cannot start"  # the user has to act first
 
 
 class Failure(Exception):
@@ -21,118 +21,118 @@ class Failure(Exception):
         remedy: what the user does next, as a sentence; empty where waiting is all there is to do.
     """
 
-    policy = Policy.AGAIN
+    policy = ErrorPolicy.RETRY
 
-    def __init__(self, what: str, remedy: str = "") -> None:
-        super().__init__(what, remedy)
-        self.what = what
-        self.remedy = remedy
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what, hint)
+        self.message = what
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.what}. {self.remedy}" if self.remedy else self.what
+        return f"{self.message}. {self.hint}" if self.hint else self.message
 
 
-class Stopped(Exception):
+class Cancelled(Exception):
     """The daemon was asked to stop while it waited or worked."""
 
 
 # --- Settings and Vault ---------------------------------------------------------------------------------------------
 
 
-class SettingsWrong(Failure):
+class InvalidSettings(Failure):
     """Settings are missing or make no sense; the text names every one with its path in Vault."""
 
-    policy = Policy.CANNOT_START
+    policy = ErrorPolicy.FATAL
 
 
-class VaultAway(Failure):
+class VaultUnavailable(Failure):
     """Vault does not answer, is sealed, or fails inside."""
 
 
-class VaultRefused(Failure):
+class VaultForbidden(Failure):
     """Vault answers and says no: wrong token, no right, no such secret."""
 
-    policy = Policy.CANNOT_START
+    policy = ErrorPolicy.FATAL
 
 
-# --- The picture server ---------------------------------------------------------------------------------------------
+# --- The image server ---------------------------------------------------------------------------------------------
 
 
-class ServerAway(Failure):
+class ServerUnreachable(Failure):
     """No connection, or one that broke: whether the request took effect is unknown."""
 
 
-class ServerBusy(Failure):
+class ServerUnavailable(Failure):
     """408, 423, 429 or 5xx.
 
     Args:
         retry_after: seconds the server asked to wait, None where it did not say.
     """
 
-    def __init__(self, what: str, remedy: str = "", *, retry_after: float | None = None) -> None:
-        super().__init__(what, remedy)
+    def __init__(self, what: str, hint: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(what, hint)
         self.retry_after = retry_after
 
 
-class WrongPassword(Failure):
+class Unauthorized(Failure):
     """401."""
 
-    policy = Policy.CREDENTIALS
+    policy = ErrorPolicy.AUTH
 
 
 class Forbidden(Failure):
     """403: not allowed, or a name the server does not take."""
 
-    policy = Policy.LEAVE
+    policy = ErrorPolicy.SKIP
 
 
 class NotAccepted(Failure):
     """400, 413 or another 4xx about this one request."""
 
-    policy = Policy.LEAVE
+    policy = ErrorPolicy.SKIP
 
 
-class Missing(Failure):
+class NotFound(Failure):
     """404: nothing lies at that path."""
 
-    policy = Policy.LEAVE
+    policy = ErrorPolicy.SKIP
 
 
-class ParentMissing(Failure):
+class ParentNotFound(Failure):
     """409: the folder that it should go into is not there."""
 
-    policy = Policy.LEAVE
+    policy = ErrorPolicy.SKIP
 
 
-class Mismatch(Failure):
+class PreconditionFailed(Failure):
     """412: a condition did not hold: another version lies there, or the name is taken."""
 
-    policy = Policy.LEAVE
+    policy = ErrorPolicy.SKIP
 
 
-class Corrupted(Failure):
+class IntegrityError(Failure):
     """What arrived is not what was sent: wrong length, wrong hash, or another version."""
 
 
 class StorageFull(Failure):
     """507: the quota is used up."""
 
-    policy = Policy.NEXT_TIME
+    policy = ErrorPolicy.DEFER
 
 
-class LocalTrouble(Failure):
+class LocalIOError(Failure):
     """A file of our own cannot be written."""
 
-    policy = Policy.NEXT_TIME
+    policy = ErrorPolicy.DEFER
 
 
 class NotWebDav(Failure):
     """An answer that no WebDAV server gives: a login page, a redirect, broken XML."""
 
-    policy = Policy.NEXT_TIME
+    policy = ErrorPolicy.DEFER
 
 
-class HalfListing(NotWebDav):
+class TruncatedListing(NotWebDav):
     """A listing that went wrong halfway, as rclone's does when a file is moved out of the folder meanwhile."""
 
-    policy = Policy.AGAIN
+    policy = ErrorPolicy.RETRY

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import settings
 from loguru import logger
 
-from shared import log, patience, webdav
-from shared.patience import Patience
+from shared import logging as log
+from shared import retry
+from shared.retry import RetryPolicy
+from shared.webdav import client as webdav
 from tests.fake_time import FakeTime
 
 # How long an example takes says more of the machine than of the code.
@@ -38,11 +40,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(autouse=True)
 def _process_as_new() -> Iterator[None]:
-    """Undo what a daemon sets up for its process: patience, signals, hidden secrets, idle connections, logging.
+    """Undo what a daemon sets up for its process: retry policy, signals, hidden secrets, idle connections, logging.
 
-    Pauses between attempts take no time, unless a test adopts a patience of its own.
+    Pauses between attempts take no time, unless a test adopts a retry policy of its own.
     """
-    patience.adopt(Patience(FakeTime().stop()))
+    retry.adopt(RetryPolicy(FakeTime().stop()))
     yield
     for number, before in _HANDLERS.items():
         signal.signal(number, before)

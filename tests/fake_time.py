@@ -3,7 +3,7 @@
 import threading
 import time
 
-from shared.stop import Stop
+from shared.shutdown import StopToken
 
 
 class FakeTime:
@@ -29,6 +29,6 @@ class FakeTime:
             self.waited.append(seconds)
         return event.is_set()
 
-    def stop(self) -> Stop:
+    def stop(self) -> StopToken:
         """A Stop that lives in this time."""
-        return Stop(clock=self.clock, wait=self.wait)
+        return StopToken(clock=self.clock, wait=self.wait)

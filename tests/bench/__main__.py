@@ -1,7 +1,7 @@
 """Measure everything that docs/benchmark.md says, on this machine, in about ten minutes.
 
 Apache with mod_dav on loopback, a throwaway Vault, and, for the mover, the sandbox's Nextcloud; every way of doing the
-job in turn, on the same pictures.
+job in turn, on the same images.
 """
 
 import os
@@ -14,9 +14,9 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.bench import chart, filing, growth, report
+from tests.bench import chart, growth, mover, report
 from tests.bench.loads import LOADS, measure
-from tests.bench.stage import stage
+from tests.bench.servers import scenario
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -45,7 +45,7 @@ def _measured(chosen: tuple[str, ...], rounds: int, quick: bool, write: bool) ->
 
     sections = [_machine()]
     if set(chosen) - {"mover"}:
-        with stage() as servers:
+        with scenario() as servers:
             results = [
                 measure(servers, load, rounds, say, quick=quick) for name, load in LOADS.items() if name in chosen
             ]
@@ -56,7 +56,7 @@ def _measured(chosen: tuple[str, ...], rounds: int, quick: bool, write: bool) ->
             if "growth" in chosen:
                 sections.append(report.of_growth(growth.measure(servers, say), growth.idle(), growth.own_share()))
     if "mover" in chosen:
-        sections.append(report.of_filing(*filing.measure(rounds, say)))
+        sections.append(report.of_filing(*mover.measure(rounds, say)))
     return "\n".join(sections)
 
 

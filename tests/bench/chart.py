@@ -1,12 +1,12 @@
-"""Results as a picture: for each load, how many times as long as the bare computing each way takes."""
+"""Results as an image: for each load, how many times as long as the bare computing each way takes."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from tests.bench.baselines import FLOOR, OURS
 from tests.bench.loads import Result
-from tests.bench.rivals import FLOOR, OURS
 
 WIDTH, LABEL, BAR, GAP, MARGIN = 900, 190, 20, 6, 24
 PAPER, INK, FAINT = (252, 252, 250), (40, 40, 46), (170, 170, 176)

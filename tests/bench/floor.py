@@ -13,11 +13,11 @@ import numpy as np
 
 
 def compute(file: Path) -> int:
-    """One picture; the size of the doubled one in bytes."""
-    picture = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    assert picture is not None
-    doubled = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-    return len(cv2.imencode(".jpg", doubled, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+    """One image; the size of the upscaled one in bytes."""
+    image = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    upscaled = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    return len(cv2.imencode(".jpg", upscaled, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
 
 
 if __name__ == "__main__":

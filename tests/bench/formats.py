@@ -1,4 +1,4 @@
-"""What the doubled picture keeps, format by format, beside what other tools keep.
+"""What the upscaled image keeps, format by format, beside what other tools keep.
 
 python -m tests.bench.formats > docs/formats.md
 """
@@ -13,64 +13,64 @@ from pathlib import Path
 import cv2
 from PIL import JpegImagePlugin
 
-from scaler.formats import Unscalable
-from scaler.picture import double
-from tests.bench import judges, samples
-from tests.bench.judges import Verdict
+from scaler.images.codecs import upscale
+from scaler.images.probe import UnsupportedImage
+from tests.bench import oracles, samples
+from tests.bench.oracles import Verdict
 
 QUALITY = 95
-type Judge = Callable[[bytes, bytes, str], Verdict]
-type Case = tuple[bytes, Judge]
+type Oracle = Callable[[bytes, bytes, str], Verdict]
+type Case = tuple[bytes, Oracle]
 
 NOTHING = ""
 REFUSED = "refused"
 
 
-def _one(sample: bytes | None, judge: Judge) -> list[Case]:
-    return [] if sample is None else [(sample, judge)]
+def _one(sample: bytes | None, oracle: Oracle) -> list[Case]:
+    return [] if sample is None else [(sample, oracle)]
 
 
 def _alpha(name: str) -> list[Case]:
-    return _one(samples.with_alpha(name), judges.alpha) + _one(samples.of_mode(name, "LA"), judges.alpha)
+    return _one(samples.with_alpha(name), oracles.alpha) + _one(samples.of_mode(name, "LA"), oracles.alpha)
 
 
 def _depth(name: str) -> list[Case]:
-    return [case for bits in (10, 16, 32) for case in _one(samples.of_depth(name, bits), judges.depth)]
+    return [case for bits in (10, 16, 32) for case in _one(samples.of_depth(name, bits), oracles.depth)]
 
 
 def _orientation(name: str) -> list[Case]:
-    return [case for turn in range(1, 9) for case in _one(samples.turned(name, turn), judges.orientation)]
+    return [case for turn in range(1, 9) for case in _one(samples.turned(name, turn), oracles.orientation)]
 
 
 def _frames(name: str) -> list[Case]:
-    return [case for clear in (False, True) for case in _one(samples.with_frames(name, clear=clear), judges.frames)]
+    return [case for clear in (False, True) for case in _one(samples.with_frames(name, clear=clear), oracles.frames)]
 
 
 def _coding(name: str) -> list[Case]:
     if name == "JPEG":
         modes = [{"subsampling": number, "progressive": way} for number in (0, 1, 2) for way in (False, True)]
-        return [(samples.saved(samples.scene(), name, **options), judges.jpeg_coding) for options in modes]
-    return [] if name in ("AVIF", "GIF") else [(samples.plain(name), judges.lossless)]
+        return [(samples.saved(samples.scene(), name, **options), oracles.jpeg_coding) for options in modes]
+    return [] if name in ("AVIF", "GIF") else [(samples.plain(name), oracles.lossless)]
 
 
 PROPERTIES: dict[str, Callable[[str], list[Case]]] = {
-    "EXIF": lambda name: _one(samples.with_exif(name), judges.exif),
-    "XMP": lambda name: _one(samples.with_xmp(name), judges.xmp),
-    "ICC": lambda name: _one(samples.with_profile(name), judges.icc),
+    "EXIF": lambda name: _one(samples.with_exif(name), oracles.exif),
+    "XMP": lambda name: _one(samples.with_xmp(name), oracles.xmp),
+    "ICC": lambda name: _one(samples.with_profile(name), oracles.icc),
     "orientation": _orientation,
     "alpha": _alpha,
     "depth": _depth,
-    "grey": lambda name: _one(samples.of_mode(name, "L"), judges.mode),
-    "palette": lambda name: _one(samples.of_mode(name, "P"), judges.mode),
-    "1 bit": lambda name: _one(samples.of_mode(name, "1"), judges.mode),
-    "CMYK": lambda name: _one(samples.of_mode(name, "CMYK"), judges.mode),
+    "grey": lambda name: _one(samples.of_mode(name, "L"), oracles.mode),
+    "palette": lambda name: _one(samples.of_mode(name, "P"), oracles.mode),
+    "1 bit": lambda name: _one(samples.of_mode(name, "1"), oracles.mode),
+    "CMYK": lambda name: _one(samples.of_mode(name, "CMYK"), oracles.mode),
     "frames": _frames,
     "coding": _coding,
 }
 
 
 class Failed(Exception):
-    """The tool gave no picture."""
+    """The tool gave no image."""
 
 
 type Tool = Callable[[bytes, str], bytes]
@@ -79,8 +79,8 @@ type Tool = Callable[[bytes, str], bytes]
 def ours(data: bytes, _extension: str) -> bytes:
     """The project's own way."""
     try:
-        return double(data, quality=QUALITY)
-    except Unscalable as refusal:
+        return upscale(data, quality=QUALITY)
+    except UnsupportedImage as refusal:
         raise Failed from refusal
 
 
@@ -98,7 +98,7 @@ def plain_opencv(data: bytes, extension: str) -> bytes:
         return Path(target).read_bytes()
 
 
-# The middle of the picture stays in the middle, and its edges go on outside: so do OpenCV and ImageMagick.
+# The middle of the image stays in the middle, and its edges go on outside: so do OpenCV and ImageMagick.
 _VIPS = ("--interpolate", "bilinear", "--odx", "0.5", "--ody", "0.5", "--extend", "copy")
 
 
@@ -119,7 +119,7 @@ def _program(*command: str) -> Tool:
 def _saving(data: bytes, extension: str) -> str:
     """What vips is told to save like: left alone, it stores the colours of a JPEG finer than they came."""
     if extension == ".jpg":
-        subsampled = JpegImagePlugin.get_sampling(judges.opened(data)) > 0
+        subsampled = JpegImagePlugin.get_sampling(oracles.opened(data)) > 0
         return f"[Q={QUALITY},subsample_mode={'on' if subsampled else 'off'}]"
     return f"[Q={QUALITY}]" if extension in (".webp", ".avif") else ""
 
@@ -139,9 +139,9 @@ def tools() -> dict[str, Tool]:
 def verdict(tool: Tool, cases: list[Case], extension: str) -> str:
     """One cell: the worst of the verdicts of its cases."""
     found: set[str] = set()
-    for data, judge in cases:
+    for data, oracle in cases:
         try:
-            found.add(judges.safely(judge, data, tool(data, extension), extension))
+            found.add(oracles.safely(oracle, data, tool(data, extension), extension))
         except Failed:
             found.add(REFUSED)
     return next((word for word in ("lost", REFUSED, "stale", "converted", "kept") if word in found), NOTHING)
@@ -163,10 +163,10 @@ COLOURS: dict[str, tuple[bytes, str]] = {
 
 
 def colour(tool: Tool, name: str) -> float | None:
-    """Mean difference (of 255) per channel to the unrounded doubling; None where the tool gave no picture."""
+    """Mean difference (of 255) per channel to the unrounded upscaling; None where the tool gave no image."""
     data, extension = COLOURS[name]
     try:
-        return judges.difference(data, tool(data, extension))
+        return oracles.difference(data, tool(data, extension))
     except (Failed, OSError):
         return None
 
@@ -180,12 +180,12 @@ def main() -> None:
     """Print everything as Markdown."""
     found = tools()
     out = sys.stdout
-    out.write("# What the doubled picture keeps\n\n")
+    out.write("# What the upscaled image keeps\n\n")
     out.write(INTRODUCTION)
     for title, tool in found.items():
         out.write(f"\n## {title[0].upper()}{title[1:]}\n\n")
         out.write(_markdown(["", *PROPERTIES], rows(tool)))
-    out.write("\n## Colour\n\nMean difference per channel, of 255, to a bilinear doubling that is not rounded.\n\n")
+    out.write("\n## Colour\n\nMean difference per channel, of 255, to a bilinear upscaling that is not rounded.\n\n")
     figures = ([name, *(_figure(colour(tool, name)) for tool in found.values())] for name in COLOURS)
     out.write(_markdown(["", *found], figures))
 
@@ -195,10 +195,10 @@ def _figure(value: float | None) -> str:
 
 
 INTRODUCTION = """\
-Made by `python -m tests.bench.formats`: each cell is the outcome of doubling pictures made for it, judged by Pillow
+Made by `python -m tests.bench.formats`: each cell is the outcome of upscaling images made for it, judged by Pillow
 and ExifTool; the tests hold the first table to it.
 
-- **kept**: as it was. EXIF and XMP fields that state the pixel size say the doubled one; a picture is seen upright for
+- **kept**: as it was. EXIF and XMP fields that state the pixel size say the upscaled one; an image is seen upright for
   all eight orientations; every frame, delay and loop count is there.
 - **converted**: stored in another way that looks the same. Palettes become the colours they stand for, black and
   white becomes grey: between two colours there are others now.

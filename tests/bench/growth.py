@@ -1,4 +1,4 @@
-"""Whether the cost grows faster than the work: many names of which few match, and more and more pictures."""
+"""Whether the cost grows faster than the work: many names of which few match, and more and more images."""
 
 import tempfile
 import time
@@ -11,14 +11,14 @@ from pydantic import SecretStr
 
 from sandbox.nextcloud import Nextcloud
 from scaler.limits import limits
-from scaler.one_pass import Scaler, Task
-from scaler.plan import choose, picture_names
-from shared.multistatus import parse
-from shared.stop import Stop
-from shared.store import Href
-from shared.webdav import WebDavAccount
-from tests.bench.rivals import OURS, PREFIX, RAW, UNSORTED, Rival, rivals
-from tests.bench.stage import OTHER, Run, Stage
+from scaler.selection import image_names, select
+from scaler.service import ScalerConfig, ScalerService
+from shared.shutdown import StopToken
+from shared.webdav.client import WebDavAccount
+from shared.webdav.multistatus import parse
+from shared.webdav.store import Href
+from tests.bench.baselines import OURS, PREFIX, RAW, UNSORTED, Baseline, baselines
+from tests.bench.servers import OTHER, Run, Scenario
 
 NAMES, MATCHING = 10_000, 10
 COUNTS = (1000, 2000, 4000)
@@ -27,25 +27,25 @@ WIDTH, HEIGHT = 160, 120
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """What so many pictures take; `others` names in the folder are none of ours."""
+    """What so many images take; `others` names in the folder are none of ours."""
 
-    pictures: int
+    images: int
     others: int
     run: Run
 
 
-def ours() -> Rival:
+def ours() -> Baseline:
     """The scaler as a process."""
-    return next(rival for rival in rivals() if rival.name == OURS)
+    return next(baseline for baseline in baselines() if baseline.name == OURS)
 
 
-def measure(stage: Stage, say: Callable[[str], None]) -> list[Grown]:
+def measure(scenario: Scenario, say: Callable[[str], None]) -> list[Grown]:
     """The scaler on each size in turn."""
     found = []
-    for pictures, others in ((MATCHING, 0), (MATCHING, NAMES - MATCHING), *((count, 0) for count in COUNTS)):
-        with stage.scene(stage.draw(pictures, WIDTH, HEIGHT), 0.0, ()) as scene:
-            found.append(Grown(pictures, others, stage.run(ours(), scene, others)))
-        say(f"{pictures} of {pictures + others} names: {found[-1].run.usage.wall:.1f} s")
+    for images, others in ((MATCHING, 0), (MATCHING, NAMES - MATCHING), *((count, 0) for count in COUNTS)):
+        with scenario.scene(scenario.draw(images, WIDTH, HEIGHT), 0.0, ()) as scene:
+            found.append(Grown(images, others, scenario.run(ours(), scene, others)))
+        say(f"{images} of {images + others} names: {found[-1].run.usage.wall:.1f} s")
     return found
 
 
@@ -80,17 +80,17 @@ def own_share() -> float:
 
 def _own_share(body: bytes) -> float:
     started = time.thread_time()
-    wanted = picture_names([PREFIX])
+    wanted = image_names([PREFIX])
     found = parse(body, Href("/dav/raw/"), "Sun, 22 Nov 2026 20:00:00 GMT", wanted)
-    choice = choose(found, wanted, refused=lambda _: False, before={}, clock=0.0)
+    selection = select(found, wanted, refused=lambda _: False, before={}, clock=0.0)
     seconds = time.thread_time() - started
-    assert len(choice.take) == MATCHING
+    assert len(selection.take) == MATCHING
     return seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """A pass that finds nothing new: its requests, and seconds of processor time."""
+    """A poll that finds nothing new: its requests, and seconds of processor time."""
 
     requests: int
     cpu: float
@@ -104,10 +104,10 @@ def idle() -> Idle:
         for number in range(NAMES):
             (server.folder / RAW / f"{OTHER}-{number:05}.jpg").touch()
         account = WebDavAccount(base_url=server.files_url, username=server.user, password=SecretStr(server.password))
-        task = Task(account, RAW, UNSORTED, (PREFIX,))
-        with Scaler(1, limits(None), 95, Path(state), Stop()) as scaler:
-            scaler.one_pass(task)
+        config = ScalerConfig(account, RAW, UNSORTED, (PREFIX,))
+        with ScalerService(1, limits(None), 95, Path(state), StopToken()) as scaler:
+            scaler.poll(config)
             server.clear_log()
             started = time.thread_time()
-            scaler.one_pass(task)
+            scaler.poll(config)
             return Idle(len(server.requests), time.thread_time() - started)

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 
+from tests.bench.baselines import baselines
 from tests.bench.measure import Failed
-from tests.bench.rivals import rivals
-from tests.bench.stage import Run, Stage
+from tests.bench.servers import Run, Scenario
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """So many pictures of one size, on a server with a round trip of `latency` seconds.
+    """So many images of one size, on a server with a round trip of `latency` seconds.
 
     Attributes:
         options: of the scaler.
@@ -26,9 +26,9 @@ class Load:
 
 
 LOADS = {
-    "many": Load("150 pictures of 2000 x 1500", 150, 2000, 1500),
-    "far": Load("200 pictures of 320 x 240, round trip of 40 ms", 200, 320, 240, latency=0.040),
-    "huge": Load("6 pictures of 8000 x 6000, --max-memory 1GiB", 6, 8000, 6000, options=("--max-memory", "1GiB")),
+    "many": Load("150 images of 2000 x 1500", 150, 2000, 1500),
+    "far": Load("200 images of 320 x 240, round trip of 40 ms", 200, 320, 240, latency=0.040),
+    "huge": Load("6 images of 8000 x 6000, --max-memory 1GiB", 6, 8000, 6000, options=("--max-memory", "1GiB")),
 }
 
 
@@ -40,13 +40,13 @@ class Result:
     runs: dict[str, list[Run]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
-    def middle(self, rival: str, figure: Callable[[Run], float]) -> float:
+    def middle(self, baseline: str, figure: Callable[[Run], float]) -> float:
         """The median of one figure."""
-        return median(figure(run) for run in self.runs[rival])
+        return median(figure(run) for run in self.runs[baseline])
 
-    def times(self, other: str, rival: str) -> float:
+    def times(self, other: str, baseline: str) -> float:
         """How many times as long as another it takes."""
-        return self.middle(rival, wall) / self.middle(other, wall)
+        return self.middle(baseline, wall) / self.middle(other, wall)
 
 
 def wall(run: Run) -> float:
@@ -54,23 +54,23 @@ def wall(run: Run) -> float:
     return run.usage.wall
 
 
-def measure(stage: Stage, load: Load, rounds: int, say: Callable[[str], None], *, quick: bool) -> Result:
+def measure(scenario: Scenario, load: Load, rounds: int, say: Callable[[str], None], *, quick: bool) -> Result:
     """Let all rivals work in turn, round after round; the slow ones in the first only, or not at all if `quick`."""
     result = Result(load)
-    with stage.scene(stage.draw(load.count, load.width, load.height), load.latency, load.options) as scene:
+    with scenario.scene(scenario.draw(load.count, load.width, load.height), load.latency, load.options) as scene:
         for number in range(rounds):
-            for rival in rivals():
-                if rival.slow and (number or quick):
+            for baseline in baselines():
+                if baseline.slow and (number or quick):
                     continue
                 try:
-                    run = stage.run(rival, scene)
+                    run = scenario.run(baseline, scene)
                 except Failed as failure:
-                    # ImageMagick, as Debian configures it, refuses the largest pictures.
-                    if not rival.slow:
+                    # ImageMagick, as Debian configures it, refuses the largest images.
+                    if not baseline.slow:
                         raise
-                    result.failed.append(rival.name)
+                    result.failed.append(baseline.name)
                     say(f"{load.title}: {failure}")
                 else:
-                    result.runs.setdefault(rival.name, []).append(run)
-                    say(f"{load.title}: {rival.name}, {run.usage.wall:.1f} s")
+                    result.runs.setdefault(baseline.name, []).append(run)
+                    say(f"{load.title}: {baseline.name}, {run.usage.wall:.1f} s")
     return result

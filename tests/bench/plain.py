@@ -22,7 +22,7 @@ PREFIX = "Unknown"
 
 
 def client() -> Client:
-    """One client; each picture gets its own, since sharing one between threads is not promised to be safe."""
+    """One client; each image gets its own, since sharing one between threads is not promised to be safe."""
     url = urllib.parse.urlsplit(os.environ["WEBDAV_URL"])
     options = {
         "webdav_hostname": f"{url.scheme}://{url.netloc}",
@@ -34,7 +34,7 @@ def client() -> Client:
 
 
 def scale(name: str, raw: str, unsorted: str, folder: Path) -> None:
-    """One picture from the raw folder to the unsorted one."""
+    """One image from the raw folder to the unsorted one."""
     dav = client()
     if not dav.check(f"{raw}/{name}"):
         return
@@ -42,10 +42,10 @@ def scale(name: str, raw: str, unsorted: str, folder: Path) -> None:
     before = folder / name
     after = folder / f"{stem}_{time.strftime('%Y%m%d%H%M%S')}{dot}{extension}"
     dav.download(f"{raw}/{name}", str(before))
-    picture = cv2.imread(str(before))
-    assert picture is not None
-    doubled = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-    cv2.imwrite(str(after), doubled)
+    image = cv2.imread(str(before))
+    assert image is not None
+    upscaled = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    cv2.imwrite(str(after), upscaled)
     dav.upload(f"{unsorted}/{after.name}", str(after))
     dav.clean(f"{raw}/{name}")
     before.unlink()

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from tests.bench.filing import Filed
+from tests.bench.baselines import FLOOR, PLAIN
 from tests.bench.growth import NAMES, Grown, Idle
 from tests.bench.loads import Result, wall
-from tests.bench.rivals import FLOOR, PLAIN
+from tests.bench.mover import Filed
 
 BEGIN, END = "<!-- written by python -m tests.bench -->", "<!-- up to here -->"
 
@@ -77,11 +77,11 @@ def _brief(result: Result, name: str) -> tuple[str, ...]:
 
 
 def of_growth(grown: Sequence[Grown], idle: Idle, own_share: float) -> str:
-    """How the cost grows, and what a pass with nothing to do costs."""
-    head = ("Pictures", "other files", "time, s", "processor time, s", "peak, MiB", "requests")
+    """How the cost grows, and what a poll with nothing to do costs."""
+    head = ("Images", "other files", "time, s", "processor time, s", "peak, MiB", "requests")
     rows = [
         [
-            f"{each.pictures:,}",
+            f"{each.images:,}",
             f"{each.others:,}",
             f"{each.run.usage.wall:.1f}",
             f"{each.run.usage.cpu:.1f}",
@@ -92,7 +92,7 @@ def of_growth(grown: Sequence[Grown], idle: Idle, own_share: float) -> str:
     ]
     return (
         f"### More and more files\n\n{table(head, rows)}\n\n"
-        f"Reading a listing of {NAMES:,} files and choosing from it: {own_share:.2f} s of processor time. A pass that"
+        f"Reading a listing of {NAMES:,} files and choosing from it: {own_share:.2f} s of processor time. A poll that"
         f" finds nothing new in a Nextcloud's folder of {NAMES:,} files: {_requests(idle.requests)},"
         f" {1000 * idle.cpu:.0f} ms of processor time.\n"
     )

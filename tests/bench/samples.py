@@ -1,4 +1,4 @@
-"""Small pictures of every format and property, made by Pillow and by hand, none by the code they test."""
+"""Small images of every format and property, made by Pillow and by hand, none by the code they test."""
 
 import functools
 import io
@@ -31,7 +31,7 @@ LOOPS = 3
 
 @functools.cache
 def scene(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
-    """A picture like a photograph: noise of all sizes, little colour, and one corner marked."""
+    """An image like a photograph: noise of all sizes, little colour, and one corner marked."""
     random = np.random.default_rng(1)
     canvas = np.full((height, width, 3), 128, np.float32)
     for octave in range(1, 8):
@@ -39,25 +39,25 @@ def scene(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
         noise = random.normal(0, 1, (side, side, 3)).astype(np.float32)
         noise = 1.2 * noise.mean(axis=2, keepdims=True) + 0.3 * noise
         canvas += 60 / 1.7**octave * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-    picture = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
-    ImageDraw.Draw(picture).rectangle((0, 0, width // 4, height // 8), fill=(200, 30, 40))
-    return picture
+    image = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
+    ImageDraw.Draw(image).rectangle((0, 0, width // 4, height // 8), fill=(200, 30, 40))
+    return image
 
 
 def transparent() -> Image.Image:
     """The scene, fading out to the right."""
-    picture = scene().copy()
-    picture.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))))
-    return picture
+    image = scene().copy()
+    image.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))))
+    return image
 
 
 def cut_out() -> Image.Image:
     """A disc of the scene, with nothing around it."""
     mask = Image.new("L", (WIDTH, HEIGHT))
     ImageDraw.Draw(mask).ellipse((20, 10, 90, 70), fill=255)
-    picture = scene().copy()
-    picture.putalpha(mask)
-    return picture
+    image = scene().copy()
+    image.putalpha(mask)
+    return image
 
 
 def deep() -> NDArray[np.uint16]:
@@ -65,10 +65,10 @@ def deep() -> NDArray[np.uint16]:
     return (np.arange(WIDTH * HEIGHT, dtype=np.uint32) * 6 % 65_521).reshape(HEIGHT, WIDTH).astype(np.uint16)
 
 
-def saved(picture: Image.Image, name: str, **options: object) -> bytes:
+def saved(image: Image.Image, name: str, **options: object) -> bytes:
     """Encode by Pillow in the format that the project calls `name`."""
     file = io.BytesIO()
-    picture.save(file, _PILLOW_NAMES.get(name, name), **options)
+    image.save(file, _PILLOW_NAMES.get(name, name), **options)
     return file.getvalue()
 
 
@@ -229,8 +229,8 @@ def of_mode(name: str, mode: str) -> bytes | None:
     }
     if name not in having[mode]:
         return None
-    picture = transparent() if mode == "LA" else scene()
-    converted = picture.quantize(64) if mode == "P" else picture.convert(mode)
+    image = transparent() if mode == "LA" else scene()
+    converted = image.quantize(64) if mode == "P" else image.convert(mode)
     return saved(converted, name, **({"quality": 92} if name == "JPEG" else {}))
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from sandbox.nextcloud import Nextcloud
 from sandbox.vault import Vault
-from tests.bench import filing, growth
-from tests.bench.stage import stage
+from tests.bench import growth, mover
+from tests.bench.servers import scenario
 
 MIB = 2**20
 HEAVY = {"pydantic", "hvac", "requests", "loguru", "lxml", "cv2", "numpy", "nc_py_api", "tenacity"}
@@ -19,25 +19,28 @@ def test_our_own_share_of_ten_thousand_names_is_small() -> None:
     assert growth.own_share() < 0.75
 
 
-def test_an_idle_pass_over_ten_thousand_files_of_a_nextcloud_is_one_request() -> None:
+def test_an_idle_poll_over_ten_thousand_files_of_a_nextcloud_is_one_request() -> None:
     idle = growth.idle()
     assert idle.requests == 1
     assert idle.cpu < 0.1
 
 
-def test_the_mover_asks_little_about_a_thousand_pictures() -> None:
+def test_the_mover_asks_little_about_a_thousand_images() -> None:
     with Nextcloud() as nextcloud, Vault() as vault:
-        cabinet = filing.Cabinet(nextcloud, vault)
+        cabinet = mover.Cabinet(nextcloud, vault)
         assert cabinet.idle_requests() <= 2
-        assert cabinet.run("", "mover", filing.TAGGED).requests <= 310
+        assert cabinet.run("", "mover", mover.TAGGED).requests <= 310
 
 
 @pytest.mark.server
 def test_max_memory_bounds_the_whole_process() -> None:
     bound = 256
-    with stage() as servers, servers.scene(servers.draw(4, 4000, 3000), 0.0, ["--max-memory", f"{bound}MiB"]) as scene:
+    with (
+        scenario() as servers,
+        servers.scene(servers.draw(4, 4000, 3000), 0.0, ["--max-memory", f"{bound}MiB"]) as scene,
+    ):
         peak = servers.run(growth.ours(), scene).usage.peak
-    # What one picture needs fits into the bound, and what two at a time need does not.
+    # What one image needs fits into the bound, and what two at a time need does not.
     assert bound * MIB // 2 < peak < (bound + 110) * MIB
 
 
@@ -46,8 +49,8 @@ def test_help_loads_nothing_heavy(daemon: str) -> None:
     assert not _loaded(f"import {daemon}.main") & HEAVY
 
 
-def test_a_pass_that_finds_nothing_loads_no_opencv() -> None:
-    loaded = _loaded("import scaler.check, scaler.one_pass, scaler.settings, shared.run, shared.vault")
+def test_a_poll_that_finds_nothing_loads_no_opencv() -> None:
+    loaded = _loaded("import scaler.check, scaler.service, scaler.config, shared.app, shared.config.vault")
     assert not loaded & {"cv2", "numpy", "PIL", "nc_py_api", "tqdm"}
 
 

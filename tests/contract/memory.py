@@ -1,4 +1,4 @@
-"""A picture server in memory, as quick as a dictionary, whose every request a test can fail."""
+"""An image server in memory, as quick as a dictionary, whose every request a test can fail."""
 
 import contextlib
 import itertools
@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shared import patience
-from shared.errors import Corrupted, Mismatch, Missing, NotAccepted, ParentMissing
-from shared.store import Entry, Href, Listing, Store, Wanted
+from shared import retry
+from shared.errors import IntegrityError, NotAccepted, NotFound, ParentNotFound, PreconditionFailed
+from shared.webdav.store import Entry, Href, Listing, Store, Wanted
 
 Interference = Callable[[str, Href, bool], None]
 """Gets each request's method (`PROPFIND`, `GET`, `PUT`, `MOVE`, `DELETE`, `MKCOL`) and address, twice: before it takes
@@ -128,7 +128,7 @@ class MemoryServer:
         with self._request("PROPFIND", href) as path:
             itself = self._entry(path)
             if itself is None:
-                raise Missing(f"{path} is not there")
+                raise NotFound(f"{path} is not there")
             children = [known for known in (*self._files, *self._folders) if known and _parent(known) == path]
             entries = [entry for child in children if (entry := self._entry(child))] if depth else []
             return Listing(itself, tuple(entries), self.clock(), self.etag_tells)
@@ -149,17 +149,17 @@ class MemoryServer:
         with self._request("GET", entry.href) as path:
             file = self._files.get(path)
             if file is None:
-                raise Missing(f"{path} is not there")
+                raise NotFound(f"{path} is not there")
             if entry.etag is not None and file.etag != entry.etag:
-                raise Mismatch(f"{path} was replaced")
+                raise PreconditionFailed(f"{path} was replaced")
             if entry.size is not None and len(file.data) != entry.size:
-                raise Corrupted(f"{path} came with another length")
+                raise IntegrityError(f"{path} came with another length")
             return file.data
 
     def put(self, href: Href, data: bytes) -> None:
         with self._request("PUT", href) as path:
             if _parent(path) not in self._folders:
-                raise ParentMissing(f"{_parent(path)} is not there")
+                raise ParentNotFound(f"{_parent(path)} is not there")
             self._files[path] = _File(data, self._new_etag(), self.clock())
             self._touch(path)
 
@@ -168,13 +168,13 @@ class MemoryServer:
             there = self._resolve(target)
             file = self._files.get(path)
             if file is None:
-                raise Missing(f"{path} is not there")
+                raise NotFound(f"{path} is not there")
             if self.conditional and if_match is not None and file.etag != if_match:
-                raise Mismatch(f"{path} was replaced")
+                raise PreconditionFailed(f"{path} was replaced")
             if there in self._files or there in self._folders:
-                raise Mismatch(f"{there} is taken")
+                raise PreconditionFailed(f"{there} is taken")
             if _parent(there) not in self._folders:
-                raise ParentMissing(f"{_parent(there)} is not there")
+                raise ParentNotFound(f"{_parent(there)} is not there")
             del self._files[path]
             self._files[there] = file if self.conditional else replace(file, etag=self._new_etag())
             self._touch(path)
@@ -190,7 +190,7 @@ class MemoryServer:
             if path in self._files or path in self._folders:
                 return False
             if _parent(path) not in self._folders:
-                raise ParentMissing(f"{_parent(path)} is not there")
+                raise ParentNotFound(f"{_parent(path)} is not there")
             self.make_folder(path)
             return True
 
@@ -209,31 +209,31 @@ class MemoryStore(Store):
         return Href(path if name or not parts else path + "/")
 
     def list_folder(self, folder: Href, wanted: Wanted | None = None) -> Listing:
-        return patience.of_process()(lambda: self._server.propfind(folder, depth=1))
+        return retry.of_process()(lambda: self._server.propfind(folder, depth=1))
 
     def etag(self, folder: Href) -> str | None:
-        return patience.of_process()(lambda: self._server.propfind(folder, depth=0)).folder_etag
+        return retry.of_process()(lambda: self._server.propfind(folder, depth=0)).folder_etag
 
-    def look(self, href: Href) -> Entry | None:
-        with contextlib.suppress(Missing):
-            return patience.of_process()(lambda: self._server.propfind(href, depth=0)).itself
+    def stat(self, href: Href) -> Entry | None:
+        with contextlib.suppress(NotFound):
+            return retry.of_process()(lambda: self._server.propfind(href, depth=0)).itself
         return None
 
     def get(self, entry: Entry, target: Path) -> None:
-        target.write_bytes(patience.of_process()(lambda: self._server.get(entry)))
+        target.write_bytes(retry.of_process()(lambda: self._server.get(entry)))
 
     def put(self, href: Href, data: bytes, *, verify: bool = True) -> None:
-        patience.of_process()(lambda: self._server.put(href, data))
+        retry.of_process()(lambda: self._server.put(href, data))
 
     def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:
-        patience.of_process().wait_for_quiet()
+        retry.of_process().wait_for_backoff()
         self._server.move(source, target, if_match)
 
     def delete(self, href: Href) -> None:
-        patience.of_process()(lambda: self._server.delete(href))
+        retry.of_process()(lambda: self._server.delete(href))
 
     def make_folder(self, folder: Href) -> bool:
-        return patience.of_process()(lambda: self._server.mkcol(folder))
+        return retry.of_process()(lambda: self._server.mkcol(folder))
 
 
 def _parent(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The contract of `shared.store.Store`, kept by every store that we claim."""
+"""The contract of `shared.webdav.store.Store`, kept by every store that we claim."""
 
 import contextlib
 import time
@@ -8,8 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import Corrupted, Forbidden, Mismatch, Missing, NotAccepted, ParentMissing, ServerBusy
-from shared.store import Entry, Listing, Store, strong
+from shared.errors import (
+    Forbidden,
+    IntegrityError,
+    NotAccepted,
+    NotFound,
+    ParentNotFound,
+    PreconditionFailed,
+    ServerUnavailable,
+)
+from shared.webdav.store import Entry, Listing, Store, strong
 from tests.servers.site import Site
 
 ODD_NAMES = [
@@ -81,7 +89,7 @@ def test_the_base_itself_can_be_listed(site: Site, store: Store) -> None:
 
 @pytest.mark.parametrize("call", ["list", "etag"])
 def test_a_folder_that_is_not_there_is_missing(store: Store, call: str) -> None:
-    with pytest.raises(Missing):
+    with pytest.raises(NotFound):
         (store.list_folder if call == "list" else store.etag)(store.href("nowhere"))
 
 
@@ -121,15 +129,15 @@ def test_dot_segments_lead_nowhere(store: Store) -> None:
 
 def test_look_tells_what_lies_there(site: Site, store: Store) -> None:
     site.write("raw/a.jpg", b"123")
-    there = store.look(store.href("raw", "a.jpg"))
+    there = store.stat(store.href("raw", "a.jpg"))
     assert there
     assert (there.name, there.size, there.is_folder) == ("a.jpg", 3, False)
     assert there.etag == listed(store, "raw")["a.jpg"].etag
-    folder = store.look(store.href("raw"))
+    folder = store.stat(store.href("raw"))
     assert folder
     assert folder.is_folder
-    assert store.look(store.href("raw", "b.jpg")) is None
-    assert store.look(store.href("nowhere", "b.jpg")) is None
+    assert store.stat(store.href("raw", "b.jpg")) is None
+    assert store.stat(store.href("nowhere", "b.jpg")) is None
 
 
 def test_get_brings_the_bytes(site: Site, store: Store, tmp_path: Path) -> None:
@@ -149,7 +157,7 @@ def test_get_of_another_version_than_was_listed(site: Site, store: Store, tmp_pa
     site.write("raw/a.jpg", b"old", age=7200)
     entry = listed(store, "raw")["a.jpg"]
     site.write("raw/a.jpg", b"new", age=3600)
-    with pytest.raises(Mismatch):
+    with pytest.raises(PreconditionFailed):
         store.get(entry, tmp_path / "a")
 
 
@@ -157,7 +165,7 @@ def test_get_of_what_is_gone(site: Site, store: Store, tmp_path: Path) -> None:
     site.write("raw/a.jpg", b"old")
     entry = listed(store, "raw")["a.jpg"]
     site.remove("raw/a.jpg")
-    with pytest.raises(Missing):
+    with pytest.raises(NotFound):
         store.get(entry, tmp_path / "a")
 
 
@@ -165,7 +173,7 @@ def test_get_checks_the_length(site: Site, store: Store, tmp_path: Path) -> None
     site.write("raw/a.jpg", b"12345")
     entry = listed(store, "raw")["a.jpg"]
     wrong = Entry(entry.name, entry.href, False, 4, entry.etag, entry.modified)
-    with pytest.raises(Corrupted):
+    with pytest.raises(IntegrityError):
         store.get(wrong, tmp_path / "a")
 
 
@@ -177,7 +185,7 @@ def test_put_replaces_what_was_there(site: Site, store: Store) -> None:
 
 
 def test_put_into_a_folder_that_is_not_there(site: Site, store: Store) -> None:
-    with pytest.raises((Missing, ParentMissing)):
+    with pytest.raises((NotFound, ParentNotFound)):
         store.put(store.href("nowhere", "a"), b"data")
     assert site.files() == {}
 
@@ -192,7 +200,7 @@ def test_move_keeps_the_bytes(site: Site, store: Store) -> None:
 def test_move_never_replaces(site: Site, store: Store) -> None:
     site.write("raw/a.jpg", b"data")
     site.write("out/b.jpg", b"precious")
-    with pytest.raises(Mismatch):
+    with pytest.raises(PreconditionFailed):
         store.move(store.href("raw", "a.jpg"), store.href("out", "b.jpg"))
     assert site.files() == {"raw/a.jpg": b"data", "out/b.jpg": b"precious"}
 
@@ -200,14 +208,14 @@ def test_move_never_replaces(site: Site, store: Store) -> None:
 def test_move_of_what_is_not_there(site: Site, store: Store) -> None:
     site.make_folder("raw")
     site.make_folder("out")
-    with pytest.raises(Forbidden if site.kind == "rclone" else Missing):
+    with pytest.raises(Forbidden if site.kind == "rclone" else NotFound):
         store.move(store.href("raw", "a.jpg"), store.href("out", "b.jpg"))
 
 
 def test_move_to_a_folder_that_is_not_there(site: Site, store: Store) -> None:
     site.write("raw/a.jpg", b"data")
     # Apache answers with 500, rclone with 403; whoever moves looks afterwards.
-    with pytest.raises((ParentMissing, ServerBusy, Forbidden)):
+    with pytest.raises((ParentNotFound, ServerUnavailable, Forbidden)):
         store.move(store.href("raw", "a.jpg"), store.href("nowhere", "b.jpg"))
     assert site.files() == {"raw/a.jpg": b"data"}
 
@@ -225,7 +233,7 @@ def test_move_of_another_version(site: Site, store: Store) -> None:
     entry = listed(store, "raw")["a.jpg"]
     site.write("raw/a.jpg", b"newer", age=3600)
     if site.conditional:
-        with pytest.raises(Mismatch):
+        with pytest.raises(PreconditionFailed):
             store.move(entry.href, store.href("out", "b.jpg"), if_match=entry.etag)
         assert site.files() == {"raw/a.jpg": b"newer"}
     else:
@@ -263,7 +271,7 @@ def test_make_folder_where_a_file_is(site: Site, store: Store) -> None:
 
 
 def test_make_folder_in_one_that_is_not_there(store: Store) -> None:
-    with pytest.raises((ParentMissing, Missing)):
+    with pytest.raises((ParentNotFound, NotFound)):
         store.make_folder(store.href("nowhere/new"))
 
 

@@ -1,1 +1,1 @@
-"""Everything that can go wrong between a daemon and its server, made to go wrong, and the pictures counted after it."""
+"""Everything that can go wrong between a daemon and its server, made to go wrong, and the images counted after it."""

@@ -18,22 +18,22 @@ TEXT = """# What was made to go wrong
 
 Between the daemons and real servers on loopback stood a proxy that spoils requests: a Nextcloud (the sandbox's, held to
 recordings of a real one), Apache's mod_dav, and `rclone serve webdav`, which ignores `If-Match`. After every fault a
-fresh daemon without faults finished what was left, and then all pictures were counted: every original had to be in its
+fresh daemon without faults finished what was left, and then all images were counted: every original had to be in its
 folder, untouched, or to have exactly one whole copy of twice its size; nothing was to be left in the hidden folders but
 uploads that nobody claims, and nothing around the folders was to be changed.
 
 `python -m tests.faults` does it all again and writes this page. "Instead" means that the request did not reach the
 server; "after", that it took effect there and its answer was replaced.
 
-| Fault | Tries | Lost or doubled |
+| Fault | Tries | Lost or duplicated |
 |---|---:|---:|
 {rows}
 
 ## What each kind of server guarantees
 
-| Server | An original replaced while it is scaled |
+| Server | An original replaced while it is upscaled |
 |---|---|
-| Nextcloud, Apache mod_dav | Is refused by `If-Match`, and scaled as it is now in the next pass |
+| Nextcloud, Apache mod_dav | Is refused by `If-Match`, and upscaled as it is now in the next poll |
 | `rclone serve webdav` | `If-Match` is ignored: size and date are compared after the claim; what differs goes back |
 
 On each of them one `MOVE` of an original wins, so two scalers do not publish it twice.

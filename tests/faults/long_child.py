@@ -1,6 +1,6 @@
-"""The process that is measured: thousands of passes over a folder that changes, in a time that passes at once.
+"""The process that is measured: thousands of polls over a folder that changes, in a time that passes at once.
 
-Gets the account's folder on disk and the number of passes; prints one line of JSON with a sample for each quarter.
+Gets the account's folder on disk and the number of polls; prints one line of JSON with a sample for each quarter.
 """
 
 import gc
@@ -11,9 +11,9 @@ import tempfile
 import threading
 from pathlib import Path
 
-from shared import log
+from shared import logging as log
 from tests.faults.long_story import FREQUENCY, Events, run_scaler
-from tests.scaler.harness import RAW, UNSORTED, picture
+from tests.scaler.harness import RAW, UNSORTED, image
 
 
 def sample() -> dict[str, int]:
@@ -37,30 +37,30 @@ def _target(descriptor: Path) -> str:
         return ""
 
 
-def events(files: Path, passes: int, samples: list[dict[str, int]]) -> Events:
-    """One picture every few passes; some are damaged, and later taken away; what was published is taken away too."""
+def events(files: Path, polls: int, samples: list[dict[str, int]]) -> Events:
+    """One image every few polls; some are damaged, and later taken away; what was published is taken away too."""
     raw = files / RAW
-    for number in range(1, passes + 1):
+    for number in range(1, polls + 1):
         if number % 10 == 0:
             # A rename, so that it is there whole; dated as if it had lain there for long.
             fresh = raw / "fresh"
-            fresh.write_bytes(picture(number % 7)[: -10 if number % 40 == 0 else None])
+            fresh.write_bytes(image(number % 7)[: -10 if number % 40 == 0 else None])
             os.utime(fresh, (number, number))
             fresh.rename(raw / f"Unknown {number}.png")
         if number % 100 == 5:
             for old in [*raw.glob("Unknown*.png"), *(files / UNSORTED).glob("*.png")]:
                 old.unlink()
-        if number % (passes // 4) == 0:
+        if number % (polls // 4) == 0:
             samples.append(sample())
         yield FREQUENCY
 
 
 def main() -> None:
     """Run, and print."""
-    files, passes = Path(sys.argv[1]), int(sys.argv[2])
+    files, polls = Path(sys.argv[1]), int(sys.argv[2])
     log.set_up("scaler", "INFO", None)
     samples: list[dict[str, int]] = []
-    run_scaler(events(files, passes, samples))
+    run_scaler(events(files, polls, samples))
     sys.stdout.write(json.dumps(samples))
 
 

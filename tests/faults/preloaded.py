@@ -88,23 +88,23 @@ def nursery() -> Iterator[Nursery]:
 def _serve() -> None:
     import mover.check
     import mover.main
-    import mover.one_pass
+    import mover.service
     import scaler.check
+    import scaler.config
+    import scaler.images.codecs
     import scaler.main
-    import scaler.one_pass
-    import scaler.picture
-    import scaler.settings
-    import shared.run
-    import shared.vault
+    import scaler.service
+    import shared.app
+    import shared.config.vault
 
     assert mover.check
-    assert mover.one_pass
+    assert mover.service
     assert scaler.check
-    assert scaler.one_pass
-    assert scaler.picture
-    assert scaler.settings
-    assert shared.run
-    assert shared.vault
+    assert scaler.service
+    assert scaler.images.codecs
+    assert scaler.config
+    assert shared.app
+    assert shared.config.vault
     daemons = {"scaler": scaler.main.main, "mover": mover.main.main}
     signal.signal(signal.SIGINT, _not_me)
     gc.freeze()

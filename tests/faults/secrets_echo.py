@@ -1,4 +1,4 @@
-"""A server that gives back, wherever an answer has room for it, what it was shown: a picture server and a Vault."""
+"""A server that gives back, wherever an answer has room for it, what it was shown: an image server and a Vault."""
 
 import base64
 import contextlib

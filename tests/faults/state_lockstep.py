@@ -10,12 +10,12 @@ from typing import Any
 
 import requests
 
-from shared import patience
-from shared.errors import Failure, Stopped, WrongPassword
-from shared.patience import Patience
-from shared.stop import Stop
-from shared.store import Href, Store
-from shared.webdav import WebDavAccount, WebDavStore
+from shared import retry
+from shared.errors import Cancelled, Failure, Unauthorized
+from shared.retry import RetryPolicy
+from shared.shutdown import StopToken
+from shared.webdav.client import WebDavAccount, WebDavStore
+from shared.webdav.store import Href, Store
 
 SECONDS_TO_ANSWER = 30.0
 _METHODS = {
@@ -52,22 +52,22 @@ FINE = Fate()
 
 
 class Worker(threading.Thread):
-    """One pass of one process, which moves only while `step` lets it.
+    """One poll of one process, which moves only while `step` lets it.
 
     Args:
-        work: the pass.
-        patience: of that process.
+        work: the poll.
+        retry: the policy of that process.
         may_log_in: whether the server still takes the password that it was started with.
 
     Attributes:
-        request: the method and address it wants to ask for next; None once the pass is over.
-        end: what ended the pass before its time.
-        error: what ended it and is none of the ends that a pass may have.
+        request: the method and address it wants to ask for next; None once the poll is over.
+        end: what ended the poll before its time.
+        error: what ended it and is none of the ends that a poll may have.
     """
 
-    def __init__(self, work: Callable[[], object], patience: Patience, may_log_in: Callable[[], bool]) -> None:
+    def __init__(self, work: Callable[[], object], retry: RetryPolicy, may_log_in: Callable[[], bool]) -> None:
         super().__init__(daemon=True)
-        self.patience = patience
+        self.retry = retry
         self.request: tuple[str, str] | None = None
         self.end: BaseException | None = None
         self.error: BaseException | None = None
@@ -102,7 +102,7 @@ class Worker(threading.Thread):
     def run(self) -> None:
         try:
             self._work()
-        except (Failure, Stopped, Killed) as end:
+        except (Failure, Cancelled, Killed) as end:
             self.end = end
         except BaseException as error:  # noqa: BLE001 - handed to the test
             self.error = error
@@ -118,7 +118,7 @@ class Worker(threading.Thread):
             self._stands.release()
             self._go.acquire()
             if not self._may_log_in():
-                raise WrongPassword("the password is an old one")
+                raise Unauthorized("the password is an old one")
         if self._fate.error is not None and after == self._fate.after:
             error = self._fate.error()
             self._dead = isinstance(error, Killed)
@@ -128,7 +128,7 @@ class Worker(threading.Thread):
 class Puppet(abc.ABC):
     """One daemon in this process, each of whose requests waits for its turn; started anew once it has ended."""
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: StopToken) -> None:
         self._stop = stop
         self._worker: Worker | None = None
 
@@ -138,7 +138,7 @@ class Puppet(abc.ABC):
 
     @property
     def request(self) -> tuple[str, str] | None:
-        """What it is about to ask, if it is in the midst of a pass."""
+        """What it is about to ask, if it is in the midst of a poll."""
         return self._worker.request if self._worker else None
 
     def step(self, fate: Fate = FINE) -> None:
@@ -159,7 +159,7 @@ class Puppet(abc.ABC):
         self._stop.request()
 
     def end(self) -> BaseException | None:
-        """Let the pass end well, if there is one; what ended it otherwise."""
+        """Let the poll end well, if there is one; what ended it otherwise."""
         if self._worker is None:
             return None
         self._worker.finish()
@@ -173,10 +173,10 @@ def show_request(method: str, href: str, after: bool) -> None:
         thread.at_request(method, href, after)
 
 
-def patience_of_worker(otherwise: Patience) -> Patience:
-    """Each worker is a process of its own, and so has a patience of its own."""
+def retry_policy_of_worker(otherwise: RetryPolicy) -> RetryPolicy:
+    """Each worker is a process of its own, and so has a retry policy of its own."""
     thread = threading.current_thread()
-    return thread.patience if isinstance(thread, Worker) else otherwise
+    return thread.retry if isinstance(thread, Worker) else otherwise
 
 
 class _ShownStore(WebDavStore):
@@ -197,7 +197,7 @@ class ShownAccount:
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[Store]:
-        store = _ShownStore(self.account, patience.of_process())
+        store = _ShownStore(self.account, retry.of_process())
         try:
             yield store
         finally:

@@ -12,25 +12,25 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mover.lookout import ROUND_EVERY
+from mover.config import MoverConfig
 from mover.nextcloud import Nextcloud as Client
-from mover.one_pass import Mover
-from mover.plan import path
-from mover.settings import Task
+from mover.scanner import ROUND_EVERY
+from mover.selection import path
+from mover.service import MoverService
 from sandbox.nextcloud import Nextcloud
 from shared.errors import (
     Forbidden,
-    Mismatch,
-    Missing,
     NotAccepted,
+    NotFound,
     NotWebDav,
-    ParentMissing,
-    ServerAway,
-    ServerBusy,
+    ParentNotFound,
+    PreconditionFailed,
+    ServerUnavailable,
+    ServerUnreachable,
     StorageFull,
-    WrongPassword,
+    Unauthorized,
 )
-from shared.patience import Patience
+from shared.retry import RetryPolicy
 from tests.fake_time import FakeTime
 from tests.faults.state_lockstep import FINE, Fate, Killed, Puppet, Worker, show_request
 from tests.mover import harness
@@ -41,16 +41,24 @@ ROOTS = ("data/images", "data/other/images")
 CATEGORIES = ("cats", "dogs")
 TAGS = tuple(f"{harness.PARENT}:{category}" for category in CATEGORIES)
 OTHER_TAG = "favourite"
-PASSES_TO_REST = 12
+POLLS_TO_REST = 12
 FAR_ENOUGH = 12
 
-_UNSURE = (partial(ServerAway, "broken off"), partial(ServerBusy, "status 503"), partial(ServerBusy, "status 500"))
+_UNSURE = (
+    partial(ServerUnreachable, "broken off"),
+    partial(ServerUnavailable, "status 503"),
+    partial(ServerUnavailable, "status 500"),
+)
 _REFUSALS = (
-    *(partial(WrongPassword, "status 401"), partial(Forbidden, "status 403"), partial(NotAccepted, "status 400")),
+    *(partial(Unauthorized, "status 401"), partial(Forbidden, "status 403"), partial(NotAccepted, "status 400")),
     *(partial(StorageFull, "status 507"), partial(NotWebDav, "a login page")),
 )
 _OF_A_MOVE = (
-    *(partial(Missing, "status 404"), partial(Mismatch, "status 412"), partial(ParentMissing, "status 409")),
+    *(
+        partial(NotFound, "status 404"),
+        partial(PreconditionFailed, "status 412"),
+        partial(ParentNotFound, "status 409"),
+    ),
     partial(Forbidden, "status 403"),
 )
 _ANY = [*(Fate(error, after=True) for error in _UNSURE), *(Fate(error) for error in (*_UNSURE, *_REFUSALS))]
@@ -82,20 +90,20 @@ class Process(Puppet):
         super().__init__(time.stop())
         self._runner: asyncio.Runner | None = None
 
-    def begin(self, task: Task, may_log_in: Callable[[], bool]) -> None:
-        """Begin a pass."""
+    def begin(self, config: MoverConfig, may_log_in: Callable[[], bool]) -> None:
+        """Begin a poll."""
         if self._runner is None or self._stop.requested:
             self.close()
             self._stop = self._time.stop()
             self._runner = asyncio.Runner()
-            self._mover = Mover(Patience(self._stop))
-        self._worker = Worker(lambda: self._pass(task), Patience(self._stop), may_log_in)
+            self._mover = MoverService(RetryPolicy(self._stop))
+        self._worker = Worker(lambda: self._poll(config), RetryPolicy(self._stop), may_log_in)
         self._worker.begin()
 
-    def _pass(self, task: Task) -> None:
+    def _poll(self, config: MoverConfig) -> None:
         assert self._runner
         try:
-            failures = self._runner.run(self._mover.one_pass(task))
+            failures = self._runner.run(self._mover.poll(config))
         except BaseExceptionGroup as group:
             # The loop gathers what ends its tasks.
             if not group.subgroup(Killed):
@@ -136,7 +144,7 @@ class Movers(RuleBasedStateMachine):
         self._password = 0
         for file in harness.files(self.server):
             (self.server.folder / file).unlink()
-        harness.furnish(self.server)
+        harness.seed(self.server)
         (self.server.folder / UNSORTED / "mine.png").write_bytes(b"untagged")
         (self.server.folder / "elsewhere.png").write_bytes(b"tagged, but elsewhere")
         self.server.tag("elsewhere.png", TAGS[0])
@@ -149,7 +157,7 @@ class Movers(RuleBasedStateMachine):
             self._put(name, tag)
 
     @rule(name=_name, tag=_tag)
-    def somebody_puts_a_picture(self, name: str, tag: str) -> None:
+    def somebody_puts_an_image(self, name: str, tag: str) -> None:
         self._put(name, tag)
 
     @rule(name=_name, tag=_tag)
@@ -196,7 +204,7 @@ class Movers(RuleBasedStateMachine):
         if before:
             self._taken.add(before)
             tag = ""
-        data = b"picture %d" % next(self._numbers)
+        data = b"image %d" % next(self._numbers)
         self._tagged[data] = set(self._tagged[before]) if before else set()
         (self.server.folder / file).write_bytes(data)
         for marked in (self._lucky, self._due, self._brought_back):
@@ -219,10 +227,10 @@ class Movers(RuleBasedStateMachine):
         asyncio.run(self._move_there(source, target))
 
     async def _move_there(self, source: str, target: str) -> None:
-        client = Client(harness.task(self.server).account)
+        client = Client(harness.config(self.server).account)
         try:
             await client.log_in()
-            file = await client.look(path(source))
+            file = await client.stat(path(source))
             assert file
             await client.move(file, path(target))
         finally:
@@ -232,7 +240,7 @@ class Movers(RuleBasedStateMachine):
 
     @rule(who=_who, requests=st.integers(1, 4))
     def it_goes_on(self, who: int, requests: int) -> None:
-        """A new pass begins if there is none."""
+        """A new poll begins if there is none."""
         for _ in range(requests):
             self._step(who, FINE)
 
@@ -269,8 +277,8 @@ class Movers(RuleBasedStateMachine):
 
     def _begin(self, process: Process) -> None:
         password = self._password
-        task = harness.task(self.server, images=path(self._images))
-        process.begin(task, lambda: password == self._password)
+        config = harness.config(self.server, images=path(self._images))
+        process.begin(config, lambda: password == self._password)
 
     def _method(self, who: int) -> str | None:
         request = self.processes[who].request
@@ -279,7 +287,7 @@ class Movers(RuleBasedStateMachine):
     # --- what must be true ------------------------------------------------------------------------------------------
 
     @invariant()
-    def nothing_is_lost_or_doubled(self) -> None:
+    def nothing_is_lost_or_duplicated(self) -> None:
         there = harness.files(self.server)
         copies = Counter(there.values())
         for data, categories in self._tagged.items():
@@ -297,7 +305,7 @@ class Movers(RuleBasedStateMachine):
             for process in self.processes:
                 process.end()
             self._come_to_rest()
-            self.nothing_is_lost_or_doubled()
+            self.nothing_is_lost_or_duplicated()
             self._check_at_rest()
         finally:
             for process in self.processes:
@@ -307,7 +315,7 @@ class Movers(RuleBasedStateMachine):
         last = Process(self.time)
         for images in (*ROOTS, self._images):
             self._images = images
-            for _ in range(PASSES_TO_REST):
+            for _ in range(POLLS_TO_REST):
                 before = harness.state(self.server)
                 self._begin(last)
                 assert last.end() is None
@@ -317,7 +325,7 @@ class Movers(RuleBasedStateMachine):
         last.close()
 
     def _check_at_rest(self) -> None:
-        """Every tagged picture is where its tag leads, without it; several tags on one may leave some on."""
+        """Every tagged image is where its tag leads, without it; several tags on one may leave some on."""
         for file, (data, _, tags) in harness.state(self.server).items():
             folder, _, _ = file.rpartition("/")
             due = data in self._due - self._brought_back

@@ -12,35 +12,35 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from loguru import logger
 
-from scaler import names, publish
+from scaler import claims, names
 from scaler.limits import Limits
-from scaler.one_pass import RECOVER_EVERY, Scaler, Task
-from shared import patience
+from scaler.service import RECOVER_EVERY, ScalerConfig, ScalerService
+from shared import retry
 from shared.errors import (
-    Corrupted,
     Failure,
     Forbidden,
-    Mismatch,
-    Missing,
+    IntegrityError,
     NotAccepted,
+    NotFound,
     NotWebDav,
-    ParentMissing,
-    ServerAway,
-    ServerBusy,
+    ParentNotFound,
+    PreconditionFailed,
+    ServerUnavailable,
+    ServerUnreachable,
     StorageFull,
-    WrongPassword,
+    Unauthorized,
 )
-from shared.patience import Patience
+from shared.retry import RetryPolicy
 from tests.contract.memory import MemoryServer
 from tests.fake_time import FakeTime
-from tests.faults.state_lockstep import FINE, AtOnce, Fate, Puppet, Worker, patience_of_worker, show_request
+from tests.faults.state_lockstep import FINE, AtOnce, Fate, Puppet, Worker, retry_policy_of_worker, show_request
 from tests.faults.state_world import ELSEWHERE, RAW, UNSORTED, World
 from tests.servers.site import DiskSite
 
 NAMES = ("Unknown-1.png", "Unknown-2.png", "Unknown 3 é.png")
 LIMITS = Limits(cores=4, memory=2**30)
-PASSES_TO_REST = 8
-# Requests from the start of a pass to the first MOVE, and some.
+POLLS_TO_REST = 8
+# Requests from the start of a poll to the first MOVE, and some.
 FAR_ENOUGH = 12
 A_DAY = 24 * 3600.0
 # And some, since copies that others have given up stay for a week.
@@ -52,22 +52,26 @@ def _fates(*errors: Callable[[], BaseException], after: bool) -> list[Fate]:
 
 
 _UNSURE = (
-    *(partial(ServerAway, "broken off"), partial(ServerBusy, "status 503")),
-    partial(ServerBusy, "status 423", retry_after=3.0),
+    *(partial(ServerUnreachable, "broken off"), partial(ServerUnavailable, "status 503")),
+    partial(ServerUnavailable, "status 423", retry_after=3.0),
 )
 _REFUSALS = (
-    *(partial(WrongPassword, "status 401"), partial(Forbidden, "status 403"), partial(NotAccepted, "status 413")),
+    *(partial(Unauthorized, "status 401"), partial(Forbidden, "status 403"), partial(NotAccepted, "status 413")),
     *(partial(StorageFull, "status 507"), partial(NotWebDav, "a login page")),
 )
 # What a lost race has been seen to be answered with, whether or not the move was made.
 _OF_A_MOVE = (
-    *(partial(Missing, "status 404"), partial(Mismatch, "status 412"), partial(ParentMissing, "status 409")),
+    *(
+        partial(NotFound, "status 404"),
+        partial(PreconditionFailed, "status 412"),
+        partial(ParentNotFound, "status 409"),
+    ),
     partial(Forbidden, "status 403"),
 )
 _ANY = [*_fates(*_UNSURE, after=True), *_fates(*_UNSURE, *_REFUSALS, after=False)]
 _MOVE = [*_fates(*_OF_A_MOVE, after=True), *_fates(*_OF_A_MOVE, after=False)]
 _REFUSED_FOR_NOTHING = Fate(_OF_A_MOVE[1])
-_TRANSFER = _fates(partial(Corrupted, "another hash"), after=True)
+_TRANSFER = _fates(partial(IntegrityError, "another hash"), after=True)
 _SPECIAL = {"MOVE": _ANY + _MOVE, "GET": _ANY + _TRANSFER, "PUT": _ANY + _TRANSFER}
 _who = st.sampled_from([0, 0, 0, 1])
 _name = st.sampled_from(NAMES)
@@ -77,9 +81,9 @@ _place = st.sampled_from([*(f"{RAW}/{name}" for name in NAMES), f"{ELSEWHERE}/ow
 def keep_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the scalers of one process share nothing, as processes would not, nor anything with other tests."""
     logger.remove()
-    of_main = patience.of_process()
-    monkeypatch.setattr(patience, "of_process", lambda: patience_of_worker(of_main))
-    monkeypatch.setattr(publish, "_only_one", lambda _name: contextlib.nullcontext())
+    of_main = retry.of_process()
+    monkeypatch.setattr(retry, "of_process", lambda: retry_policy_of_worker(of_main))
+    monkeypatch.setattr(claims, "_only_one", lambda _name: contextlib.nullcontext())
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     # Whether two names are the same must not depend on the time of day.
     new_id = names.new_id
@@ -90,37 +94,37 @@ class Process(Puppet):
     """One scaler with its own memory of the world, started anew once it has ended.
 
     Attributes:
-        failed: the failures of its last pass.
+        failed: the failures of its last poll.
     """
 
     def __init__(self, world: World, state: Path) -> None:
         self._world = world
         self._state = state
         super().__init__(world.time.stop())
-        self._scaler: Scaler | None = None
+        self._scaler: ScalerService | None = None
         self.failed: Sequence[Failure] = ()
 
     def begin(self) -> None:
-        """Begin a pass with the settings as they are."""
-        world, task, password = self._world, self._world.task, self._world.password
+        """Begin a poll with the settings as they are."""
+        world, config, password = self._world, self._world.config, self._world.password
         if self._scaler is None or self._stop.requested:
             self._start_anew()
-        self._worker = Worker(lambda: self._pass(task), Patience(self._stop), lambda: password == world.password)
+        self._worker = Worker(lambda: self._poll(config), RetryPolicy(self._stop), lambda: password == world.password)
         self._worker.begin()
 
     def _start_anew(self) -> None:
         self.close()
         self._stop = self._world.time.stop()
-        self._scaler = Scaler(1, LIMITS, 95, self._state, self._stop)
-        self._scaler._sweepers.shutdown()
-        self._scaler._hands.shutdown()
-        self._scaler._hands = self._scaler._sweepers = AtOnce()  # type: ignore[assignment]
+        self._scaler = ScalerService(1, LIMITS, 95, self._state, self._stop)
+        self._scaler._cleanup_executor.shutdown()
+        self._scaler._executor.shutdown()
+        self._scaler._executor = self._scaler._cleanup_executor = AtOnce()  # type: ignore[assignment]
 
-    def _pass(self, task: Task) -> None:
+    def _poll(self, config: ScalerConfig) -> None:
         assert self._scaler
-        self.failed = self._scaler.one_pass(task)
+        self.failed = self._scaler.poll(config)
         for failure in self.failed:
-            # The pass outlives a mistake of the program, but its test does not.
+            # The poll outlives a mistake of the program, but its test does not.
             assert "nobody foresaw" not in str(failure), failure
 
     def close(self) -> None:
@@ -163,7 +167,7 @@ class Scalers(RuleBasedStateMachine):
             self.world.add(name, young=False, bad=False)
 
     @rule(name=_name, young=st.sampled_from([False, False, True]), bad=st.sampled_from([False, False, False, True]))
-    def somebody_puts_a_picture(self, name: str, young: bool, bad: bool) -> None:
+    def somebody_puts_an_image(self, name: str, young: bool, bad: bool) -> None:
         self.world.add(name, young=young, bad=bad)
 
     @rule(what=st.sampled_from(["file away", "file away", "remove", "rename"]), name=_name, path=_place)
@@ -202,7 +206,7 @@ class Scalers(RuleBasedStateMachine):
 
     @rule(who=_who, requests=st.integers(1, 3))
     def it_goes_on(self, who: int, requests: int) -> None:
-        """A new pass begins if there is none."""
+        """A new poll begins if there is none."""
         for _ in range(requests):
             self._step(who, FINE)
 
@@ -228,7 +232,7 @@ class Scalers(RuleBasedStateMachine):
     def an_upload_is_cut_off(self, who: int) -> None:
         request = self.processes[who].request
         if request is not None and request[0] == "PUT":
-            self._step(who, Fate(partial(ServerAway, "broken off"), after=True))
+            self._step(who, Fate(partial(ServerUnreachable, "broken off"), after=True))
             self.world.tear(request[1])
 
     @rule(who=_who, moves=st.integers(0, 3), after=st.booleans())
@@ -259,7 +263,7 @@ class Scalers(RuleBasedStateMachine):
     # --- what must be true ------------------------------------------------------------------------------------------
 
     @invariant()
-    def nothing_is_lost_or_doubled(self) -> None:
+    def nothing_is_lost_or_duplicated(self) -> None:
         self.world.check()
 
     def teardown(self) -> None:
@@ -279,7 +283,7 @@ class Scalers(RuleBasedStateMachine):
         last = Process(self.world, self._state / "last")
         for unsorted in (*self.world.used, self.world.unsorted):
             self.world.unsorted = unsorted
-            for _ in range(PASSES_TO_REST):
+            for _ in range(POLLS_TO_REST):
                 before = self.world.site.files()
                 last.begin()
                 assert last.end() is None

@@ -1,4 +1,4 @@
-"""What there is beside the scalers: a server, people who use it, and what must be true of every picture on it."""
+"""What there is beside the scalers: a server, people who use it, and what must be true of every image on it."""
 
 import functools
 import itertools
@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from scaler import names, picture
-from scaler.one_pass import Task
-from scaler.scale import Account
+from scaler import names
+from scaler.images import codecs
+from scaler.service import ScalerConfig
+from scaler.upscale_job import Account
 from tests.contract.memory import MemoryServer
 from tests.fake_time import FakeTime
 from tests.faults.state_lockstep import Login, ShownAccount
@@ -25,7 +26,7 @@ UNSORTED = ("data/unsorted", "data/other/unsorted")
 # What nobody has any business with.
 AROUND = {
     f"{RAW}/holiday.png": b"without the prefix",
-    f"{RAW}/Unknown.txt": b"no picture's name",
+    f"{RAW}/Unknown.txt": b"no image's name",
     f"{RAW}/inner/Unknown.png": b"in a folder below",
     f"{UNSORTED[0]}/mine.png": b"a person's",
     f"{UNSORTED[1]}/mine.png": b"a person's",
@@ -35,25 +36,25 @@ AROUND = {
 
 @functools.cache
 def original(number: int) -> bytes:
-    """A picture of two pixels, another one for every number."""
+    """An image of two pixels, another one for every number."""
     pixels = np.array([[[number & 255, number >> 8, 77]] * 2], np.uint8)
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 @functools.cache
-def doubled(number: int) -> bytes:
+def upscaled(number: int) -> bytes:
     """Its complete copy."""
-    return picture.double(original(number))
+    return codecs.upscale(original(number))
 
 
 def damaged(number: int) -> bytes:
-    """A file that only looks like a picture."""
+    """A file that only looks like an image."""
     return original(number)[:-20]
 
 
 @dataclass
 class World:
-    """One account and what became of its pictures, which are told apart by number.
+    """One account and what became of its images, which are told apart by number.
 
     Attributes:
         password: counts the rotations; what it was before is refused.
@@ -82,7 +83,7 @@ class World:
     # --- what people do ---------------------------------------------------------------------------------------------
 
     def add(self, name: str, *, young: bool, bad: bool) -> None:
-        """Put a new picture under a name, in the place of what is there."""
+        """Put a new image under a name, in the place of what is there."""
         number = len(self.numbers) + 1
         self.numbers.append(number)
         self._take(f"{RAW}/{name}")
@@ -97,12 +98,12 @@ class World:
         self.site.write(path, data, age=age + (time.time() - self.time.now) * isinstance(self.site, DiskSite))
 
     def remove(self, name: str) -> None:
-        """Delete a picture."""
+        """Delete an image."""
         if self._take(f"{RAW}/{name}"):
             self.site.remove(f"{RAW}/{name}")
 
     def rename(self, name: str, target: str) -> None:
-        """Move a picture, but never over another."""
+        """Move an image, but never over another."""
         files = self.site.files()
         if f"{RAW}/{name}" in files and target not in files:
             with self.person.connect() as store:
@@ -155,18 +156,18 @@ class World:
     # --- what scalers are told --------------------------------------------------------------------------------------
 
     @property
-    def task(self) -> Task:
+    def config(self) -> ScalerConfig:
         """The settings as they are now."""
-        return self.task_for(self.unsorted)
+        return self.config_for(self.unsorted)
 
-    def task_for(self, unsorted: str) -> Task:
+    def config_for(self, unsorted: str) -> ScalerConfig:
         """The settings with another unsorted folder."""
         site = self.site
         if isinstance(site, DiskSite):
             login: Account = ShownAccount(site.account, self.password)
         else:
             login = Login(site.account, self.password)
-        return Task(login, RAW, unsorted, ("Unknown",))
+        return ScalerConfig(login, RAW, unsorted, ("Unknown",))
 
     # --- what must be true ------------------------------------------------------------------------------------------
 
@@ -176,7 +177,7 @@ class World:
         there = set(files.values())
         copies = self._copies()
         for number in self.numbers:
-            copied = copies[doubled(number)]
+            copied = copies[upscaled(number)]
             assert copied <= 1 + (number in self.twice), f"{number} was published {copied} times"
             if number in self.bad:
                 assert number in self.taken or damaged(number) in there, f"{number} is damaged, and lost"
@@ -188,18 +189,20 @@ class World:
         assert not [path for path in files if not self._expected(path)]
 
     def check_at_rest(self) -> None:
-        """Everything that could be scaled was, and nothing is left of the work."""
+        """Everything that could be upscaled was, and nothing is left of the work."""
         self.check()
         files = self.site.files()
         hidden = [path for path in files if f"/{HIDDEN}/" in path]
-        signposts = {f"{RAW}/{HIDDEN}/{names.signpost(names.mark_of(folder))}" for folder in self.used}
-        assert set(hidden) <= signposts
+        destination_records = {
+            f"{RAW}/{HIDDEN}/{names.destination_record(names.destination_hash_of(folder))}" for folder in self.used
+        }
+        assert set(hidden) <= destination_records
         copies = self._copies()
         for path, data in files.items():
             if path.startswith(f"{RAW}/Unknown") and path not in AROUND:
-                assert data in {damaged(number) for number in self.bad}, f"{path} was not scaled"
+                assert data in {damaged(number) for number in self.bad}, f"{path} was not upscaled"
         wanted = [number for number in self.numbers if number not in self.bad | self.taken]
-        assert not [n for n in wanted if not copies[doubled(n)] and original(n) not in files.values()]
+        assert not [n for n in wanted if not copies[upscaled(n)] and original(n) not in files.values()]
 
     def _copies(self) -> Counter[bytes]:
         """How often each published file is there, wherever it was filed."""

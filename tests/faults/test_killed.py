@@ -1,4 +1,4 @@
-"""A scaler killed before and after each of its requests, and at any other moment, over a stream of pictures."""
+"""A scaler killed before and after each of its requests, and at any other moment, over a stream of images."""
 
 import random
 import time
@@ -8,7 +8,7 @@ import pytest
 from tests.faults.kills import After, HoldNth
 from tests.faults.proxy import faulty
 from tests.faults.scalers import Scalers
-from tests.faults.stage import Stage
+from tests.faults.scenario import Scenario
 from tests.faults.tally import tally
 from tests.scaler.harness import RAW
 
@@ -17,46 +17,46 @@ LONGEST_RUN = 40
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_at_each_request(stage: Stage, scalers: Scalers, after: bool) -> None:
+def test_killed_at_each_request(scenario: Scenario, scalers: Scalers, after: bool) -> None:
     killed = 0
     for n in range(1, LONGEST_RUN):
-        stage.add(f"Unknown-{n:03}.png", n)
+        scenario.add(f"Unknown-{n:03}.png", n)
         rule = HoldNth(n, after=after)
-        with faulty(stage.proxy, rule):
+        with faulty(scenario.proxy, rule):
             scaler = scalers.start("--once", "--threads", "1")
             if not rule.kill(scaler):
                 break
         killed += 1
         scalers.finish()
         if n % 3 == 0:
-            stage.file_away()
-    complaints = stage.complaints()
+            scenario.file_away()
+    complaints = scenario.complaints()
     tally.add(f"killed {'after' if after else 'before'} each request", tries=killed, lost=len(complaints))
     assert not complaints
     assert killed >= 8
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments(stage: Stage, scalers: Scalers) -> None:
+def test_killed_at_random_moments(scenario: Scenario, scalers: Scalers) -> None:
     chance = random.Random(7)
-    kills = KILLS[stage.site.kind]
+    kills = KILLS[scenario.site.kind]
     number = 0
     killed = 0
     while killed < kills:
         for _ in range(chance.choice((0, 1, 1, 2, 4))):
             number += 1
-            stage.add_or_replace(f"Unknown {chance.randrange(12)}.png", number)
+            scenario.add_or_replace(f"Unknown {chance.randrange(12)}.png", number)
         rule = After(chance.randrange(1, 16))
-        with faulty(stage.proxy, rule):
+        with faulty(scenario.proxy, rule):
             scaler = scalers.start("--frequency", "0.1", "--threads", "3")
             rule.come.wait(0.3)
             time.sleep(chance.uniform(0, 0.004))
             scaler.kill()
             killed += scaler.wait() < 0
         if chance.random() < 0.3:
-            stage.file_away()
+            scenario.file_away()
     scalers.finish()
-    complaints = stage.complaints()
+    complaints = scenario.complaints()
     tally.add("killed at a random moment", tries=killed, lost=len(complaints))
     assert not complaints
-    assert not stage.visible(RAW)
+    assert not scenario.visible(RAW)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.proxy import Answer, Exchange, Fault, Gone, Request, faulty
-from tests.faults.stage import Stage
+from tests.faults.scenario import Scenario
 from tests.faults.steps import step
 from tests.faults.tally import tally
 from tests.scaler.harness import RAW
@@ -32,19 +32,19 @@ class Postponed:
 @pytest.mark.parametrize("attempts", [1, 5], ids=["given up", "tried again"])
 @pytest.mark.parametrize("when", ["before recovery", "after recovery", "after another of that name came"])
 @pytest.mark.parametrize("name", LATE)
-def test_a_request_takes_effect_late(stage: Stage, name: str, when: str, attempts: int) -> None:
-    stage.add_or_replace("Unknown.png", 1)
+def test_a_request_takes_effect_late(scenario: Scenario, name: str, when: str, attempts: int) -> None:
+    scenario.add_or_replace("Unknown.png", 1)
     rule = Postponed(name)
-    with stage.scaler(attempts=attempts) as scaler, faulty(stage.proxy, rule):
-        stage.one_pass(scaler)
+    with scenario.scaler(attempts=attempts) as scaler, faulty(scenario.proxy, rule):
+        scenario.poll(scaler)
     assert rule.take_effect
     if when != "before recovery":
-        stage.recover()
+        scenario.recover()
     if when == "after another of that name came":
-        stage.add_or_replace("Unknown.png", 2)
+        scenario.add_or_replace("Unknown.png", 2)
     rule.take_effect()
-    stage.recover()
-    complaints = stage.complaints()
+    scenario.recover()
+    complaints = scenario.complaints()
     tally.add("a request takes effect after it was given up", lost=len(complaints))
     assert not complaints
-    assert not stage.visible(RAW)
+    assert not scenario.visible(RAW)

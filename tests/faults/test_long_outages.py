@@ -11,12 +11,12 @@ from loguru import logger
 
 from sandbox.nextcloud import Nextcloud
 from sandbox.vault import Vault
-from scaler import picture as pictures
-from shared import log
-from shared.errors import VaultRefused
-from shared.vault import Vault as Secrets
+from scaler.images import codecs as images
+from shared import logging as log
+from shared.config.vault import Vault as Secrets
+from shared.errors import VaultForbidden
 from tests.faults.long_story import Events, run_scaler
-from tests.scaler.harness import HIDDEN, RAW, UNSORTED, picture
+from tests.scaler.harness import HIDDEN, RAW, UNSORTED, image
 
 READ_WEBDAV = 'path "secret/*" { capabilities = ["read"] }'
 A_WHILE = 120.0
@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 
 class Scene:
-    """Both servers and the folders; a picture can be put there, and looked for."""
+    """Both servers and the folders; an image can be put there, and looked for."""
 
     def __init__(self, vault: Vault, nextcloud: Nextcloud) -> None:
         self.vault = vault
@@ -47,10 +47,10 @@ class Scene:
         self.vault.write("webdav", {"url": self.nextcloud.files_url} | login)
 
     def put(self) -> None:
-        """A picture for the scaler."""
+        """An image for the scaler."""
         number = next(_numbers)
         self._waiting.append(f"Unknown-{number}")
-        (self.nextcloud.folder / RAW / f"Unknown-{number}.png").write_bytes(picture(number))
+        (self.nextcloud.folder / RAW / f"Unknown-{number}.png").write_bytes(image(number))
 
     def assert_scaled(self) -> None:
         """All that was put there was published by now."""
@@ -61,7 +61,7 @@ class Scene:
         """What was put there last waits."""
         assert (self.nextcloud.folder / RAW / f"{self._waiting[-1]}.png").exists()
 
-    def refusals(self) -> int:
+    def skip_list(self) -> int:
         """How often a wrong password was shown since this was asked last."""
         count = sum(record.status in (401, 429) for record in self.nextcloud.requests)
         self.nextcloud.clear_log()
@@ -102,46 +102,44 @@ def test_a_password_rotated_in_two_places_one_after_the_other(scene: Scene, said
         scene.put()
         yield A_WHILE
         scene.assert_scaled()
-        assert scene.refusals() == 0
+        assert scene.skip_list() == 0
         one, other = (scene.nextcloud.set_password, scene.tell)[:: 1 if first == "server" else -1]
         one("new")
         for _ in range(20):
             scene.put()
         yield AN_HOUR
         scene.assert_not_scaled()
-        assert 1 <= scene.refusals() < WRONG_PASSWORDS
+        assert 1 <= scene.skip_list() < WRONG_PASSWORDS
         # By a person who mends it, the address is not shut out.
         scene.nextcloud.forgive_failures()
         other("new")
         yield LONG_PAUSE
         scene.assert_scaled()
-        assert scene.refusals() < WRONG_PASSWORDS
+        assert scene.skip_list() < WRONG_PASSWORDS
 
     run_scaler(events())
     assert len(errors(said)) <= 2
 
 
-def test_a_password_that_is_rotated_while_ten_pictures_are_in_hand(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    double, calls = pictures.double, itertools.count(1)
+def test_a_password_that_is_rotated_while_ten_images_are_in_hand(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    upscale, calls = images.upscale, itertools.count(1)
 
     def rotate_at_the_fifth(data: bytes, *, quality: int) -> bytes:
         if next(calls) == 5:
             scene.nextcloud.set_password("new")
-        return double(data, quality=quality)
+        return upscale(data, quality=quality)
 
-    monkeypatch.setattr(pictures, "double", rotate_at_the_fifth)
+    monkeypatch.setattr(images, "upscale", rotate_at_the_fifth)
 
     def events() -> Events:
         for _ in range(40):
             scene.put()
         yield A_WHILE
-        assert 1 <= scene.refusals() < WRONG_PASSWORDS
+        assert 1 <= scene.skip_list() < WRONG_PASSWORDS
         scene.tell("new")
         yield A_WHILE
         scene.assert_scaled()
-        assert scene.refusals() == 0
+        assert scene.skip_list() == 0
 
     run_scaler(events())
 
@@ -193,7 +191,7 @@ def test_a_vault_that_is_sealed_for_hours(scene: Scene, said: io.StringIO) -> No
         scene.put()
         yield A_WHILE
         scene.assert_scaled()
-        assert scene.refusals() < WRONG_PASSWORDS
+        assert scene.skip_list() < WRONG_PASSWORDS
 
     run_scaler(events())
     assert len(errors(said)) == 1
@@ -216,7 +214,7 @@ def test_a_vault_that_refuses_for_an_hour_ends_the_daemon(
         yield AN_HOUR
         reached.append("an hour and a half")
 
-    with pytest.raises(VaultRefused):
+    with pytest.raises(VaultForbidden):
         run_scaler(events())
     assert reached == ["half an hour"]
     assert len(errors(said)) == 1

@@ -12,34 +12,34 @@ from loguru import logger
 
 from sandbox.nextcloud import Nextcloud
 from sandbox.vault import Vault
-from tests.faults.household import Household, until
+from tests.faults.daemon_env import DaemonEnv, until
 from tests.faults.kills import After, HoldNth
 from tests.faults.preloaded import Child, Nursery
 from tests.faults.proxy import Fault, Hold, Proxy, Request, faulty
 from tests.faults.tally import tally
-from tests.mover.harness import IMAGES, PARENT, UNSORTED, furnish, put, state
+from tests.mover.harness import IMAGES, PARENT, UNSORTED, put, seed, state
 
 KILLS = 100
 LONGEST_RUN = 40
-PICTURES = 100
+IMAGE_COUNT = 100
 CATEGORIES = ("cats", "dogs", "birds")
 
 
 class Album:
-    """Tagged pictures on a Nextcloud behind a proxy.
+    """Tagged images on a Nextcloud behind a proxy.
 
     Attributes:
-        wanted: the folder that each picture belongs into, by its id.
+        wanted: the folder that each image belongs into, by its id.
     """
 
     def __init__(self, nextcloud: Nextcloud, proxy: Proxy) -> None:
         self.nextcloud = nextcloud
         self.proxy = proxy
         self.wanted: dict[int, str] = {}
-        furnish(nextcloud, "holiday", *(f"{PARENT}:{category}" for category in CATEGORIES))
+        seed(nextcloud, "holiday", *(f"{PARENT}:{category}" for category in CATEGORIES))
 
     def add(self, name: str, category: str) -> None:
-        """Put a tagged picture into the unsorted folder, unless one of that name is there."""
+        """Put a tagged image into the unsorted folder, unless one of that name is there."""
         if not (self.nextcloud.folder / UNSORTED / name).exists():
             self.wanted[put(self.nextcloud, name, f"{PARENT}:{category}", "holiday")] = f"{IMAGES}/{category}"
 
@@ -76,16 +76,16 @@ class Movers:
 
     def __init__(self, nursery: Nursery, vault: Vault, album: Album, folder: Path) -> None:
         self._nursery = nursery
-        self.household = Household(vault, folder, album.secrets())
+        self.daemon_env = DaemonEnv(vault, folder, album.secrets())
 
     def start(self, *arguments: str) -> Child:
         """Start a mover."""
-        return self._nursery.start("mover", arguments, self.household.environment, self.household.log)
+        return self._nursery.start("mover", arguments, self.daemon_env.environment, self.daemon_env.log)
 
     def finish(self) -> None:
         """Let one mover do everything that is left."""
-        assert self.start("--once").wait() == 0, self.household.said[-3000:]
-        assert list(self.household.temporary.iterdir()) == []
+        assert self.start("--once").wait() == 0, self.daemon_env.said[-3000:]
+        assert list(self.daemon_env.temporary.iterdir()) == []
 
 
 @pytest.fixture
@@ -133,16 +133,16 @@ def test_killed_at_random_moments(album: Album, movers: Movers) -> None:
     assert not complaints
 
 
-def test_two_movers_on_the_same_pictures(album: Album, movers: Movers) -> None:
-    for number in range(PICTURES):
+def test_two_movers_on_the_same_images(album: Album, movers: Movers) -> None:
+    for number in range(IMAGE_COUNT):
         album.add(f"Unknown {number}.png", CATEGORIES[number % 3])
     children = [movers.start("--once"), movers.start("--once")]
     for child in children:
-        # A lost race may be answered by an error, which is tried again in the next pass.
-        assert child.wait() in (0, 1), movers.household.said
+        # A lost race may be answered by an error, which is tried again in the next poll.
+        assert child.wait() in (0, 1), movers.daemon_env.said
     movers.finish()
     complaints = album.complaints()
-    tally.add("two movers on the same 100 pictures", lost=len(complaints))
+    tally.add("two movers on the same 100 images", lost=len(complaints))
     assert not complaints
 
 
@@ -162,21 +162,21 @@ def test_asked_to_stop_in_mid_transfer(album: Album, movers: Movers, number: sig
     for n in range(12):
         album.add(f"Unknown {n}.png", CATEGORIES[n % 3])
     rule = HoldMethod(method)
-    with faulty(album.proxy, rule), movers.household.running("mover") as mover:
+    with faulty(album.proxy, rule), movers.daemon_env.running("mover") as mover:
         assert rule.hold.wait()
         mover.signal(number)
         assert mover.runs_for(0.4)
         rule.hold.let_go()
         assert mover.ends_within() == 0
     _assert_untouched_or_filed(album)
-    assert "Traceback" not in movers.household.said
+    assert "Traceback" not in movers.daemon_env.said
     tally.add("mover asked to stop in mid-transfer")
     movers.finish()
     assert not album.complaints()
 
 
 def _assert_untouched_or_filed(album: Album) -> None:
-    """Every picture with its tag still on lies where it was; a move that was begun was ended with its tag."""
+    """Every image with its tag still on lies where it was; a move that was begun was ended with its tag."""
     for path, (_, _, tags) in state(album.nextcloud).items():
         assert (path.startswith(UNSORTED)) == (len(tags) == 2), (path, tags)
 
@@ -186,7 +186,7 @@ def test_idle_it_ends_at_once_even_if_the_signal_comes_twice(
     album: Album, movers: Movers, number: signal.Signals
 ) -> None:
     album.add("Unknown.png", "cats")
-    with movers.household.running("mover") as mover:
+    with movers.daemon_env.running("mover") as mover:
         filed = f"{IMAGES}/cats/Unknown.png"
         until((album.nextcloud.folder / filed).exists)
         until(lambda: album.nextcloud.tags_of(filed) == {"holiday"})
@@ -194,5 +194,5 @@ def test_idle_it_ends_at_once_even_if_the_signal_comes_twice(
         while mover.runs_for(0.03):
             mover.signal(number)
         assert mover.ends_within() == 0
-    assert "Traceback" not in movers.household.said
+    assert "Traceback" not in movers.daemon_env.said
     tally.add("mover asked to stop while idle")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from shared import webdav
+from shared.webdav import client as webdav
+from tests.faults.injections import ALL, TYPICAL, Injection
 from tests.faults.proxy import Answer, Exchange, Fault, Proxy, Request, Rule, faulty
-from tests.faults.spoilers import ALL, TYPICAL, Spoiler
-from tests.faults.stage import Stage
+from tests.faults.scenario import Scenario
 from tests.faults.steps import step
 from tests.faults.tally import tally
 from tests.scaler.harness import HIDDEN, RAW, UNSORTED, claims, prepare
@@ -19,7 +19,7 @@ from tests.servers.fixtures import REAL_KINDS, site_on
 from tests.servers.site import DiskSite
 
 _numbers = itertools.count(1)
-type MakeStage = Callable[[], Stage]
+type MakeScenario = Callable[[], Scenario]
 
 
 @pytest.fixture(autouse=True)
@@ -27,48 +27,48 @@ def _quiet() -> None:
     logger.remove()
 
 
-def _stages(request: pytest.FixtureRequest, kind: str, state: Path) -> Iterator[MakeStage]:
+def _scenarios(request: pytest.FixtureRequest, kind: str, state: Path) -> Iterator[MakeScenario]:
     first = site_on(request, kind)
     assert isinstance(first, DiskSite)
     with Proxy(first.url) as proxy:
 
-        def make() -> Stage:
+        def make() -> Scenario:
             site = site_on(request, kind)
             assert isinstance(site, DiskSite)
             prepare(site)
-            stage = Stage(site, proxy, state / f"{next(_numbers)}")
-            stage.surround()
-            return stage
+            scenario = Scenario(site, proxy, state / f"{next(_numbers)}")
+            scenario.surround()
+            return scenario
 
         yield make
 
 
 @pytest.fixture(params=[REAL_KINDS[0], REAL_KINDS[1], REAL_KINDS[3]])
-def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeStage]:
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeScenario]:
     """Fresh sites on one server behind one proxy: a Nextcloud, an Apache, and one that ignores If-Match."""
-    yield from _stages(request, request.param, tmp_path)
+    yield from _scenarios(request, request.param, tmp_path)
 
 
 @pytest.fixture
-def on_nextcloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeStage]:
+def on_nextcloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeScenario]:
     """Fresh sites on the sandbox's Nextcloud behind one proxy."""
-    yield from _stages(request, "nextcloud", tmp_path)
+    yield from _scenarios(request, "nextcloud", tmp_path)
 
 
 def _name(number: int) -> str:
     return f"Unknown-{number:03}.png"
 
 
-class OnePerPicture:
-    """Spoils one step of every picture in another way: the n-th picture gets the n-th spoiler, once.
+class OnePerImage:
+    """Spoils one step of every image in another way: the n-th image gets the n-th spoiler, once.
 
-    There is one hand, so a request that names no picture is about the one that was named last; claims are deleted
+    There is one hand, so a request that names no image is about the one that was named last; claims are deleted
     beside it.
     """
 
-    def __init__(self, name: str, spoilers: list[Spoiler]) -> None:
+    def __init__(self, name: str, injections: list[Injection]) -> None:
         self._name = name
-        self._left = dict(enumerate(spoilers))
+        self._left = dict(enumerate(injections))
         self._current = -1
         self.struck: set[int] = set()
 
@@ -87,23 +87,23 @@ def _number_in(path: str, otherwise: int) -> int:
     return int(found[1]) if found else otherwise
 
 
-def _check(stage: Stage, spoilers: list[Spoiler], struck: set[int]) -> None:
-    """Nothing was lost or doubled; says which spoiler did it."""
-    stage.recover()
-    complaints = stage.complaints()
+def _check(scenario: Scenario, injections: list[Injection], struck: set[int]) -> None:
+    """Nothing was lost or duplicated; says which spoiler did it."""
+    scenario.recover()
+    complaints = scenario.complaints()
     for number in struck:
         lost = any(f"{_name(number)} " in complaint for complaint in complaints)
-        tally.add(str(spoilers[number]), lost=lost)
-    named = [f"{spoilers[int(c[8:11])]}: {c}" if c.startswith("Unknown-") else c for c in complaints]
+        tally.add(str(injections[number]), lost=lost)
+    named = [f"{injections[int(c[8:11])]}: {c}" if c.startswith("Unknown-") else c for c in complaints]
     assert not named
 
 
-def _fitting(spoilers: list[Spoiler], method: str) -> list[Spoiler]:
+def _fitting(injections: list[Injection], method: str) -> list[Injection]:
     example = Request(0, method, "/", {})
-    return [spoiler for spoiler in spoilers if spoiler.fits(example)]
+    return [injection for injection in injections if injection.fits(example)]
 
 
-PICTURE_STEPS = {
+IMAGE_STEPS = {
     "download": "GET",
     "upload": "PUT",
     "look at uploads": "PROPFIND",
@@ -114,51 +114,51 @@ PICTURE_STEPS = {
 }
 
 
-@pytest.mark.parametrize("name", PICTURE_STEPS)
-def test_a_step_of_a_picture_goes_wrong(anywhere: MakeStage, name: str) -> None:
-    stage = anywhere()
-    spoilers = _fitting(ALL if stage.site.kind == "nextcloud" else TYPICAL, PICTURE_STEPS[name])
-    for number in range(len(spoilers)):
-        stage.add(_name(number), number)
-    rule = OnePerPicture(name, spoilers)
-    with stage.scaler(impatient=True) as scaler:
-        for _ in range(len(spoilers)):
-            with faulty(stage.proxy, rule):
-                stage.one_pass(scaler)
+@pytest.mark.parametrize("name", IMAGE_STEPS)
+def test_a_step_of_an_image_goes_wrong(anywhere: MakeScenario, name: str) -> None:
+    scenario = anywhere()
+    injections = _fitting(ALL if scenario.site.kind == "nextcloud" else TYPICAL, IMAGE_STEPS[name])
+    for number in range(len(injections)):
+        scenario.add(_name(number), number)
+    rule = OnePerImage(name, injections)
+    with scenario.scaler(short_timeout=True) as scaler:
+        for _ in range(len(injections)):
+            with faulty(scenario.proxy, rule):
+                scenario.poll(scaler)
             webdav._refused.clear()
-            if not stage.visible(RAW):
+            if not scenario.visible(RAW):
                 break
     # A claim is looked at only where the server ignores conditions.
-    assert bool(rule.struck) == (name != "look at claims" or stage.site.kind == "rclone")
-    _check(stage, spoilers, rule.struck)
+    assert bool(rule.struck) == (name != "look at claims" or scenario.site.kind == "rclone")
+    _check(scenario, injections, rule.struck)
 
 
-def test_an_upload_that_never_arrives_whole_is_removed_at_once(on_nextcloud: MakeStage) -> None:
-    stage = on_nextcloud()
-    stage.add(_name(1), 1)
-    (wrong,) = (spoiler for spoiler in ALL if spoiler.name == "wrong hash")
+def test_an_upload_that_never_arrives_whole_is_removed_at_once(on_nextcloud: MakeScenario) -> None:
+    scenario = on_nextcloud()
+    scenario.add(_name(1), 1)
+    (wrong,) = (injection for injection in ALL if injection.name == "wrong hash")
     with (
-        stage.scaler() as scaler,
-        faulty(stage.proxy, lambda request: wrong if step(request) == "upload" else None),
+        scenario.scaler() as scaler,
+        faulty(scenario.proxy, lambda request: wrong if step(request) == "upload" else None),
     ):
-        stage.one_pass(scaler)
-    assert not stage.visible(f"{UNSORTED}/{HIDDEN}")
-    assert list(stage.visible(RAW)) == [_name(1)]
+        scenario.poll(scaler)
+    assert not scenario.visible(f"{UNSORTED}/{HIDDEN}")
+    assert list(scenario.visible(RAW)) == [_name(1)]
 
 
-def test_a_claim_that_cannot_be_deleted_is_named_and_deleted_later(on_nextcloud: MakeStage) -> None:
-    stage = on_nextcloud()
-    stage.add(_name(1), 1)
-    (refusal,) = (spoiler for spoiler in ALL if str(spoiler) == "403, instead")
-    with stage.scaler() as scaler, faulty(stage.proxy, Once("delete claim", refusal)):
-        (failure,) = stage.one_pass(scaler)
+def test_a_claim_that_cannot_be_deleted_is_named_and_deleted_later(on_nextcloud: MakeScenario) -> None:
+    scenario = on_nextcloud()
+    scenario.add(_name(1), 1)
+    (refusal,) = (injection for injection in ALL if str(injection) == "403, instead")
+    with scenario.scaler() as scaler, faulty(scenario.proxy, LogOnce("delete claim", refusal)):
+        (failure,) = scenario.poll(scaler)
         assert "DELETE" in str(failure)
-        assert len(stage.visible(UNSORTED)) == 1
-        assert not stage.one_pass(scaler)
-    assert not stage.complaints()
+        assert len(scenario.visible(UNSORTED)) == 1
+        assert not scenario.poll(scaler)
+    assert not scenario.complaints()
 
 
-class Once:
+class LogOnce:
     """Spoils the first request of a step, and tells whether there was one."""
 
     def __init__(self, name: str, fault: Fault) -> None:
@@ -173,21 +173,21 @@ class Once:
         return self._fault
 
 
-PASS_STEPS = {"list claims": "PROPFIND", "list uploads": "PROPFIND", "list originals": "PROPFIND", "probe": "MOVE"}
+POLL_STEPS = {"list claims": "PROPFIND", "list uploads": "PROPFIND", "list originals": "PROPFIND", "probe": "MOVE"}
 
 
-@pytest.mark.parametrize("name", PASS_STEPS)
-def test_a_step_of_a_pass_goes_wrong(on_nextcloud: MakeStage, name: str) -> None:
-    stage = on_nextcloud()
-    spoilers = _fitting(ALL if name == "list originals" else TYPICAL, PASS_STEPS[name])
-    stage.recover()
-    for number, spoiler in enumerate(spoilers):
-        stage.add(_name(number), number)
-        once = Once(name, spoiler)
-        with stage.scaler(impatient=True) as scaler, faulty(stage.proxy, once):
-            stage.one_pass(scaler)
+@pytest.mark.parametrize("name", POLL_STEPS)
+def test_a_step_of_a_poll_goes_wrong(on_nextcloud: MakeScenario, name: str) -> None:
+    scenario = on_nextcloud()
+    injections = _fitting(ALL if name == "list originals" else TYPICAL, POLL_STEPS[name])
+    scenario.recover()
+    for number, injection in enumerate(injections):
+        scenario.add(_name(number), number)
+        once = LogOnce(name, injection)
+        with scenario.scaler(short_timeout=True) as scaler, faulty(scenario.proxy, once):
+            scenario.poll(scaler)
         assert once.struck
-    _check(stage, spoilers, set(range(len(spoilers))))
+    _check(scenario, injections, set(range(len(injections))))
 
 
 def _busy(exchange: Exchange) -> None:
@@ -203,29 +203,29 @@ def _always(name: str) -> Rule:
 LEFT_BY = {"claimed": "publish", "published": "delete claim"}
 
 
-def _leave(stage: Stage, numbers: Iterable[int], left: str) -> None:
-    """Pictures that a scaler did not finish."""
+def _leave(scenario: Scenario, numbers: Iterable[int], left: str) -> None:
+    """Images that a scaler did not finish."""
     for number in numbers:
-        stage.add(_name(number), number)
-    with stage.scaler(attempts=1) as scaler, faulty(stage.proxy, _always(LEFT_BY[left])):
-        while stage.visible(RAW):
-            stage.one_pass(scaler)
+        scenario.add(_name(number), number)
+    with scenario.scaler(attempts=1) as scaler, faulty(scenario.proxy, _always(LEFT_BY[left])):
+        while scenario.visible(RAW):
+            scenario.poll(scaler)
 
 
 @pytest.mark.parametrize(
     ("name", "left"), [("publish", "claimed"), ("delete claim", "claimed"), ("delete claim", "published")]
 )
-def test_finishing_a_claim_goes_wrong(on_nextcloud: MakeStage, name: str, left: str) -> None:
-    stage = on_nextcloud()
-    spoilers = _fitting(TYPICAL, "DELETE" if name == "delete claim" else "MOVE")
-    _leave(stage, range(len(spoilers)), left)
-    rule = OnePerPicture(name, spoilers)
-    while len(rule.struck) < len(spoilers):
+def test_finishing_a_claim_goes_wrong(on_nextcloud: MakeScenario, name: str, left: str) -> None:
+    scenario = on_nextcloud()
+    injections = _fitting(TYPICAL, "DELETE" if name == "delete claim" else "MOVE")
+    _leave(scenario, range(len(injections)), left)
+    rule = OnePerImage(name, injections)
+    while len(rule.struck) < len(injections):
         before = len(rule.struck)
-        with stage.scaler(impatient=True) as scaler, faulty(stage.proxy, rule):
-            stage.one_pass(scaler)
+        with scenario.scaler(short_timeout=True) as scaler, faulty(scenario.proxy, rule):
+            scenario.poll(scaler)
         assert len(rule.struck) > before
-    _check(stage, spoilers, rule.struck)
+    _check(scenario, injections, rule.struck)
 
 
 @pytest.mark.parametrize(
@@ -237,61 +237,61 @@ def test_finishing_a_claim_goes_wrong(on_nextcloud: MakeStage, name: str, left: 
         ("look at uploads", "published"),
     ],
 )
-def test_finding_a_claim_goes_wrong(on_nextcloud: MakeStage, name: str, left: str) -> None:
-    stage = on_nextcloud()
-    spoilers = _fitting(TYPICAL, "PROPFIND")
+def test_finding_a_claim_goes_wrong(on_nextcloud: MakeScenario, name: str, left: str) -> None:
+    scenario = on_nextcloud()
+    injections = _fitting(TYPICAL, "PROPFIND")
     struck = set()
-    for number, spoiler in enumerate(spoilers):
-        if not claims(stage.site):
-            _leave(stage, [number], left)
-        once = Once(name, spoiler)
-        with stage.scaler(impatient=True) as scaler, faulty(stage.proxy, once):
-            stage.one_pass(scaler)
+    for number, injection in enumerate(injections):
+        if not claims(scenario.site):
+            _leave(scenario, [number], left)
+        once = LogOnce(name, injection)
+        with scenario.scaler(short_timeout=True) as scaler, faulty(scenario.proxy, once):
+            scenario.poll(scaler)
         if once.struck:
             struck.add(number)
     if not struck:
         pytest.skip(f"no {name} where it was {left}")
-    _check(stage, spoilers, struck)
+    _check(scenario, injections, struck)
 
 
 @pytest.mark.parametrize("name", ["make folder", "write signpost"])
-def test_making_the_hidden_folders_goes_wrong(on_nextcloud: MakeStage, name: str) -> None:
-    stage = on_nextcloud()
-    spoilers = _fitting(TYPICAL, "MKCOL" if name == "make folder" else "PUT")
-    for number, spoiler in enumerate(spoilers):
-        once = Once(name, spoiler)
-        with stage.scaler(impatient=True) as scaler, faulty(stage.proxy, once):
-            stage.one_pass(scaler)
+def test_making_the_hidden_folders_goes_wrong(on_nextcloud: MakeScenario, name: str) -> None:
+    scenario = on_nextcloud()
+    injections = _fitting(TYPICAL, "MKCOL" if name == "make folder" else "PUT")
+    for number, injection in enumerate(injections):
+        once = LogOnce(name, injection)
+        with scenario.scaler(short_timeout=True) as scaler, faulty(scenario.proxy, once):
+            scenario.poll(scaler)
         assert once.struck
-        stage.add(_name(number), number)
-        stage.recover()
-        stage.site.remove(f"{RAW}/{HIDDEN}")
-        stage.site.remove(f"{UNSORTED}/{HIDDEN}")
-    _check(stage, spoilers, set(range(len(spoilers))))
+        scenario.add(_name(number), number)
+        scenario.recover()
+        scenario.site.remove(f"{RAW}/{HIDDEN}")
+        scenario.site.remove(f"{UNSORTED}/{HIDDEN}")
+    _check(scenario, injections, set(range(len(injections))))
 
 
 @pytest.mark.parametrize("lie", [404, 403, 401, 302])
 @pytest.mark.parametrize("answer", [302, 403, 404, 412, 503, 507])
 def test_a_claim_and_the_look_after_it_are_both_answered_wrongly(
-    on_nextcloud: MakeStage, answer: int, lie: int
+    on_nextcloud: MakeScenario, answer: int, lie: int
 ) -> None:
-    stage = on_nextcloud()
+    scenario = on_nextcloud()
     # So that the look at the signpost is over.
-    stage.recover()
-    stage.add(_name(1), 1)
+    scenario.recover()
+    scenario.add(_name(1), 1)
     wrong = {"claim": answer, "look at claims": lie}
 
     def rule(request: Request) -> Fault | None:
         status = wrong.pop(step(request), None)
         return None if status is None else _after(Answer(status, [("Location", "https://login.example.com/")]))
 
-    with stage.scaler(attempts=1) as scaler:
-        with faulty(stage.proxy, rule):
-            stage.one_pass(scaler)
+    with scenario.scaler(attempts=1) as scaler:
+        with faulty(scenario.proxy, rule):
+            scenario.poll(scaler)
         assert not wrong
-        stage.one_pass(scaler)
-    stage.recover()
-    complaints = stage.complaints()
+        scenario.poll(scaler)
+    scenario.recover()
+    complaints = scenario.complaints()
     tally.add("claim and the look after it answered wrongly", lost=len(complaints))
     assert not complaints
 

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from mover.settings import Account
-from sandbox.furnish import ORGANIZED, RAW, UNSORTED
+from mover.config import Account
 from sandbox.nextcloud import Nextcloud
+from sandbox.seed import ORGANIZED, RAW, UNSORTED
 from sandbox.vault import Vault
-from scaler.one_pass import Task
-from scaler.settings import read_task
-from shared import log
-from shared.settings import WebDavSecret
-from shared.vault import Vault as SharedVault
-from shared.webdav import WebDavAccount
+from scaler.config import read_config
+from scaler.service import ScalerConfig
+from shared import logging as log
+from shared.config.settings import WebDavSecret
+from shared.config.vault import Vault as SharedVault
+from shared.webdav.client import WebDavAccount
 from tests.faults.secrets_echo import echo
 from tests.faults.secrets_runs import Run, leaks, spellings
-from tests.scaler.harness import picture
+from tests.scaler.harness import image
 
 PASSWORD = 'p#ä%/+ "s w€rd'
 NOBODY = "http://127.0.0.1:9"
@@ -41,11 +41,11 @@ def mistake(*_, **__):
 """
 _OF_PASSWORD = _MISTAKE.format(secret=repr(PASSWORD))
 _OF_TOKEN = _MISTAKE.format(secret="__import__('os').environ['VAULT_TOKEN']")
-IN_PASS = f"""{_OF_PASSWORD}
-import scaler.one_pass, mover.one_pass
-scaler.one_pass.Scaler._look_once = mover.one_pass.Mover.one_pass = mistake
+IN_POLL = f"""{_OF_PASSWORD}
+import scaler.service, mover.service
+scaler.service.ScalerService._poll_once = mover.service.MoverService.poll = mistake
 """
-IN_PICTURE = f"{_OF_PASSWORD}\nimport scaler.picture\nscaler.picture.double = mistake\n"
+IN_IMAGE = f"{_OF_PASSWORD}\nimport scaler.images.codecs\nscaler.images.codecs.upscale = mistake\n"
 IN_LIBRARY = f"{_OF_TOKEN}\nimport hvac.adapters\nhvac.adapters.JSONAdapter.request = mistake\n"
 OF_LIBRARY = """
 import logging, os, warnings, hvac.adapters
@@ -86,7 +86,7 @@ class Scene:
         return {needle for secret in self.secrets for needle in spellings(secret)}
 
     def put(self, name: str, data: bytes) -> None:
-        """Put a picture into the raw folder."""
+        """Put an image into the raw folder."""
         (self._nextcloud.folder / RAW / name).write_bytes(data)
 
     @property
@@ -125,7 +125,7 @@ def runs(scene: Scene, daemon: str) -> list[Run]:
         Run(daemon, "refuses", settings() | vault),
         Run(daemon, "refuses", scene.approle | vault),
         Run(daemon, "does not answer", settings() | {"VAULT_ADDR": NOBODY}),
-        Run(daemon, "nobody foresaw", settings(), before=IN_PASS),
+        Run(daemon, "nobody foresaw", settings(), before=IN_POLL),
         Run(daemon, "nobody foresaw", settings(), before=IN_LIBRARY),
         Run(daemon, "shown", settings(), before=OF_LIBRARY),
     ]
@@ -145,14 +145,14 @@ def check(scene: Scene, planned: list[Run], folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("daemon", ["scaler", "mover"])
 def test_a_daemon_shows_no_secret(scene: Scene, daemon: str, tmp_path: Path) -> None:
-    scene.put("Unknown bad.png", picture()[:-10])
-    scene.put("Unknown good.png", picture())
+    scene.put("Unknown bad.png", image()[:-10])
+    scene.put("Unknown good.png", image())
     check(scene, runs(scene, daemon), tmp_path)
 
 
-def test_a_mistake_with_a_picture_shows_no_secret(scene: Scene, tmp_path: Path) -> None:
-    scene.put("Unknown mistaken.png", picture())
-    check(scene, [Run("scaler", "nobody foresaw", scene.settings(), before=IN_PICTURE)], tmp_path)
+def test_a_mistake_with_an_image_shows_no_secret(scene: Scene, tmp_path: Path) -> None:
+    scene.put("Unknown mistaken.png", image())
+    check(scene, [Run("scaler", "nobody foresaw", scene.settings(), before=IN_IMAGE)], tmp_path)
 
 
 def test_what_settings_become_shows_no_secret(scene: Scene) -> None:
@@ -160,9 +160,9 @@ def test_what_settings_become_shows_no_secret(scene: Scene) -> None:
     secret = WebDavSecret(url="http://127.0.0.1/", username="alice", password=SecretStr(PASSWORD))
     account = WebDavAccount(base_url="http://127.0.0.1/", username="alice", password=SecretStr(PASSWORD))
     of_mover = Account(root="http://127.0.0.1/", username="alice", password=SecretStr(PASSWORD))
-    task = Task(account, "raw", "unsorted", ("Unknown",))
+    config = ScalerConfig(account, "raw", "unsorted", ("Unknown",))
     with account.connect() as store:
-        for thing in (secret, account, of_mover, task, store, vault, vault.login, read_task(vault)):
+        for thing in (secret, account, of_mover, config, store, vault, vault.login, read_config(vault)):
             shown = f"{thing} {thing!r} {thing!s:>200} {[thing]} {vars(thing) if hasattr(thing, '__dict__') else ''}"
             assert not [needle for needle in scene.needles if needle in shown.encode()], type(thing)
 

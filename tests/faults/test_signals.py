@@ -8,9 +8,9 @@ from signal import SIGHUP, SIGINT, SIGTERM
 import pytest
 
 from sandbox.vault import Vault
-from tests.faults.household import Household, Running, until
+from tests.faults.daemon_env import DaemonEnv, Running, until
 from tests.faults.proxy import Exchange, Fault, Hold, Request, faulty
-from tests.faults.stage import Stage
+from tests.faults.scenario import Scenario
 from tests.faults.steps import step
 from tests.faults.tally import tally
 from tests.scaler.cli import CONSTANTS, webdav_secret
@@ -21,16 +21,18 @@ A_MOMENT = 0.4
 
 
 @pytest.fixture
-def stage(nextcloud_stage: Stage) -> Stage:
-    """With one picture."""
-    nextcloud_stage.add("Unknown.png", 1)
-    return nextcloud_stage
+def scenario(nextcloud_scenario: Scenario) -> Scenario:
+    """With one image."""
+    nextcloud_scenario.add("Unknown.png", 1)
+    return nextcloud_scenario
 
 
 @pytest.fixture
-def household(the_vault: Vault, stage: Stage, tmp_path: Path) -> Household:
+def daemon_env(the_vault: Vault, scenario: Scenario, tmp_path: Path) -> DaemonEnv:
     """What a scaler needs."""
-    return Household(the_vault, tmp_path, {"webdav": webdav_secret(stage.through_proxy), "scaler_constants": CONSTANTS})
+    return DaemonEnv(
+        the_vault, tmp_path, {"webdav": webdav_secret(scenario.through_proxy), "scaler_constants": CONSTANTS}
+    )
 
 
 class HoldStep:
@@ -44,18 +46,18 @@ class HoldStep:
         return self.hold if self.hold.request is None and step(request) == self._name else None
 
 
-def _assert_tidy(stage: Stage, household: Household) -> None:
-    """The picture lies whole where it was or where it is to be, and nothing else is left."""
-    assert stage.complaints() == []
-    assert uploads(stage.site) == {}
-    assert claims(stage.site) == {}
-    assert list(household.temporary.iterdir()) == []
-    assert "Traceback" not in household.said
+def _assert_tidy(scenario: Scenario, daemon_env: DaemonEnv) -> None:
+    """The image lies whole where it was or where it is to be, and nothing else is left."""
+    assert scenario.complaints() == []
+    assert uploads(scenario.site) == {}
+    assert claims(scenario.site) == {}
+    assert list(daemon_env.temporary.iterdir()) == []
+    assert "Traceback" not in daemon_env.said
 
 
-def _published(stage: Stage) -> list[Path]:
+def _published(scenario: Scenario) -> list[Path]:
     """The copies that can be seen."""
-    return list((stage.site.folder / UNSORTED).glob("Unknown*_*.png"))
+    return list((scenario.site.folder / UNSORTED).glob("Unknown*_*.png"))
 
 
 @pytest.mark.parametrize(
@@ -63,31 +65,31 @@ def _published(stage: Stage) -> list[Path]:
     [(SIGTERM, "download"), (SIGINT, "upload"), (SIGHUP, "claim"), (SIGTERM, "publish"), (SIGINT, "delete claim")],
 )
 def test_work_in_flight_is_finished_or_given_up(
-    stage: Stage, household: Household, number: signal.Signals, name: str
+    scenario: Scenario, daemon_env: DaemonEnv, number: signal.Signals, name: str
 ) -> None:
     rule = HoldStep(name)
-    with faulty(stage.proxy, rule), household.running("scaler") as scaler:
+    with faulty(scenario.proxy, rule), daemon_env.running("scaler") as scaler:
         assert rule.hold.wait()
         scaler.signal(number)
         assert scaler.runs_for(A_MOMENT)
         rule.hold.let_go()
         assert scaler.ends_within() == 0
-    _assert_tidy(stage, household)
+    _assert_tidy(scenario, daemon_env)
     tally.add("asked to stop in mid-transfer")
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGHUP])
 def test_idle_it_ends_at_once_even_if_the_signal_comes_twice(
-    stage: Stage, household: Household, number: signal.Signals
+    scenario: Scenario, daemon_env: DaemonEnv, number: signal.Signals
 ) -> None:
-    with household.running("scaler") as scaler:
-        until(lambda: _published(stage))
-        until(lambda: not claims(stage.site))
+    with daemon_env.running("scaler") as scaler:
+        until(lambda: _published(scenario))
+        until(lambda: not claims(scenario.site))
         scaler.signal(number)
         while scaler.runs_for(0.03):
             scaler.signal(number)
         assert scaler.ends_within() == 0
-    _assert_tidy(stage, household)
+    _assert_tidy(scenario, daemon_env)
     tally.add("asked to stop while idle")
 
 
@@ -96,35 +98,35 @@ def _silence(exchange: Exchange) -> None:
 
 
 @pytest.mark.slow
-def test_a_silent_server_does_not_keep_it(stage: Stage, household: Household) -> None:
+def test_a_silent_server_does_not_keep_it(scenario: Scenario, daemon_env: DaemonEnv) -> None:
     hold = HoldStep("upload")
-    with faulty(stage.proxy, hold), household.running("scaler") as scaler:
+    with faulty(scenario.proxy, hold), daemon_env.running("scaler") as scaler:
         assert hold.hold.wait()
-        stage.proxy.rule = lambda _request: _silence
+        scenario.proxy.rule = lambda _request: _silence
         scaler.signal(SIGTERM)
         assert scaler.ends_within() == 0
         hold.hold.drop()
-    assert set(stage.visible(RAW)) == {"Unknown.png"}
-    _assert_tidy(stage, household)
+    assert set(scenario.visible(RAW)) == {"Unknown.png"}
+    _assert_tidy(scenario, daemon_env)
     tally.add("asked to stop while the server is silent")
 
 
-def test_a_second_interrupt_a_second_later_ends_it_at_once(stage: Stage, household: Household) -> None:
+def test_a_second_interrupt_a_second_later_ends_it_at_once(scenario: Scenario, daemon_env: DaemonEnv) -> None:
     rule = HoldStep("upload")
-    with faulty(stage.proxy, rule), household.running("scaler") as scaler:
+    with faulty(scenario.proxy, rule), daemon_env.running("scaler") as scaler:
         assert rule.hold.wait()
         scaler.signal(SIGINT)
         assert scaler.runs_for(1.1)
         scaler.signal(SIGINT)
         assert scaler.ends_within(2) == 0
         rule.hold.drop()
-    assert set(stage.visible(RAW)) == {"Unknown.png"}
-    _assert_tidy(stage, household)
+    assert set(scenario.visible(RAW)) == {"Unknown.png"}
+    _assert_tidy(scenario, daemon_env)
 
 
-def test_one_interrupt_that_arrives_twice_does_not(stage: Stage, household: Household) -> None:
+def test_one_interrupt_that_arrives_twice_does_not(scenario: Scenario, daemon_env: DaemonEnv) -> None:
     rule = HoldStep("publish")
-    with faulty(stage.proxy, rule), household.running("scaler") as scaler:
+    with faulty(scenario.proxy, rule), daemon_env.running("scaler") as scaler:
         assert rule.hold.wait()
         scaler.signal(SIGINT)
         time.sleep(0.1)
@@ -132,19 +134,19 @@ def test_one_interrupt_that_arrives_twice_does_not(stage: Stage, household: Hous
         assert scaler.runs_for(A_MOMENT)
         rule.hold.let_go()
         assert scaler.ends_within() == 0
-    assert len(_published(stage)) == 1
-    _assert_tidy(stage, household)
+    assert len(_published(scenario)) == 1
+    _assert_tidy(scenario, daemon_env)
 
 
-def test_under_nohup_a_hangup_changes_nothing(stage: Stage, household: Household) -> None:
-    with household.running("scaler", "--frequency", "0.2", nohup=True) as scaler:
-        until(lambda: _published(stage))
+def test_under_nohup_a_hangup_changes_nothing(scenario: Scenario, daemon_env: DaemonEnv) -> None:
+    with daemon_env.running("scaler", "--frequency", "0.2", nohup=True) as scaler:
+        until(lambda: _published(scenario))
         scaler.signal(SIGHUP)
         assert scaler.runs_for(A_MOMENT)
-        stage.add("Unknown 2.png", 2)
-        until(lambda: len(_published(stage)) == 2)
+        scenario.add("Unknown 2.png", 2)
+        until(lambda: len(_published(scenario)) == 2)
         _end(scaler)
-    _assert_tidy(stage, household)
+    _assert_tidy(scenario, daemon_env)
 
 
 def _end(scaler: Running) -> None:

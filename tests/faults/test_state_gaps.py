@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import Forbidden, ServerAway, WrongPassword
+from shared.errors import Forbidden, ServerUnreachable, Unauthorized
 from tests.faults.state_lockstep import Fate
 from tests.faults.state_scalers import A_DAY, Scalers, keep_apart
 
@@ -21,11 +21,11 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def started(machine: type[Scalers] = Scalers) -> Iterator[Scalers]:
-    """A machine with one picture; at its end everything comes to rest and is counted."""
+    """A machine with one image; at its end everything comes to rest and is counted."""
     state = machine()
     state.some_are_there([NAME])
     yield state
-    state.nothing_is_lost_or_doubled()
+    state.nothing_is_lost_or_duplicated()
     state.teardown()
 
 
@@ -55,11 +55,11 @@ def test_a_scaler_that_slept_for_days_after_its_upload_loses_nothing(asleep_at: 
         state.processes[0].end()
 
 
-def test_a_scaler_that_slept_while_another_published_doubles_nothing() -> None:
+def test_a_scaler_that_slept_while_another_published_duplicates_nothing() -> None:
     with started() as state:
         up_to(state, 0, "MOVE", "raw/Unknown")
         state.time_passes(2 * A_DAY)
-        state.processes[0].step(Fate(partial(ServerAway, "broken off"), after=True))
+        state.processes[0].step(Fate(partial(ServerUnreachable, "broken off"), after=True))
         up_to(state, 1, "MOVE", "unsorted/.scaler")
         state.processes[1].kill(after=True)
         state.processes[0].end()
@@ -69,8 +69,8 @@ def test_a_look_that_is_refused_leaves_open_what_became_of_the_claim() -> None:
     """Were the claim thought refused, its upload would be dropped, and the original taken for published."""
     with started() as state:
         up_to(state, 0, "MOVE", "raw/Unknown")
-        state.processes[0].step(Fate(partial(ServerAway, "broken off"), after=True))
-        state.processes[0].step(Fate(partial(WrongPassword, "status 401")))
+        state.processes[0].step(Fate(partial(ServerUnreachable, "broken off"), after=True))
+        state.processes[0].step(Fate(partial(Unauthorized, "status 401")))
         state.processes[0].end()
 
 
@@ -79,7 +79,7 @@ def test_a_look_that_is_refused_leaves_open_what_became_of_the_copy() -> None:
     with started() as state:
         up_to(state, 0, "MOVE", "raw/Unknown")
         up_to(state, 0, "MOVE", "unsorted/.scaler")
-        state.processes[0].step(Fate(partial(ServerAway, "broken off"), after=True))
+        state.processes[0].step(Fate(partial(ServerUnreachable, "broken off"), after=True))
         state.processes[0].step(Fate(partial(Forbidden, "status 403")))
         state.processes[0].end()
 
@@ -93,7 +93,7 @@ def test_an_original_claimed_while_another_looks_around_is_not_taken_for_publish
         up_to(state, 0, "MOVE", "raw/Unknown")
         state.it_goes_on(0, 1)
         state.processes[1].end()
-        state.nothing_is_lost_or_doubled()
+        state.nothing_is_lost_or_duplicated()
         state.processes[0].end()
 
 

@@ -38,7 +38,7 @@ def test_what_dead_processes_left_is_swept(tmp_path: Path) -> None:
     dead, unlocked, young = (tmp_path / f"{PREFIX}{number}" for number in range(3))
     for folder in (dead, unlocked, young):
         folder.mkdir()
-        (folder / "download").write_bytes(b"half a picture")
+        (folder / "download").write_bytes(b"half an image")
     (dead / "in-use").touch()
     os.utime(unlocked, (time.time() - 3600,) * 2)
     sweep()

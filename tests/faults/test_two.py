@@ -6,39 +6,41 @@ from pathlib import Path
 import pytest
 
 from sandbox.vault import Vault
-from scaler.one_pass import Task
+from scaler.service import ScalerConfig
 from tests.faults.preloaded import Nursery
 from tests.faults.proxy import Answer, Exchange, Fault, Request, faulty
 from tests.faults.scalers import Scalers
-from tests.faults.stage import Stage
+from tests.faults.scenario import Scenario
 from tests.faults.steps import step
 from tests.faults.tally import tally
-from tests.scaler.harness import HIDDEN, RAW, UNSORTED, task
+from tests.scaler.harness import HIDDEN, RAW, UNSORTED, config
 
-PICTURES = 100
+IMAGES = 100
 ELSEWHERE = "data/elsewhere"
-CARRYING = ("download", "upload", "probe", "claim", "look at claims", "publish", "delete claim")
+PROCESSING = ("download", "upload", "probe", "claim", "look at claims", "publish", "delete claim")
 
 
 @pytest.mark.parametrize("start", [1, 2], ids=["same settings", "different unsorted folders"])
-def test_two_scalers_on_the_same_pictures(
-    stage: Stage, the_nursery: Nursery, the_vault: Vault, tmp_path: Path, start: int
+def test_two_scalers_on_the_same_images(
+    scenario: Scenario, the_nursery: Nursery, the_vault: Vault, tmp_path: Path, start: int
 ) -> None:
-    for number in range(PICTURES):
-        stage.add(f"Unknown-{number:03}.png", number)
-    stage.site.make_folder(ELSEWHERE)
-    one = Scalers(the_nursery, the_vault, stage, tmp_path / "one")
-    other = Scalers(the_nursery, the_vault, stage, tmp_path / "other", unsorted=UNSORTED if start == 1 else ELSEWHERE)
+    for number in range(IMAGES):
+        scenario.add(f"Unknown-{number:03}.png", number)
+    scenario.site.make_folder(ELSEWHERE)
+    one = Scalers(the_nursery, the_vault, scenario, tmp_path / "one")
+    other = Scalers(
+        the_nursery, the_vault, scenario, tmp_path / "other", unsorted=UNSORTED if start == 1 else ELSEWHERE
+    )
     children = [one.start("--once", "--threads", "5"), other.start("--once", "--threads", "5")]
     for child in children:
-        # A lost race may be answered by an error, which is tried again in the next pass.
-        assert child.wait() in (0, 1), one.household.said + other.household.said
+        # A lost race may be answered by an error, which is tried again in the next poll.
+        assert child.wait() in (0, 1), one.daemon_env.said + other.daemon_env.said
     one.finish()
     other.finish()
-    complaints = stage.complaints()
-    tally.add("two scalers on the same 100 pictures", lost=len(complaints))
+    complaints = scenario.complaints()
+    tally.add("two scalers on the same 100 images", lost=len(complaints))
     assert not complaints
-    assert not stage.visible(RAW)
+    assert not scenario.visible(RAW)
 
 
 class Meanwhile:
@@ -61,21 +63,21 @@ class Meanwhile:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("name", CARRYING)
-def test_an_original_is_replaced(stage: Stage, name: str, after: bool) -> None:
-    stage.add_or_replace("Unknown.png", 1)
-    rule = Meanwhile(name, lambda: stage.add_or_replace("Unknown.png", 2), after=after)
-    with stage.scaler() as scaler, faulty(stage.proxy, rule):
-        stage.one_pass(scaler)
-    stage.recover()
-    complaints = stage.complaints()
+@pytest.mark.parametrize("name", PROCESSING)
+def test_an_original_is_replaced(scenario: Scenario, name: str, after: bool) -> None:
+    scenario.add_or_replace("Unknown.png", 1)
+    rule = Meanwhile(name, lambda: scenario.add_or_replace("Unknown.png", 2), after=after)
+    with scenario.scaler() as scaler, faulty(scenario.proxy, rule):
+        scenario.poll(scaler)
+    scenario.recover()
+    complaints = scenario.complaints()
     assert not complaints
-    assert not stage.visible(RAW)
+    assert not scenario.visible(RAW)
     if rule.done:
-        tally.add("original replaced while it is scaled")
+        tally.add("original replaced while it is upscaled")
     else:
         assert name == "look at claims"
-        assert stage.site.conditional
+        assert scenario.site.conditional
 
 
 def _busy(exchange: Exchange) -> None:
@@ -85,29 +87,29 @@ def _busy(exchange: Exchange) -> None:
 LEFT = {"claimed": "publish", "published": "delete claim"}
 
 
-def _stopped_at(stage: Stage, name: str) -> None:
+def _stopped_at(scenario: Scenario, name: str) -> None:
     with (
-        stage.scaler(attempts=1) as scaler,
-        faulty(stage.proxy, lambda request: _busy if step(request) == name else None),
+        scenario.scaler(attempts=1) as scaler,
+        faulty(scenario.proxy, lambda request: _busy if step(request) == name else None),
     ):
-        stage.one_pass(scaler)
+        scenario.poll(scaler)
 
 
 @pytest.mark.parametrize("left", LEFT)
-def test_the_unsorted_folder_is_changed_between_kill_and_restart(stage: Stage, left: str) -> None:
+def test_the_unsorted_folder_is_changed_between_kill_and_restart(scenario: Scenario, left: str) -> None:
     for number in range(5):
-        stage.add(f"Unknown {number}.png", number)
-    stage.site.make_folder(ELSEWHERE)
-    _stopped_at(stage, LEFT[left])
-    stage.recover(_elsewhere(stage))
-    complaints = stage.complaints()
+        scenario.add(f"Unknown {number}.png", number)
+    scenario.site.make_folder(ELSEWHERE)
+    _stopped_at(scenario, LEFT[left])
+    scenario.recover(_elsewhere(scenario))
+    complaints = scenario.complaints()
     tally.add("unsorted folder changed between kill and restart", lost=len(complaints))
     assert not complaints
-    assert not stage.visible(RAW)
+    assert not scenario.visible(RAW)
 
 
-def _elsewhere(stage: Stage) -> Task:
-    return task(stage.through_proxy.account, unsorted=ELSEWHERE)
+def _elsewhere(scenario: Scenario) -> ScalerConfig:
+    return config(scenario.through_proxy.account, unsorted=ELSEWHERE)
 
 
 @pytest.mark.parametrize(
@@ -119,15 +121,15 @@ def _elsewhere(stage: Stage) -> Task:
         (RAW, "claim", False),
     ],
 )
-def test_a_hidden_folder_is_removed(stage: Stage, folder: str, name: str, after: bool) -> None:
+def test_a_hidden_folder_is_removed(scenario: Scenario, folder: str, name: str, after: bool) -> None:
     """By somebody who tidies up, while nothing but copies lies there."""
-    stage.add("Unknown.png", 1)
-    once = Meanwhile(name, lambda: stage.site.remove(f"{folder}/{HIDDEN}"), after=after)
-    with stage.scaler() as scaler, faulty(stage.proxy, once):
-        stage.one_pass(scaler)
+    scenario.add("Unknown.png", 1)
+    once = Meanwhile(name, lambda: scenario.site.remove(f"{folder}/{HIDDEN}"), after=after)
+    with scenario.scaler() as scaler, faulty(scenario.proxy, once):
+        scenario.poll(scaler)
     assert once.done
-    stage.recover()
-    complaints = stage.complaints()
-    tally.add("hidden folder removed while a picture is scaled", lost=len(complaints))
+    scenario.recover()
+    complaints = scenario.complaints()
+    tally.add("hidden folder removed while an image is upscaled", lost=len(complaints))
     assert not complaints
-    assert not stage.visible(RAW)
+    assert not scenario.visible(RAW)

@@ -7,9 +7,9 @@ from unittest import mock
 from click.testing import CliRunner
 
 import mover.main
-import shared.run
+import shared.app
 from sandbox.nextcloud import Nextcloud
-from shared.stop import Stop
+from shared.shutdown import StopToken
 from tests.fake_time import FakeTime
 from tests.mover.harness import IMAGES, PARENT, UNSORTED
 from tests.scaler.cli import Home, Outcome
@@ -28,7 +28,7 @@ class Script(FakeTime):
         super().__init__(0.0)
         self.at: list[float] = []
         self._steps = list(steps)
-        self._stop: Stop | None = None
+        self._stop: StopToken | None = None
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         self.at.append(self.now)
@@ -38,7 +38,7 @@ class Script(FakeTime):
             self._stop.request()
         return super().wait(event, seconds)
 
-    def stop(self) -> Stop:
+    def stop(self) -> StopToken:
         self._stop = super().stop()
         return self._stop
 
@@ -46,7 +46,7 @@ class Script(FakeTime):
 def mover_says(home: Home, *arguments: str, time: FakeTime | None = None, **environment: str | None) -> Outcome:
     """Run the mover in this process; pauses take no time."""
     variables: Mapping[str, str | None] = home.environment | environment
-    with mock.patch.object(shared.run, "Stop", (time or FakeTime()).stop):
+    with mock.patch.object(shared.app, "StopToken", (time or FakeTime()).stop):
         result = CliRunner().invoke(mover.main.main, list(arguments), env=dict(variables), catch_exceptions=False)
     return Outcome(result.exit_code, result.output)
 

@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.nextcloud import Nextcloud
 from sandbox.vault import Vault
-from tests.mover.harness import furnish, log_lines
+from tests.mover.harness import log_lines, seed
 from tests.scaler.cli import Home
 
 
@@ -15,7 +15,7 @@ from tests.scaler.cli import Home
 def nextcloud() -> Iterator[Nextcloud]:
     """A server for one test, with both folders and no tags."""
     with Nextcloud() as server:
-        furnish(server)
+        seed(server)
         yield server
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the mover have in common: a Nextcloud with tagged pictures, and a mover in this process."""
+"""What the tests of the mover have in common: a Nextcloud with tagged images, and a mover in this process."""
 
 import asyncio
 import contextlib
@@ -11,21 +11,21 @@ import pytest
 from loguru import logger
 from pydantic import SecretStr
 
+from mover.config import Account, MoverConfig
 from mover.nextcloud import Nextcloud as Client
-from mover.one_pass import Mover
-from mover.plan import Rules, path
-from mover.settings import Account, Task
+from mover.selection import Rules, path
+from mover.service import MoverService
 from sandbox.nextcloud import Nextcloud
 from shared.errors import Failure
-from shared.patience import Patience
-from shared.stop import Stop
+from shared.retry import RetryPolicy
+from shared.shutdown import StopToken
 from tests.fake_time import FakeTime
 
 UNSORTED, IMAGES, PARENT = "data/unsorted", "data/images", "ai"
 _contents = itertools.count(1)
 
 
-def furnish(nextcloud: Nextcloud, *tags: str) -> None:
+def seed(nextcloud: Nextcloud, *tags: str) -> None:
     """Make both folders, and tags."""
     for folder in (UNSORTED, IMAGES):
         (nextcloud.folder / folder).mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def furnish(nextcloud: Nextcloud, *tags: str) -> None:
 def put(nextcloud: Nextcloud, name: str, *tags: str, folder: str = UNSORTED) -> int:
     """Write a file with bytes of its own and put tags on; its id."""
     (nextcloud.folder / folder).mkdir(parents=True, exist_ok=True)
-    (nextcloud.folder / folder / name).write_bytes(f"picture {next(_contents)}".encode())
+    (nextcloud.folder / folder / name).write_bytes(f"image {next(_contents)}".encode())
     for tag in tags:
         nextcloud.tag(f"{folder}/{name}", tag)
     return nextcloud.file_id(f"{folder}/{name}")
@@ -59,45 +59,45 @@ def state(nextcloud: Nextcloud) -> dict[str, tuple[bytes, int, frozenset[str]]]:
     }
 
 
-def task(nextcloud: Nextcloud, **rules: Any) -> Task:
+def config(nextcloud: Nextcloud, **rules: Any) -> MoverConfig:
     """What a mover is to do there."""
     account = Account(root=nextcloud.url + "/", username=nextcloud.user, password=SecretStr(nextcloud.password))
     own: dict[str, Any] = {"parent": PARENT, "unsorted": path(UNSORTED), "images": path(IMAGES)}
-    return Task(account=account, rules=Rules(**(own | rules)))
+    return MoverConfig(account=account, rules=Rules(**(own | rules)))
 
 
-class Passes:
+class Polls:
     """A mover that was just started, in a loop of its own; pauses take no time.
 
     Args:
-        task: for all passes that name no other.
+        task: for all polls that name no other.
     """
 
-    def __init__(self, task: Task, stop: Stop | None = None) -> None:
-        self.task = task
+    def __init__(self, config: MoverConfig, stop: StopToken | None = None) -> None:
+        self.config = config
         self._runner = asyncio.Runner()
-        self._mover = Mover(Patience(stop or FakeTime().stop()))
+        self._mover = MoverService(RetryPolicy(stop or FakeTime().stop()))
 
-    def __enter__(self) -> "Passes":
+    def __enter__(self) -> "Polls":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._runner.run(self._mover.close())
         self._runner.close()
 
-    def one(self, task: Task | None = None) -> Sequence[Failure]:
-        """One pass; what failed."""
-        return self._runner.run(self._mover.one_pass(task or self.task))
+    def one(self, config: MoverConfig | None = None) -> Sequence[Failure]:
+        """One poll; what failed."""
+        return self._runner.run(self._mover.poll(config or self.config))
 
     def dry_run(self) -> None:
-        """Say what one pass would do."""
-        self._runner.run(self._mover.dry_run(self.task))
+        """Say what one poll would do."""
+        self._runner.run(self._mover.dry_run(self.config))
 
 
-def one_pass(nextcloud: Nextcloud, stop: Stop | None = None, **rules: Any) -> Sequence[Failure]:
-    """What a freshly started mover does in its first pass; gives what failed."""
-    with Passes(task(nextcloud, **rules), stop) as passes:
-        return passes.one()
+def poll(nextcloud: Nextcloud, stop: StopToken | None = None, **rules: Any) -> Sequence[Failure]:
+    """What a freshly started mover does in its first poll; gives what failed."""
+    with Polls(config(nextcloud, **rules), stop) as polls:
+        return polls.one()
 
 
 def asked(nextcloud: Nextcloud) -> Counter[str]:
@@ -116,7 +116,7 @@ def log_lines() -> Iterator[list[str]]:
         logger.remove(sink)
 
 
-def spoil(
+def inject(
     monkeypatch: pytest.MonkeyPatch,
     method: str,
     *,
@@ -128,7 +128,7 @@ def spoil(
     real: Callable[..., Awaitable[Any]] = getattr(Client, method)
     left = iter(range(times))
 
-    async def spoiled(client: Client, *arguments: Any) -> Any:
+    async def injected(client: Client, *arguments: Any) -> Any:
         now = next(left, None) is not None
         if now and before:
             before()
@@ -137,4 +137,4 @@ def spoil(
             after()
         return result
 
-    monkeypatch.setattr(Client, method, spoiled)
+    monkeypatch.setattr(Client, method, injected)

@@ -9,17 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from mover.config import MoverConfig
 from mover.nextcloud import Nextcloud as Client
-from mover.one_pass import Mover
-from mover.settings import Task
+from mover.service import MoverService
 from sandbox.nextcloud import Nextcloud
-from shared.patience import Patience
-from shared.stop import Stop
-from tests.mover.harness import IMAGES, Passes, asked, files, furnish, one_pass, put, state, task
+from shared.retry import RetryPolicy
+from shared.shutdown import StopToken
+from tests.mover.harness import IMAGES, Polls, asked, config, files, poll, put, seed, state
 
 
-def die_before_request(number: int, task: Task) -> None:
-    """One pass in this process, which is killed before it sends its request of that number, from 0 on."""
+def die_before_request(number: int, config: MoverConfig) -> None:
+    """One poll in this process, which is killed before it sends its request of that number, from 0 on."""
     send, sent = Client._send, 0
 
     async def counted(self: Client, *arguments: object) -> object:
@@ -30,28 +30,28 @@ def die_before_request(number: int, task: Task) -> None:
         return await send(self, *arguments)  # type: ignore[arg-type]
 
     Client._send = counted  # type: ignore[method-assign, assignment]
-    asyncio.run(Mover(Patience(Stop())).one_pass(task))
+    asyncio.run(MoverService(RetryPolicy(StopToken())).poll(config))
 
 
 @pytest.mark.slow
 def test_killed_between_any_two_requests() -> None:
     # The library takes seconds to load: one process does, and is forked for every kill.
     start = multiprocessing.get_context("forkserver")
-    start.set_forkserver_preload(["mover.one_pass", __name__])
+    start.set_forkserver_preload(["mover.service", __name__])
     number, killed = 0, True
     while killed:
         with Nextcloud() as nextcloud:
-            furnish(nextcloud, "ai:cats", "ai:dogs", "holiday")
+            seed(nextcloud, "ai:cats", "ai:dogs", "holiday")
             put(nextcloud, "a.jpg", folder=f"{IMAGES}/cats")
             for name, tag in (("a.jpg", "ai:cats"), ("b.jpg", "ai:cats"), ("c.jpg", "ai:dogs")):
                 put(nextcloud, name, tag, "holiday")
             before = state(nextcloud)
-            process = start.Process(target=die_before_request, args=(number, task(nextcloud)))
+            process = start.Process(target=die_before_request, args=(number, config(nextcloud)))
             process.start()
             process.join(60)
             assert process.exitcode in (0, -signal.SIGKILL)
             killed = process.exitcode != 0
-            assert one_pass(nextcloud) == []
+            assert poll(nextcloud) == []
             now = state(nextcloud)
             assert set(now) == {
                 f"{IMAGES}/{name}" for name in ("cats/a.jpg", "cats/a (2).jpg", "cats/b.jpg", "dogs/c.jpg")
@@ -66,7 +66,7 @@ def test_killed_between_any_two_requests() -> None:
 
 def test_two_movers_at_once() -> None:
     with Nextcloud() as nextcloud:
-        furnish(nextcloud, "ai:cats", "ai:dogs", "holiday")
+        seed(nextcloud, "ai:cats", "ai:dogs", "holiday")
         for turn in range(4):
             data = {}
             for number in range(15):
@@ -77,15 +77,15 @@ def test_two_movers_at_once() -> None:
             together = threading.Barrier(2)
 
             def run(together: threading.Barrier = together) -> int:
-                with Passes(task(nextcloud)) as passes:
+                with Polls(config(nextcloud)) as polls:
                     together.wait(20)
-                    return len(passes.one())
+                    return len(polls.one())
 
             nextcloud.clear_log()
             with ThreadPoolExecutor(2) as pool:
                 assert [future.result() for future in [pool.submit(run), pool.submit(run)]] == [0, 0]
             assert asked(nextcloud)["MOVE"] >= 15
-            assert one_pass(nextcloud) == []
+            assert poll(nextcloud) == []
             now = state(nextcloud)
             for number in range(15):
                 name = f"{turn} {number}.jpg"

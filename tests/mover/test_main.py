@@ -1,4 +1,4 @@
-"""The mover from its command line to filed pictures."""
+"""The mover from its command line to filed images."""
 
 import http.server
 import os
@@ -17,7 +17,7 @@ import pytest
 from sandbox.nextcloud import Nextcloud
 from sandbox.resources import FileResource
 from sandbox.sabre import clark
-from shared.pace import AFTER_WRONG_PASSWORD
+from shared.scheduler import AFTER_WRONG_PASSWORD
 from tests.mover.cli import CONSTANTS, Script, mover_says, point_to
 from tests.mover.harness import IMAGES, UNSORTED, asked, files, put, state
 from tests.scaler.cli import Home
@@ -42,7 +42,7 @@ def test_whatever_the_address_the_same_folders_are_meant(home: Home, base_path: 
         assert set(files(nextcloud)) == {f"{account_folder}{IMAGES}/cats/a.jpg"}
 
 
-def test_one_line_a_picture_and_one_a_pass(home: Home, nextcloud: Nextcloud) -> None:
+def test_one_line_an_image_and_one_a_poll(home: Home, nextcloud: Nextcloud) -> None:
     nextcloud.create_tag("ai:cats")
     for name in ("a.jpg", "b {0} <red>.jpg"):
         put(nextcloud, name, "ai:cats")
@@ -50,7 +50,7 @@ def test_one_line_a_picture_and_one_a_pass(home: Home, nextcloud: Nextcloud) -> 
     said = mover_says(home, "--once").said
     assert said.count("a.jpg → cats/a.jpg") == 1
     assert said.count("b {0} <red>.jpg → cats/b {0} <red>.jpg") == 1
-    assert said.count("Pass done in") == 1
+    assert said.count("Poll finished in") == 1
     assert "2 filed" in said
     assert len(said.splitlines()) == 4  # and the folder that was made
     assert nextcloud.password not in said
@@ -217,23 +217,23 @@ def test_a_login_page_is_no_nextcloud(home: Home, nextcloud: Nextcloud, login_pa
 def test_a_password_that_is_refused_while_it_runs(home: Home, nextcloud: Nextcloud) -> None:
     nextcloud.create_tag("ai:cats")
     point_to(home, nextcloud)
-    refusals: list[tuple[float, int]] = []
+    skip_list: list[tuple[float, int]] = []
 
     def change() -> None:
         nextcloud.set_password("a new one")
         put(nextcloud, "a.jpg", "ai:cats")
 
     def count() -> None:
-        refusals.append((script.now, sum(record.status == 401 for record in nextcloud.requests)))
+        skip_list.append((script.now, sum(record.status == 401 for record in nextcloud.requests)))
 
     steps = [change, *[count] * 20, lambda: point_to(home, nextcloud)]
     script = Script(*steps)
     outcome = mover_says(home, time=script)
     assert outcome.status == 0
-    assert refusals[0][1] == 1
-    asked_again = [now for now, number in refusals if number > 1]
-    assert all(now - refusals[0][0] >= AFTER_WRONG_PASSWORD for now in asked_again)
-    assert refusals[-1][0] - refusals[0][0] > 60
+    assert skip_list[0][1] == 1
+    asked_again = [now for now, number in skip_list if number > 1]
+    assert all(now - skip_list[0][0] >= AFTER_WRONG_PASSWORD for now in asked_again)
+    assert skip_list[-1][0] - skip_list[0][0] > 60
     assert len(outcome.errors) == 1
     assert "can be reached again" in outcome.said
     assert set(files(nextcloud)) == {f"{IMAGES}/cats/a.jpg"}
@@ -285,7 +285,7 @@ def test_check_says_what_it_found_and_changes_nothing(home: Home, nextcloud: Nex
     for part in (
         "login by VAULT_TOKEN",
         "id is alice",
-        "1 pictures",
+        "1 images",
         "tags come with the listing",
         "1 name a category",
     ):
@@ -318,7 +318,7 @@ def test_check_goes_on_after_a_missing_folder_but_not_after_a_wrong_password(hom
     outcome = mover_says(home, "--check")
     assert outcome.status == 1
     assert "FAILED  UNSORTED_REMOTE_DIR not/there: it is not there" in outcome.said
-    assert "made for the first picture" in outcome.said
+    assert "made for the first image" in outcome.said
     nextcloud.clear_log()
     nextcloud.set_password("another")
     outcome = mover_says(home, "--check")
@@ -367,7 +367,7 @@ def test_it_stops_within_its_time_when_asked_to(home: Home, nextcloud: Nextcloud
     assert said.rstrip().endswith("Stopped")
     assert "Traceback" not in said
     assert nextcloud.password not in said
-    # What was in hand was finished.
+    # What was in flight was finished.
     assert all(not tags for name, (_, _, tags) in state(nextcloud).items() if name.startswith(IMAGES))
     assert len(files(nextcloud)) == 60
     assert any(name.startswith(UNSORTED) for name in files(nextcloud))

@@ -1,4 +1,4 @@
-"""What others do while a picture is on its way: no error, nothing lost, one line."""
+"""What others do while an image is on its way: no error, nothing lost, one line."""
 
 import os
 import threading
@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
-from mover.filing import ServerDown
+from mover.move import ServerDown
 from sandbox.nextcloud import Nextcloud
-from shared.errors import Failure, Forbidden, NotWebDav, ServerAway, ServerBusy, StorageFull, WrongPassword
+from shared.errors import Failure, Forbidden, NotWebDav, ServerUnavailable, ServerUnreachable, StorageFull, Unauthorized
 from tests.fake_time import FakeTime
-from tests.mover.harness import IMAGES, UNSORTED, Passes, asked, files, one_pass, put, spoil, state, task
+from tests.mover.harness import IMAGES, UNSORTED, Polls, asked, config, files, inject, poll, put, state
 
 CATS = f"{IMAGES}/cats"
 
 
 @pytest.fixture
 def tagged(nextcloud: Nextcloud) -> Nextcloud:
-    """Three pictures for one category, whose folder is there."""
+    """Three images for one category, whose folder is there."""
     nextcloud.create_tag("ai:cats")
     (nextcloud.folder / CATS).mkdir()
     for name in ("a.jpg", "b.jpg", "c.jpg"):
@@ -43,16 +43,16 @@ def rename(nextcloud: Nextcloud, source: str, target: str) -> None:
 def test_deleted_by_someone(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str], when: str) -> None:
     only(tagged)
     place = UNSORTED if when == "move" else CATS
-    spoil(monkeypatch, when, before=(tagged.folder / place / "a.jpg").unlink)
-    assert one_pass(tagged) == []
+    inject(monkeypatch, when, before=(tagged.folder / place / "a.jpg").unlink)
+    assert poll(tagged) == []
     assert files(tagged) == {}
     assert sum("a.jpg" in line for line in said) == 1
 
 
 def test_moved_elsewhere_by_someone(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
     only(tagged)
-    spoil(monkeypatch, "move", before=lambda: rename(tagged, f"{UNSORTED}/a.jpg", "elsewhere/z.jpg"))
-    assert one_pass(tagged) == []
+    inject(monkeypatch, "move", before=lambda: rename(tagged, f"{UNSORTED}/a.jpg", "elsewhere/z.jpg"))
+    assert poll(tagged) == []
     assert tagged.tags_of("elsewhere/z.jpg") == {"ai:cats"}
     assert [line for line in said if "a.jpg" in line] == ["INFO a.jpg was taken away meanwhile"]
 
@@ -61,27 +61,27 @@ def test_deleted_and_the_name_taken_at_the_destination(tagged: Nextcloud, monkey
     only(tagged)
     put(tagged, "a.jpg", folder=CATS)
     there = files(tagged)[f"{CATS}/a.jpg"]
-    spoil(monkeypatch, "move", before=(tagged.folder / UNSORTED / "a.jpg").unlink)
-    assert one_pass(tagged) == []
+    inject(monkeypatch, "move", before=(tagged.folder / UNSORTED / "a.jpg").unlink)
+    assert poll(tagged) == []
     assert files(tagged) == {f"{CATS}/a.jpg": there}
 
 
-def test_changed_by_someone_is_filed_in_the_next_pass(
+def test_changed_by_someone_is_filed_in_the_next_poll(
     tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     only(tagged)
 
     def change() -> None:
-        picture = tagged.folder / UNSORTED / "a.jpg"
-        picture.write_bytes(b"another version")
-        os.utime(picture, (1, 1))
+        image = tagged.folder / UNSORTED / "a.jpg"
+        image.write_bytes(b"another version")
+        os.utime(image, (1, 1))
 
-    spoil(monkeypatch, "move", before=change)
-    with Passes(task(tagged)) as passes:
-        assert passes.one() == []
+    inject(monkeypatch, "move", before=change)
+    with Polls(config(tagged)) as polls:
+        assert polls.one() == []
         assert files(tagged) == {f"{UNSORTED}/a.jpg": b"another version"}
         assert [line for line in said if "a.jpg" in line] == ["INFO a.jpg was changed meanwhile"]
-        assert passes.one() == []
+        assert polls.one() == []
     assert files(tagged) == {f"{CATS}/a.jpg": b"another version"}
 
 
@@ -93,9 +93,9 @@ def test_replaced_by_an_untagged_one(tagged: Nextcloud, monkeypatch: pytest.Monk
         rename(tagged, f"{UNSORTED}/a.jpg", "elsewhere/a.jpg")
         put(tagged, "a.jpg")
 
-    spoil(monkeypatch, "move", before=replace)
-    with Passes(task(tagged)) as passes:
-        assert passes.one() == passes.one() == []
+    inject(monkeypatch, "move", before=replace)
+    with Polls(config(tagged)) as polls:
+        assert polls.one() == polls.one() == []
     assert set(files(tagged)) == {f"{UNSORTED}/a.jpg", "elsewhere/a.jpg"}
 
 
@@ -117,9 +117,9 @@ def test_untagged_retagged_or_the_tag_deleted(
         if what == "retag":
             tagged.tag(path, "ai:dogs")
 
-    spoil(monkeypatch, when, before=change)
-    with Passes(task(tagged)) as passes:
-        assert passes.one() == passes.one() == []
+    inject(monkeypatch, when, before=change)
+    with Polls(config(tagged)) as polls:
+        assert polls.one() == polls.one() == []
     ((name, (_, now, tags)),) = state(tagged).items()
     assert now == file_id
     assert name in {f"{UNSORTED}/a.jpg", f"{CATS}/a.jpg", f"{IMAGES}/dogs/a.jpg"}
@@ -129,13 +129,13 @@ def test_untagged_retagged_or_the_tag_deleted(
 
 
 def test_the_folder_is_taken_away(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Passes(task(tagged)) as passes:
-        passes.one()
+    with Polls(config(tagged)) as polls:
+        polls.one()
         for name in ("a.jpg", "b.jpg", "c.jpg"):
             (tagged.folder / CATS / name).unlink()
         (tagged.folder / CATS).rmdir()
         put(tagged, "d.jpg", "ai:cats")
-        assert passes.one() == []
+        assert polls.one() == []
     assert set(files(tagged)) == {f"{CATS}/d.jpg"}
 
 
@@ -143,10 +143,10 @@ def test_the_folder_is_taken_away(tagged: Nextcloud, monkeypatch: pytest.MonkeyP
 
 
 def lost() -> None:
-    raise ServerAway("the answer was lost")
+    raise ServerUnreachable("the answer was lost")
 
 
-@pytest.mark.parametrize("method", ["make_folder", "move", "untag", "look", "list_folder", "tags", "tagged", "log_in"])
+@pytest.mark.parametrize("method", ["make_folder", "move", "untag", "stat", "list_folder", "tags", "tagged", "log_in"])
 @pytest.mark.parametrize("done", [True, False])
 def test_a_lost_answer_loses_nothing(
     nextcloud: Nextcloud, monkeypatch: pytest.MonkeyPatch, method: str, done: bool
@@ -156,28 +156,28 @@ def test_a_lost_answer_loses_nothing(
     for name in ("a.jpg", "b.jpg"):
         put(nextcloud, name, "ai:cats")
     ids = {nextcloud.file_id(name) for name in files(nextcloud)}
-    spoil(monkeypatch, method, after=lost if done else None, before=None if done else lost, times=2)
-    assert one_pass(nextcloud) == []
+    inject(monkeypatch, method, after=lost if done else None, before=None if done else lost, times=2)
+    assert poll(nextcloud) == []
     now = state(nextcloud)
     assert set(now) == {f"{CATS}/{name}" for name in ("a.jpg", "a (2).jpg", "b.jpg")}
     assert {file_id for _, file_id, _ in now.values()} == ids
     assert not any(tags for _, _, tags in now.values())
 
 
-def test_a_locked_picture_waits_and_the_others_go_on(tagged: Nextcloud, said: list[str]) -> None:
+def test_a_locked_image_waits_and_the_others_go_on(tagged: Nextcloud, said: list[str]) -> None:
     tagged.lock(f"{UNSORTED}/b.jpg")
-    with Passes(task(tagged)) as passes:
-        (failure,) = passes.one()
-        assert isinstance(failure, ServerBusy)
+    with Polls(config(tagged)) as polls:
+        (failure,) = polls.one()
+        assert isinstance(failure, ServerUnavailable)
         assert set(files(tagged)) == {f"{UNSORTED}/b.jpg", f"{CATS}/a.jpg", f"{CATS}/c.jpg"}
-        passes.one()
+        polls.one()
         assert sum("b.jpg" in line for line in said) == 1
         tagged.unlock(f"{UNSORTED}/b.jpg")
-        assert passes.one() == []
+        assert polls.one() == []
     assert set(files(tagged)) == {f"{CATS}/a.jpg", f"{CATS}/b.jpg", f"{CATS}/c.jpg"}
 
 
-def test_a_picture_that_is_locked_for_a_moment_is_filed_in_the_same_pass(tagged: Nextcloud) -> None:
+def test_an_image_that_is_locked_for_a_moment_is_filed_in_the_same_poll(tagged: Nextcloud) -> None:
     tagged.lock(f"{UNSORTED}/b.jpg")
 
     class Time(FakeTime):
@@ -185,24 +185,24 @@ def test_a_picture_that_is_locked_for_a_moment_is_filed_in_the_same_pass(tagged:
             tagged.unlock(f"{UNSORTED}/b.jpg")
             return super().wait(event, seconds)
 
-    assert one_pass(tagged, Time().stop()) == []
+    assert poll(tagged, Time().stop()) == []
     assert set(files(tagged)) == {f"{CATS}/a.jpg", f"{CATS}/b.jpg", f"{CATS}/c.jpg"}
 
 
 def test_maintenance_that_begins_under_way(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(20):
         put(tagged, f"{number}.jpg", "ai:cats")
-    spoil(monkeypatch, "untag", before=lambda: setattr(tagged, "maintenance", True))
-    with Passes(task(tagged)) as passes:
+    inject(monkeypatch, "untag", before=lambda: setattr(tagged, "maintenance", True))
+    with Polls(config(tagged)) as polls:
         tagged.clear_log()
         with pytest.raises(ServerDown):
-            passes.one()
-        # Not every picture runs into the wall.
+            polls.one()
+        # Not every image runs into the wall.
         assert asked(tagged)["MOVE"] < 12 + 23
-        with pytest.raises(ServerBusy):
-            passes.one()
+        with pytest.raises(ServerUnavailable):
+            polls.one()
         tagged.maintenance = False
-        assert passes.one() == []
+        assert polls.one() == []
     assert {name: tags for name, (_, _, tags) in state(tagged).items()} == {
         f"{CATS}/{name}.jpg": set() for name in ("a", "b", "c", *range(20))
     }
@@ -216,19 +216,19 @@ def refuse(failure: Failure) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("method", ["move", "untag", "make_folder"])
-@pytest.mark.parametrize("failure", [WrongPassword("401"), StorageFull("507"), NotWebDav("a login page")])
-def test_what_concerns_every_picture_ends_the_pass_at_once(
+@pytest.mark.parametrize("failure", [Unauthorized("401"), StorageFull("507"), NotWebDav("a login page")])
+def test_what_concerns_every_image_ends_the_poll_at_once(
     tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, method: str, failure: Failure
 ) -> None:
     for number in range(20):
         put(tagged, f"{number}.jpg", "ai:cats")
-    spoil(monkeypatch, method, before=refuse(failure), times=99)
-    with Passes(task(tagged)) as passes, pytest.raises(type(failure)):
-        passes.one()
-    # What others had in hand; nothing new was begun.
+    inject(monkeypatch, method, before=refuse(failure), times=99)
+    with Polls(config(tagged)) as polls, pytest.raises(type(failure)):
+        polls.one()
+    # What others had in flight; nothing new was begun.
     assert asked(tagged)["MOVE"] <= 5
     monkeypatch.undo()
-    assert one_pass(tagged) == []
+    assert poll(tagged) == []
     assert len(state(tagged)) == 23
     assert all(name.startswith(CATS) and not tags for name, (_, _, tags) in state(tagged).items())
 
@@ -236,11 +236,11 @@ def test_what_concerns_every_picture_ends_the_pass_at_once(
 def test_a_tag_that_turns_out_not_to_come_off(
     tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    spoil(monkeypatch, "untag", before=refuse(Forbidden("403")))
-    with Passes(task(tagged)) as passes:
-        assert len(passes.one()) == 1
+    inject(monkeypatch, "untag", before=refuse(Forbidden("403")))
+    with Polls(config(tagged)) as polls:
+        assert len(polls.one()) == 1
         assert len([line for line in said if line.startswith("ERROR The tag 'ai:cats' is still on")]) == 1
-        assert passes.one() == []
+        assert polls.one() == []
     assert all(name.startswith(CATS) and not tags for name, (_, _, tags) in state(tagged).items())
 
 
@@ -253,23 +253,23 @@ def test_another_mover_was_faster_and_the_server_says_403(
         rename(tagged, f"{UNSORTED}/a.jpg", f"{CATS}/a.jpg")
         raise Forbidden("403")
 
-    spoil(monkeypatch, "move", before=lose_the_race)
-    assert one_pass(tagged) == []
+    inject(monkeypatch, "move", before=lose_the_race)
+    assert poll(tagged) == []
     assert {name: tags for name, (_, _, tags) in state(tagged).items()} == {f"{CATS}/a.jpg": set()}
     assert not [line for line in said if line.startswith("ERROR")]
 
 
-def test_a_picture_that_may_not_be_moved_is_left_and_said_once(
+def test_an_image_that_may_not_be_moved_is_left_and_said_once(
     tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     time = FakeTime()
-    spoil(monkeypatch, "move", before=refuse(Forbidden("403")), times=2)
-    with Passes(task(tagged), time.stop()) as passes:
-        assert len(passes.one()) == 2
+    inject(monkeypatch, "move", before=refuse(Forbidden("403")), times=2)
+    with Polls(config(tagged), time.stop()) as polls:
+        assert len(polls.one()) == 2
         tagged.clear_log()
-        assert passes.one() == []
+        assert polls.one() == []
         assert asked(tagged) == {"PROPFIND": 1}
         assert len([line for line in said if line.startswith("ERROR")]) == 2
         time.now += 601
-        assert passes.one() == []
+        assert polls.one() == []
     assert len([name for name in files(tagged) if name.startswith(CATS)]) == 3

@@ -12,7 +12,7 @@ from sandbox.nextcloud import Nextcloud
 SLOW_PUT_SIZE = 200_000
 
 
-class Stage:
+class Scenario:
     """The sandbox, a clock that tells the recorded time, and what is under way."""
 
     def __init__(self) -> None:
@@ -81,119 +81,119 @@ class Stage:
             pass
 
 
-def _photos(stage: Stage) -> None:
-    stage.folder("16:52:34", "Photos")
+def _photos(scenario: Scenario) -> None:
+    scenario.folder("16:52:34", "Photos")
     for name, size in (("one", 9015), ("two", 8514), ("three", 9288)):
-        stage.file("16:52:34", f"Photos/{name}.png", size)
-    stage.folder("16:52:34", "Photos/sub")
+        scenario.file("16:52:34", f"Photos/{name}.png", size)
+    scenario.folder("16:52:34", "Photos/sub")
 
 
-def _tags_of_the_administrator(stage: Stage) -> None:
-    stage.nextcloud.create_tag("restricted", user_assignable=False)
-    stage.nextcloud.create_tag("invisible", user_assignable=False, user_visible=False)
+def _tags_of_the_administrator(scenario: Scenario) -> None:
+    scenario.nextcloud.create_tag("restricted", user_assignable=False)
+    scenario.nextcloud.create_tag("invisible", user_assignable=False, user_visible=False)
 
 
-def _tagged_files(stage: Stage) -> None:
-    stage.file("16:58:01", "Other/far.txt", b"far", "queued")
-    stage.file("16:58:02", "Photos/sub/deep.png", 9017, "queued")
-    stage.file("16:58:03", "Photos2/near.txt", b"near", "queued")
-    stage.nextcloud.tag("Photos/one.png", "done")
+def _tagged_files(scenario: Scenario) -> None:
+    scenario.file("16:58:01", "Other/far.txt", b"far", "queued")
+    scenario.file("16:58:02", "Photos/sub/deep.png", 9017, "queued")
+    scenario.file("16:58:03", "Photos2/near.txt", b"near", "queued")
+    scenario.nextcloud.tag("Photos/one.png", "done")
 
 
-def _to_delete(stage: Stage) -> None:
+def _to_delete(scenario: Scenario) -> None:
     for name in "abc":
-        stage.file("16:58:42", f"G/{name}.txt", name.encode())
+        scenario.file("16:58:42", f"G/{name}.txt", name.encode())
 
 
-def _source_and_target(stage: Stage) -> None:
-    stage.file("16:58:23", "Other/src2.png", 10)
-    stage.file("16:58:23", "Other/dst2.png", 20)
+def _source_and_target(scenario: Scenario) -> None:
+    scenario.file("16:58:23", "Other/src2.png", 10)
+    scenario.file("16:58:23", "Other/dst2.png", 20)
 
 
-def _locked_file(stage: Stage) -> None:
-    stage.file("17:04:57", "K/x.txt", b"content one\n")
-    stage.nextcloud.lock("K/x.txt")
+def _locked_file(scenario: Scenario) -> None:
+    scenario.file("17:04:57", "K/x.txt", b"content one\n")
+    scenario.nextcloud.lock("K/x.txt")
 
 
-def _quota(stage: Stage) -> None:
-    stage.nextcloud.unlock("K/x.txt")
-    used = sum(path.stat().st_size for path in stage.nextcloud.folder.rglob("*") if path.is_file())
-    stage.nextcloud.quota = used + 776_341
+def _quota(scenario: Scenario) -> None:
+    scenario.nextcloud.unlock("K/x.txt")
+    used = sum(path.stat().st_size for path in scenario.nextcloud.folder.rglob("*") if path.is_file())
+    scenario.nextcloud.quota = used + 776_341
 
 
-def _set_quota(quota: int | None) -> Callable[[Stage], None]:
-    def scene(stage: Stage) -> None:
-        stage.nextcloud.quota = quota
-
-    return scene
-
-
-def _maintenance(*, on: bool) -> Callable[[Stage], None]:
-    def scene(stage: Stage) -> None:
-        stage.nextcloud.maintenance = on
+def _set_quota(quota: int | None) -> Callable[[Scenario], None]:
+    def scene(scenario: Scenario) -> None:
+        scenario.nextcloud.quota = quota
 
     return scene
 
 
-def _half_an_hour(stage: Stage) -> None:
-    stage.nextcloud.forgive_failures()
-    stage.file("17:06:12", "other.txt", 1)
-
-
-def _cut_off(name: str, *, reset: bool) -> Callable[[Stage], None]:
-    def scene(stage: Stage) -> None:
-        stage.file("17:09:00", f"M/cut-{name}-True.txt", b"was here before")
-        stage.cut_off(f"M/cut-{name}-True.txt", reset=reset)
-        stage.cut_off(f"M/cut-{name}-False.txt", reset=reset)
+def _maintenance(*, on: bool) -> Callable[[Scenario], None]:
+    def scene(scenario: Scenario) -> None:
+        scenario.nextcloud.maintenance = on
 
     return scene
 
 
-def _crash(stage: Stage) -> None:
-    stage.file("17:22:50", "P/crash.txt", b"content two, longer\n")
-    stage.nextcloud.lock("P/crash.txt")
+def _half_an_hour(scenario: Scenario) -> None:
+    scenario.nextcloud.forgive_failures()
+    scenario.file("17:06:12", "other.txt", 1)
 
 
-def _after_crash(stage: Stage) -> None:
-    stage.nextcloud.unlock("P/crash.txt")
-    stage.file("17:22:54", "P/crash.txt", b"")
+def _cut_off(name: str, *, reset: bool) -> Callable[[Scenario], None]:
+    def scene(scenario: Scenario) -> None:
+        scenario.file("17:09:00", f"M/cut-{name}-True.txt", b"was here before")
+        scenario.cut_off(f"M/cut-{name}-True.txt", reset=reset)
+        scenario.cut_off(f"M/cut-{name}-False.txt", reset=reset)
+
+    return scene
+
+
+def _crash(scenario: Scenario) -> None:
+    scenario.file("17:22:50", "P/crash.txt", b"content two, longer\n")
+    scenario.nextcloud.lock("P/crash.txt")
+
+
+def _after_crash(scenario: Scenario) -> None:
+    scenario.nextcloud.unlock("P/crash.txt")
+    scenario.file("17:22:54", "P/crash.txt", b"")
 
 
 # Before the exchange of this number.
-SCENES: dict[int, Callable[[Stage], None]] = {
+SCENES: dict[int, Callable[[Scenario], None]] = {
     8: _photos,
     35: _tags_of_the_administrator,
-    54: lambda stage: stage.nextcloud.tag("Photos/one.png", "restricted"),
-    63: lambda stage: stage.nextcloud.untag("Photos", "queued"),
+    54: lambda scenario: scenario.nextcloud.tag("Photos/one.png", "restricted"),
+    63: lambda scenario: scenario.nextcloud.untag("Photos", "queued"),
     68: _tagged_files,
-    92: lambda stage: stage.file("16:58:13", "E/a.png", 8776, "queued"),
-    108: lambda stage: stage.file("16:58:20", "Other/target.png", 30, "done"),
+    92: lambda scenario: scenario.file("16:58:13", "E/a.png", 8776, "queued"),
+    108: lambda scenario: scenario.file("16:58:20", "Other/target.png", 30, "done"),
     111: _source_and_target,
-    112: lambda stage: stage.file("16:58:24", "E/dirA/in.png", 9000, "queued"),
-    119: lambda stage: stage.folder("16:58:27", "F"),
-    160: lambda stage: stage.file("16:58:41", "F/te.txt", 5),
+    112: lambda scenario: scenario.file("16:58:24", "E/dirA/in.png", 9000, "queued"),
+    119: lambda scenario: scenario.folder("16:58:27", "F"),
+    160: lambda scenario: scenario.file("16:58:41", "F/te.txt", 5),
     161: _to_delete,
-    174: lambda stage: stage.folder("17:04:00", "ET2"),
-    179: lambda stage: stage.file("17:04:09", "H/g.txt", b"0123456789abcdefghij"),
+    174: lambda scenario: scenario.folder("17:04:00", "ET2"),
+    179: lambda scenario: scenario.file("17:04:09", "H/g.txt", b"0123456789abcdefghij"),
     265: _maintenance(on=True),
     275: _maintenance(on=False),
-    276: lambda stage: stage.file("17:04:50", "K/l.txt", b"content one\n"),
-    281: Stage.begin_slow_put,
-    286: Stage.end_slow_put,
+    276: lambda scenario: scenario.file("17:04:50", "K/l.txt", b"content one\n"),
+    281: Scenario.begin_slow_put,
+    286: Scenario.end_slow_put,
     287: _locked_file,
     293: _quota,
-    295: lambda stage: stage.file("17:05:01", "K/bigte.bin", 2_000_000),
+    295: lambda scenario: scenario.file("17:05:01", "K/bigte.bin", 2_000_000),
     297: _set_quota(0),
     304: _set_quota(None),
-    305: lambda stage: stage.folder("17:05:06", "L"),
-    306: lambda stage: stage.file("17:05:13", "L/a.txt", 1),
-    307: lambda stage: stage.file("17:05:48", "L/b.txt", 1),
-    308: lambda stage: stage.nextcloud.tag("L/a.txt", "queued"),
+    305: lambda scenario: scenario.folder("17:05:06", "L"),
+    306: lambda scenario: scenario.file("17:05:13", "L/a.txt", 1),
+    307: lambda scenario: scenario.file("17:05:48", "L/b.txt", 1),
+    308: lambda scenario: scenario.nextcloud.tag("L/a.txt", "queued"),
     328: _half_an_hour,
     329: _cut_off("half-close", reset=False),
     331: _cut_off("reset", reset=True),
-    335: lambda stage: stage.file("17:13:10", "N/cas.txt", 3),
-    338: lambda stage: stage.nextcloud.untag("Photos/one.png", "done"),
+    335: lambda scenario: scenario.file("17:13:10", "N/cas.txt", 3),
+    338: lambda scenario: scenario.nextcloud.untag("Photos/one.png", "done"),
     341: _crash,
     344: _after_crash,
 }
@@ -212,6 +212,6 @@ NOT_PLAYED = {
     263: "a host name that the server does not trust: set up by whoever runs the server",
     264: "a host name that the server does not trust: set up by whoever runs the server",
     279: "locks that are pretended to macOS",
-    333: "a client that falls silent: takes as long as the server's patience",
-    334: "a client that falls silent: takes as long as the server's patience",
+    333: "a client that falls silent: takes as long as the server's timeout",
+    334: "a client that falls silent: takes as long as the server's timeout",
 }

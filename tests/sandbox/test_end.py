@@ -149,6 +149,6 @@ def test_a_vault_answers_on_while_its_holder_tidies_up_after_ctrl_c(temporary: P
 def test_a_vault_dies_with_what_keeps_it(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with Vault() as vault:
-        assert vault._keeper is not None
-        vault._keeper.kill()
+        assert vault._supervisor is not None
+        vault._supervisor.kill()
         _until(lambda: _processes_in(temporary) == [])

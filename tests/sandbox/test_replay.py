@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.sandbox.replay import Exchange, Replay, read
-from tests.sandbox.scenes import NOT_PLAYED, SCENES, WROTE_A_SECOND_LATER, Stage
+from tests.sandbox.scenes import NOT_PLAYED, SCENES, WROTE_A_SECOND_LATER, Scenario
 
 RECORDING = Path(__file__).with_name("recorded.jsonl")
 
@@ -38,13 +38,13 @@ def test_a_listed_difference_is_still_there(row: tuple[str, str], differences: d
 
 
 def _play() -> Iterator[tuple[tuple[str, str], str]]:
-    stage = Stage()
-    with stage.nextcloud as nextcloud:
+    scenario = Scenario()
+    with scenario.nextcloud as nextcloud:
         replay = Replay(nextcloud.url, lambda exchange: _password(exchange, nextcloud.password))
         for exchange in read(RECORDING):
             if exchange.number in SCENES:
-                SCENES[exchange.number](stage)
-            stage.now = exchange.time + (exchange.number in WROTE_A_SECOND_LATER)
+                SCENES[exchange.number](scenario)
+            scenario.now = exchange.time + (exchange.number in WROTE_A_SECOND_LATER)
             if exchange.number in NOT_PLAYED:
                 continue
             for what, how in replay.differences(exchange).items():

@@ -11,7 +11,7 @@ from unittest import mock
 from click.testing import CliRunner
 
 import scaler.main
-import shared.run
+import shared.app
 from sandbox.vault import Vault
 from tests.fake_time import FakeTime
 from tests.scaler.harness import RAW, UNSORTED
@@ -49,7 +49,7 @@ class _Patient(FakeTime):
 
 def scaler_says(environment: Mapping[str, str | None], *arguments: str) -> Outcome:
     """Run the scaler in this process; pauses take no time."""
-    with mock.patch.object(shared.run, "Stop", _Patient().stop):
+    with mock.patch.object(shared.app, "StopToken", _Patient().stop):
         result = CliRunner().invoke(scaler.main.main, list(arguments), env=dict(environment), catch_exceptions=False)
     return Outcome(result.exit_code, result.output)
 

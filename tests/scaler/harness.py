@@ -1,4 +1,4 @@
-"""What the tests of the scaler have in common: pictures, a scaler in this process, and a look at what it did."""
+"""What the tests of the scaler have in common: images, a scaler in this process, and a look at what it did."""
 
 import contextlib
 import random
@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from scaler.limits import Limits
-from scaler.one_pass import Scaler, Task
-from scaler.scale import Account
+from scaler.service import ScalerConfig, ScalerService
+from scaler.upscale_job import Account
 from shared.errors import Failure
-from shared.stop import Stop
+from shared.shutdown import StopToken
 from tests.fake_time import FakeTime
 from tests.servers.site import Site
 
@@ -24,8 +24,8 @@ LIMITS = Limits(cores=2, memory=256 * 2**20)
 
 
 @lru_cache(maxsize=64)
-def picture(seed: int = 0, width: int = 9, height: int = 7, extension: str = ".png") -> bytes:
-    """A picture of noise, another one for every seed."""
+def image(seed: int = 0, width: int = 9, height: int = 7, extension: str = ".png") -> bytes:
+    """An image of noise, another one for every seed."""
     noise = random.Random(seed).randbytes(width * height * 3)
     pixels = np.frombuffer(noise, np.uint8).reshape(height, width, 3)
     done, data = cv2.imencode(extension, pixels)
@@ -33,16 +33,16 @@ def picture(seed: int = 0, width: int = 9, height: int = 7, extension: str = ".p
     return data.tobytes()
 
 
-def doubled_pixels(data: bytes) -> bytes:
-    """What the pixels of a picture are to be after scaling."""
+def upscaled_pixels(data: bytes) -> bytes:
+    """What the pixels of an image are to be after upscaling."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert image is not None
-    doubled: bytes = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR).tobytes()
-    return doubled
+    upscaled: bytes = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR).tobytes()
+    return upscaled
 
 
 def pixels(data: bytes) -> bytes:
-    """The pixels of a picture as they are."""
+    """The pixels of an image as they are."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert image is not None
     return image.tobytes()
@@ -54,21 +54,23 @@ def prepare(site: Site, raw: str = RAW, unsorted: str = UNSORTED) -> None:
     site.make_folder(unsorted)
 
 
-def task(account: Account, raw: str = RAW, unsorted: str = UNSORTED, prefixes: tuple[str, ...] = ("Unknown",)) -> Task:
-    return Task(account, raw, unsorted, prefixes)
+def config(
+    account: Account, raw: str = RAW, unsorted: str = UNSORTED, prefixes: tuple[str, ...] = ("Unknown",)
+) -> ScalerConfig:
+    return ScalerConfig(account, raw, unsorted, prefixes)
 
 
 @contextlib.contextmanager
-def a_scaler(state: Path, *, threads: int = 2, stop: Stop | None = None) -> Iterator[Scaler]:
+def a_scaler(state: Path, *, threads: int = 2, stop: StopToken | None = None) -> Iterator[ScalerService]:
     """A scaler in which pauses take no time."""
-    with Scaler(threads, LIMITS, 95, state, stop or FakeTime().stop()) as scaler:
+    with ScalerService(threads, LIMITS, 95, state, stop or FakeTime().stop()) as scaler:
         yield scaler
 
 
-def one_pass(account: Account, state: Path, *, raw: str = RAW, unsorted: str = UNSORTED) -> Sequence[Failure]:
-    """What a freshly started scaler does in its first pass; gives what failed."""
+def poll(account: Account, state: Path, *, raw: str = RAW, unsorted: str = UNSORTED) -> Sequence[Failure]:
+    """What a freshly started scaler does in its first poll; gives what failed."""
     with a_scaler(state) as scaler:
-        return scaler.one_pass(task(account, raw, unsorted))
+        return scaler.poll(config(account, raw, unsorted))
 
 
 def inside(site: Site, folder: str) -> dict[str, bytes]:
@@ -101,10 +103,10 @@ def published(site: Site, unsorted: str = UNSORTED) -> dict[str, bytes]:
 
 
 def assert_done(site: Site, originals: dict[str, bytes], *, raw: str = RAW, unsorted: str = UNSORTED) -> None:
-    """Every original is gone, and its doubled copy is there exactly once."""
+    """Every original is gone, and its upscaled copy is there exactly once."""
     assert inside(site, raw) == {}
     assert claims(site, raw) == {}
     there = published(site, unsorted)
     assert {name: pixels(data) for name, data in there.items()} == {
-        name: doubled_pixels(data) for name, data in originals.items()
+        name: upscaled_pixels(data) for name, data in originals.items()
     }

@@ -1,4 +1,4 @@
-"""`--check`: a line for each check, and remedies that are right: with the remedy applied, the check passes."""
+"""`--check`: a line for each check, and hints that are right: with the hint applied, the check passes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.nextcloud import Nextcloud
 from tests.scaler.cli import CONSTANTS, Home, Outcome, webdav_secret
-from tests.scaler.harness import RAW, UNSORTED, picture, prepare
+from tests.scaler.harness import RAW, UNSORTED, image, prepare
 from tests.servers.fixtures import REAL_KINDS, site_on
 from tests.servers.site import DiskSite
 
@@ -20,7 +20,7 @@ def lines(outcome: Outcome) -> list[str]:
 
 
 def failed(outcome: Outcome) -> str:
-    """The one check that failed, with its remedy in the next line."""
+    """The one check that failed, with its hint in the next line."""
     assert outcome.status == 1, outcome.said
     assert "Traceback" not in outcome.said
     said = outcome.said.splitlines()
@@ -34,7 +34,7 @@ def test_where_everything_is_right(request: pytest.FixtureRequest, home: Home, k
     site = site_on(request, kind)
     assert isinstance(site, DiskSite)
     prepare(site)
-    site.write(f"{RAW}/Unknown.png", picture())
+    site.write(f"{RAW}/Unknown.png", image())
     home.point_to(site)
 
     outcome = home.scaler("--check")
@@ -82,7 +82,7 @@ def _no_unsorted(home: Home, site: DiskSite) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "check", "remedy"),
+    ("damage", "check", "hint"),
     [
         (_forget_the_secret, "scaler_constants is missing", "vault kv put"),
         (_another_password, "user name and password", "webdav/password"),
@@ -97,7 +97,7 @@ def test_what_is_wrong_is_named(
     home: Home,
     damage: Callable[[Home, DiskSite], None],
     check: str,
-    remedy: str,
+    hint: str,
 ) -> None:
     prepare(nextcloud_site)
     home.point_to(nextcloud_site)
@@ -106,9 +106,9 @@ def test_what_is_wrong_is_named(
     the_nextcloud.forgive_failures()
     said = outcome.said if "scaler_constants" in check else failed(outcome)
     assert check in said
-    assert remedy in said
+    assert hint in said
     assert "wr0ng" not in outcome.said
-    # The remedy applied:
+    # The hint applied:
     prepare(nextcloud_site)
     home.point_to(nextcloud_site)
     assert home.scaler("--check").status == 0

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from scaler import limits, workdir
-from scaler.gate import Gate
 from scaler.limits import OWN_SHARE, Limits
+from scaler.memory_budget import MemoryBudget
 
 MEGABYTE = 2**20
 
@@ -83,7 +83,7 @@ def test_a_tiny_container_still_gets_something(cgroup: Path) -> None:
 
 
 def test_what_could_never_fit_is_refused_at_once() -> None:
-    gate = Gate(Limits(1, 100))
+    gate = MemoryBudget(Limits(1, 100))
     with pytest.raises(ValueError, match="do not fit"), gate.memory(101):
         pass
     with gate.memory(100):
@@ -91,7 +91,7 @@ def test_what_could_never_fit_is_refused_at_once() -> None:
 
 
 def test_never_more_than_the_cores_and_the_memory() -> None:
-    gate = Gate(Limits(cores=3, memory=100))
+    gate = MemoryBudget(Limits(cores=3, memory=100))
     lock = threading.Lock()
     computing, held = 0, 0
     most = [0, 0]
@@ -117,7 +117,7 @@ def test_never_more_than_the_cores_and_the_memory() -> None:
 
 
 def test_who_has_computed_makes_room_while_it_uploads() -> None:
-    gate = Gate(Limits(cores=1, memory=100))
+    gate = MemoryBudget(Limits(cores=1, memory=100))
     with gate.memory(90) as first:
         entered = threading.Event()
 
@@ -135,8 +135,8 @@ def test_who_has_computed_makes_room_while_it_uploads() -> None:
         pass
 
 
-def test_a_large_picture_is_not_passed_by_for_ever() -> None:
-    gate = Gate(Limits(cores=4, memory=100))
+def test_a_large_image_is_not_passed_by_for_ever() -> None:
+    gate = MemoryBudget(Limits(cores=4, memory=100))
     order: list[str] = []
 
     def work(name: str, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The scaler from its command line to published pictures, on every server."""
+"""The scaler from its command line to published images, on every server."""
 
 import unicodedata
 from urllib.parse import unquote
@@ -7,7 +7,7 @@ import pytest
 
 from scaler.names import final_name
 from tests.scaler.cli import CONSTANTS, Home, webdav_secret
-from tests.scaler.harness import RAW, UNSORTED, claims, doubled_pixels, inside, picture, pixels, prepare, uploads
+from tests.scaler.harness import RAW, UNSORTED, claims, image, inside, pixels, prepare, uploads, upscaled_pixels
 from tests.servers.fixtures import REAL_KINDS, site_on
 from tests.servers.site import DiskSite
 
@@ -53,7 +53,7 @@ def test_odd_names_at_an_odd_address(request: pytest.FixtureRequest, home: Home,
     assert isinstance(site, DiskSite)
     prepare(site)
     for number, name in enumerate(NAMES):
-        site.write(f"{RAW}/{name}", picture(number))
+        site.write(f"{RAW}/{name}", image(number))
     for name, data in OTHERS.items():
         site.write(f"{RAW}/{name}", data)
     site.write(f"{UNSORTED}/Unknown there.png", b"7")
@@ -78,48 +78,48 @@ def test_odd_names_at_an_odd_address(request: pytest.FixtureRequest, home: Home,
     times = {name.rpartition("_")[2].partition(".")[0] for name in there}
     for number, name in enumerate(NAMES):
         (final,) = {nfc(final_name(name, time)) for time in times} & there.keys()
-        assert pixels(there[final]) == doubled_pixels(picture(number))
+        assert pixels(there[final]) == upscaled_pixels(image(number))
 
 
 @pytest.mark.parametrize("kind", REAL_KINDS)
-def test_a_large_picture_is_doubled_pixel_for_pixel(request: pytest.FixtureRequest, home: Home, kind: str) -> None:
+def test_a_large_image_is_upscaled_pixel_for_pixel(request: pytest.FixtureRequest, home: Home, kind: str) -> None:
     site = site_on(request, kind)
     assert isinstance(site, DiskSite)
     prepare(site)
-    original = picture(1, width=613, height=401)
+    original = image(1, width=613, height=401)
     site.write(f"{RAW}/Unknown.png", original)
     home.point_to(site)
     assert home.scaler("--once").status == 0
     (data,) = inside(site, UNSORTED).values()
-    assert pixels(data) == doubled_pixels(original)
+    assert pixels(data) == upscaled_pixels(original)
 
 
 def test_once_waits_for_what_may_still_be_written(nextcloud_site: DiskSite, home: Home) -> None:
     prepare(nextcloud_site)
-    nextcloud_site.write(f"{RAW}/Unknown new.png", picture(), age=0)
-    nextcloud_site.write(f"{RAW}/Unknown of tomorrow.png", picture(1), age=-86400)
+    nextcloud_site.write(f"{RAW}/Unknown new.png", image(), age=0)
+    nextcloud_site.write(f"{RAW}/Unknown of tomorrow.png", image(1), age=-86400)
     home.point_to(nextcloud_site)
     outcome = home.scaler("--once")
     assert outcome.status == 0
-    assert "2 scaled" in outcome.said
+    assert "2 upscaled" in outcome.said
     assert len(inside(nextcloud_site, UNSORTED)) == 2
 
 
-def test_one_bad_picture_does_not_keep_the_others(nextcloud_site: DiskSite, home: Home) -> None:
+def test_one_bad_image_does_not_keep_the_others(nextcloud_site: DiskSite, home: Home) -> None:
     prepare(nextcloud_site)
-    nextcloud_site.write(f"{RAW}/Unknown bad.png", b"no picture")
+    nextcloud_site.write(f"{RAW}/Unknown bad.png", b"no image")
     nextcloud_site.write(f"{RAW}/Unknown empty.png", b"")
-    nextcloud_site.write(f"{RAW}/Unknown good.png", picture())
+    nextcloud_site.write(f"{RAW}/Unknown good.png", image())
     home.point_to(nextcloud_site)
     first, second = home.scaler("--once"), home.scaler("--once")
     assert first.status == second.status == 0
     assert set(inside(nextcloud_site, RAW)) == {"Unknown bad.png", "Unknown empty.png"}
     assert first.said.count("Unknown bad.png is left where it is") == 1
     assert first.said.count("Unknown empty.png is left where it is") == 1
-    assert "1 scaled, 2 cannot be scaled" in first.said
+    assert "1 upscaled, 2 cannot be upscaled" in first.said
     # Remembered across the restart, until it changes.
     assert "Unknown bad.png" not in second.said
-    nextcloud_site.write(f"{RAW}/Unknown bad.png", picture(), age=7200)
+    nextcloud_site.write(f"{RAW}/Unknown bad.png", image(), age=7200)
     assert home.scaler("--once").status == 0
     assert set(inside(nextcloud_site, RAW)) == {"Unknown empty.png"}
 
@@ -127,7 +127,7 @@ def test_one_bad_picture_does_not_keep_the_others(nextcloud_site: DiskSite, home
 def test_without_url_folders_are_relative_to_the_account_of_a_nextcloud(nextcloud_site: DiskSite, home: Home) -> None:
     below = nextcloud_site.folder.name
     prepare(nextcloud_site)
-    nextcloud_site.write(f"{RAW}/Unknown.png", picture())
+    nextcloud_site.write(f"{RAW}/Unknown.png", image())
     root = nextcloud_site.url.partition("remote.php")[0]
     home.write("webdav", {"host_url": root, "username": nextcloud_site.username, "password": nextcloud_site.password})
     folders = {"RAW_REMOTE_DIR": f"{below}/{RAW}", "UNSORTED_REMOTE_DIR": f"/{below}/{UNSORTED}/"}
@@ -142,7 +142,7 @@ def test_dry_run_changes_nothing(request: pytest.FixtureRequest, home: Home, onc
     site = request.getfixturevalue("nextcloud_site")
     nextcloud = request.getfixturevalue("the_nextcloud")
     prepare(site)
-    site.write(f"{RAW}/Unknown 1.png", picture())
+    site.write(f"{RAW}/Unknown 1.png", image())
     site.write(f"{RAW}/other.png", b"")
     home.point_to(site)
     before = site.files()
@@ -151,7 +151,7 @@ def test_dry_run_changes_nothing(request: pytest.FixtureRequest, home: Home, onc
     outcome = home.scaler("--dry-run", *(["--once"] if once else []))
 
     assert outcome.status == 0, outcome.said
-    assert f"would scale {RAW}/Unknown 1.png to {UNSORTED}/Unknown 1_" in outcome.said
+    assert f"would upscale {RAW}/Unknown 1.png to {UNSORTED}/Unknown 1_" in outcome.said
     assert "other.png" not in outcome.said
     assert site.files() == before
     assert {record.method for record in nextcloud.requests} == {"PROPFIND"}
@@ -161,7 +161,7 @@ def test_dry_run_changes_nothing(request: pytest.FixtureRequest, home: Home, onc
 def test_dry_run_asks_apache_for_listings_only(request: pytest.FixtureRequest, home: Home) -> None:
     site, apache = request.getfixturevalue("apache_site"), request.getfixturevalue("the_apache")
     prepare(site)
-    site.write(f"{RAW}/Unknown 1.png", picture())
+    site.write(f"{RAW}/Unknown 1.png", image())
     home.point_to(site)
     apache.clear_log()
     assert home.scaler("--dry-run").status == 0

@@ -1,4 +1,4 @@
-"""The names that pictures have on their way."""
+"""The names that images have on their way."""
 
 import re
 import time
@@ -11,20 +11,20 @@ from sandbox.names import check_name
 from scaler.names import (
     ClaimName,
     cut,
+    destination_hash_of,
+    destination_record,
     final_name,
-    mark_of,
     name_again,
     new_id,
     new_owner,
     owner_of,
-    signpost,
     split,
-    version_mark,
+    version_hash,
 )
 
 LONGEST_ON_NEXTCLOUD = 250
 ID = "20261122T203000Z-" + "0" * 24
-# As a listing gives them: a name of one path segment, with an ending that is taken as a picture.
+# As a listing gives them: a name of one path segment, with an ending that is taken as an image.
 NAMES = st.builds(
     lambda stem, ending: stem + ending,
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=300),
@@ -71,8 +71,8 @@ def test_every_name_is_short_enough_and_keeps_its_ending(original: str, number: 
     for name in (
         final_name(original, ID, number),
         name_again(original, number),
-        str(ClaimName(ID, mark_of("a"), original)),
-        str(ClaimName(ID, mark_of("a"), original, version_mark(1, 2.0))),
+        str(ClaimName(ID, destination_hash_of("a"), original)),
+        str(ClaimName(ID, destination_hash_of("a"), original, version_hash(1, 2.0))),
     ):
         assert len(name.encode()) <= LONGEST_ON_NEXTCLOUD
         assert split(name)[1] == split(original)[1]
@@ -85,12 +85,12 @@ def test_different_numbers_make_different_names(original: str) -> None:
     assert len({name_again(original, number) for number in range(1, 30)}) == 29
 
 
-@given(NAMES, st.sampled_from(["", version_mark(1, 2.0), version_mark(None, None)]))
+@given(NAMES, st.sampled_from(["", version_hash(1, 2.0), version_hash(None, None)]))
 def test_a_claim_says_what_it_is(original: str, version: str) -> None:
-    claim = ClaimName(ID, mark_of("data/unsorted"), original, version)
+    claim = ClaimName(ID, destination_hash_of("data/unsorted"), original, version)
     read = ClaimName.read(str(claim))
     assert read
-    assert (read.id, read.mark, read.version) == (claim.id, claim.mark, claim.version)
+    assert (read.id, read.destination_hash, read.version) == (claim.id, claim.destination_hash, claim.version)
     if len(original.encode()) <= 190:
         assert read == claim
     # Cut once, it stays as it is.
@@ -99,16 +99,25 @@ def test_a_claim_says_what_it_is(original: str, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Unknown.jpg", ID, f"{ID}-12345678", f"{ID}~Unknown.jpg", f"{ID}-1234567~a.jpg", signpost("12345678")]
+    "name",
+    [
+        "",
+        "Unknown.jpg",
+        ID,
+        f"{ID}-12345678",
+        f"{ID}~Unknown.jpg",
+        f"{ID}-1234567~a.jpg",
+        destination_record("12345678"),
+    ],
 )
 def test_what_is_no_claim(name: str) -> None:
     assert ClaimName.read(name) is None
 
 
 def test_marks_tell_folders_and_versions_apart() -> None:
-    assert mark_of("a") != mark_of("b")
-    assert re.fullmatch("[0-9a-f]{8}", mark_of("ü/日本"))
-    marks = {version_mark(1, 2.0), version_mark(1, 3.0), version_mark(2, 2.0), version_mark(None, None)}
+    assert destination_hash_of("a") != destination_hash_of("b")
+    assert re.fullmatch("[0-9a-f]{8}", destination_hash_of("ü/日本"))
+    marks = {version_hash(1, 2.0), version_hash(1, 3.0), version_hash(2, 2.0), version_hash(None, None)}
     assert len(marks) == 4
 
 
@@ -127,7 +136,12 @@ def test_cut(text: str, size: int) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1, max_size=300))
 def test_nextcloud_takes_every_name_that_we_make(stem: str) -> None:
     original = stem + ".jpg"
-    for name in (final_name(original, ID), name_again(original, 2), str(ClaimName(ID, mark_of("a"), original)), ID):
+    for name in (
+        final_name(original, ID),
+        name_again(original, 2),
+        str(ClaimName(ID, destination_hash_of("a"), original)),
+        ID,
+    ):
         check_name(name)
 
 

@@ -1,4 +1,4 @@
-"""What a pass costs, counted by the server."""
+"""What a poll costs, counted by the server."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ import pytest
 
 from sandbox.nextcloud import Nextcloud
 from tests.scaler.cli import Home
-from tests.scaler.harness import RAW, UNSORTED, a_scaler, inside, picture, prepare, task
+from tests.scaler.harness import RAW, UNSORTED, a_scaler, config, image, inside, prepare
 from tests.servers.apache import Apache
 from tests.servers.site import DiskSite
 
-PICTURES = 40
+IMAGES = 40
 CONNECTIONS = 12
 
 
@@ -26,10 +26,10 @@ def photograph(width: int, height: int) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.server
-def test_forty_pictures_on_apache(the_apache: Apache, apache_site: DiskSite, home: Home) -> None:
+def test_forty_images_on_apache(the_apache: Apache, apache_site: DiskSite, home: Home) -> None:
     prepare(apache_site)
     data = photograph(2000, 1500)
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         apache_site.write(f"{RAW}/Unknown {number}.jpg", data)
     home.point_to(apache_site)
     the_apache.clear_log()
@@ -37,63 +37,63 @@ def test_forty_pictures_on_apache(the_apache: Apache, apache_site: DiskSite, hom
     assert home.scaler("--once").status == 0
 
     asked = the_apache.requests()
-    assert len(inside(apache_site, UNSORTED)) == PICTURES
-    assert len(asked) <= 6 * PICTURES + 8
+    assert len(inside(apache_site, UNSORTED)) == IMAGES
+    assert len(asked) <= 6 * IMAGES + 8
     assert len({record.peer for record in asked}) <= CONNECTIONS
 
 
-def test_forty_pictures_on_a_server_that_answers_with_a_hash(
+def test_forty_images_on_a_server_that_answers_with_a_hash(
     the_nextcloud: Nextcloud, nextcloud_site: DiskSite, home: Home
 ) -> None:
     prepare(nextcloud_site)
-    for number in range(PICTURES):
-        nextcloud_site.write(f"{RAW}/Unknown {number}.png", picture(number))
+    for number in range(IMAGES):
+        nextcloud_site.write(f"{RAW}/Unknown {number}.png", image(number))
     home.point_to(nextcloud_site)
     the_nextcloud.clear_log()
 
     assert home.scaler("--once").status == 0
 
     asked = the_nextcloud.requests
-    assert len(inside(nextcloud_site, UNSORTED)) == PICTURES
-    assert len(asked) <= 5 * PICTURES + 8
+    assert len(inside(nextcloud_site, UNSORTED)) == IMAGES
+    assert len(asked) <= 5 * IMAGES + 8
     assert len({record.peer for record in asked}) <= CONNECTIONS
 
 
-def test_an_idle_pass_costs_one_small_request_where_an_etag_tells(
+def test_an_idle_poll_costs_one_small_request_where_an_etag_tells(
     the_nextcloud: Nextcloud, nextcloud_site: DiskSite, tmp_path: Path
 ) -> None:
     prepare(nextcloud_site)
     nextcloud_site.write(f"{RAW}/other.png", b"")
     with a_scaler(tmp_path) as scaler:
-        scaler.one_pass(task(nextcloud_site.account))
-        scaler.one_pass(task(nextcloud_site.account))
+        scaler.poll(config(nextcloud_site.account))
+        scaler.poll(config(nextcloud_site.account))
         the_nextcloud.clear_log()
-        scaler.one_pass(task(nextcloud_site.account))
+        scaler.poll(config(nextcloud_site.account))
         (asked,) = the_nextcloud.requests
         assert (asked.method, asked.headers["depth"]) == ("PROPFIND", "0")
         # And it still notices what is new.
-        nextcloud_site.write(f"{RAW}/Unknown.png", picture())
-        scaler.one_pass(task(nextcloud_site.account))
+        nextcloud_site.write(f"{RAW}/Unknown.png", image())
+        scaler.poll(config(nextcloud_site.account))
     assert len(inside(nextcloud_site, UNSORTED)) == 1
 
 
 @pytest.mark.server
-def test_an_idle_pass_costs_one_listing_elsewhere(the_apache: Apache, apache_site: DiskSite, tmp_path: Path) -> None:
+def test_an_idle_poll_costs_one_listing_elsewhere(the_apache: Apache, apache_site: DiskSite, tmp_path: Path) -> None:
     prepare(apache_site)
     with a_scaler(tmp_path) as scaler:
-        scaler.one_pass(task(apache_site.account))
+        scaler.poll(config(apache_site.account))
         the_apache.clear_log()
-        scaler.one_pass(task(apache_site.account))
+        scaler.poll(config(apache_site.account))
     assert [record.method for record in the_apache.requests()] == ["PROPFIND"]
 
 
-def test_a_refused_picture_is_fetched_once(the_nextcloud: Nextcloud, nextcloud_site: DiskSite, tmp_path: Path) -> None:
+def test_a_refused_image_is_fetched_once(the_nextcloud: Nextcloud, nextcloud_site: DiskSite, tmp_path: Path) -> None:
     """However many others are refused after it."""
     prepare(nextcloud_site)
     the_nextcloud.clear_log()
     with a_scaler(tmp_path) as scaler:
         for number in range(4):
             nextcloud_site.write(f"{RAW}/Unknown {number}.png", b"bad" * number)
-            scaler.one_pass(task(nextcloud_site.account))
+            scaler.poll(config(nextcloud_site.account))
     fetched = [record.path for record in the_nextcloud.requests if record.method == "GET"]
     assert len(fetched) == len(set(fetched)) == 4

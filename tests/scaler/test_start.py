@@ -1,4 +1,4 @@
-"""What the scaler says where it cannot start, and where the picture server makes no sense: one message each."""
+"""What the scaler says where it cannot start, and where the image server makes no sense: one message each."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ import pytest
 from sandbox.nextcloud import Nextcloud
 from sandbox.vault import Vault
 from tests.scaler.cli import CONSTANTS, Home, Outcome, webdav_secret
-from tests.scaler.harness import RAW, UNSORTED, inside, picture, prepare
+from tests.scaler.harness import RAW, UNSORTED, image, inside, prepare
 from tests.servers.canned import Answer, Asked, Canned, canned
 from tests.servers.program import free_port
 from tests.servers.site import DiskSite
@@ -19,7 +19,7 @@ from tests.servers.site import DiskSite
 READ = 'path "*" { capabilities = ["read"] }'
 
 
-def assert_refused(outcome: Outcome, home: Home, *expected: str, status: int = 2) -> None:
+def assert_fails(outcome: Outcome, home: Home, *expected: str, status: int = 2) -> None:
     """One message, with everything that is expected, without a traceback and without a secret."""
     assert outcome.status == status, outcome.said
     assert len(outcome.errors) == 1, outcome.said
@@ -30,10 +30,10 @@ def assert_refused(outcome: Outcome, home: Home, *expected: str, status: int = 2
 
 
 @pytest.fixture
-def furnished(nextcloud_site: DiskSite, home: Home) -> Home:
+def seeded(nextcloud_site: DiskSite, home: Home) -> Home:
     """Settings with which everything works."""
     prepare(nextcloud_site)
-    nextcloud_site.write(f"{RAW}/Unknown.png", picture())
+    nextcloud_site.write(f"{RAW}/Unknown.png", image())
     home.point_to(nextcloud_site)
     return home
 
@@ -47,7 +47,7 @@ def test_both_versions_and_every_login_work(
     nextcloud_site: DiskSite, home: Home, the_vault: Vault, tmp_path: Path, version: int, login: str
 ) -> None:
     prepare(nextcloud_site)
-    nextcloud_site.write(f"{RAW}/Unknown.png", picture())
+    nextcloud_site.write(f"{RAW}/Unknown.png", image())
     mount = f"kv{version}-{home.prefix}"
     the_vault.enable_kv(mount, version)
     home.write("webdav", webdav_secret(nextcloud_site), mount)
@@ -70,29 +70,29 @@ def test_both_versions_and_every_login_work(
     assert len(inside(nextcloud_site, UNSORTED)) == 1
 
 
-def test_a_list_in_a_string_is_read_too(nextcloud_site: DiskSite, furnished: Home) -> None:
-    furnished.write("scaler_constants", CONSTANTS | {"RAW_NAMES_PREFIXES": '["Unknown", "x"]'})
-    assert furnished.scaler("--once").status == 0
+def test_a_list_in_a_string_is_read_too(nextcloud_site: DiskSite, seeded: Home) -> None:
+    seeded.write("scaler_constants", CONSTANTS | {"RAW_NAMES_PREFIXES": '["Unknown", "x"]'})
+    assert seeded.scaler("--once").status == 0
     assert len(inside(nextcloud_site, UNSORTED)) == 1
 
 
-def test_vault_away(furnished: Home) -> None:
+def test_vault_away(seeded: Home) -> None:
     address = f"http://127.0.0.1:{free_port()}"
-    outcome = furnished.scaler(VAULT_ADDR=address)
-    assert_refused(outcome, furnished, address, "does not answer", "Is VAULT_ADDR right")
+    outcome = seeded.scaler(VAULT_ADDR=address)
+    assert_fails(outcome, seeded, address, "does not answer", "Is VAULT_ADDR right")
 
 
 def test_vault_sealed(tmp_path: Path) -> None:
     with Vault() as vault:
         home = Home(vault, tmp_path)
         vault.seal()
-        assert_refused(home.scaler(), home, vault.address, "is sealed", "has to unseal it")
+        assert_fails(home.scaler(), home, vault.address, "is sealed", "has to unseal it")
 
 
 @pytest.mark.parametrize("address", ["localhost:8200", "nonsense", "http://", "ftp://127.0.0.1/"])
-def test_an_address_of_vault_that_is_none(furnished: Home, address: str) -> None:
-    outcome = furnished.scaler(VAULT_ADDR=address)
-    assert_refused(outcome, furnished, address, "is not an address", "https://vault.example.com:8200")
+def test_an_address_of_vault_that_is_none(seeded: Home, address: str) -> None:
+    outcome = seeded.scaler(VAULT_ADDR=address)
+    assert_fails(outcome, seeded, address, "is not an address", "https://vault.example.com:8200")
 
 
 @pytest.mark.parametrize(
@@ -106,30 +106,30 @@ def test_an_address_of_vault_that_is_none(furnished: Home, address: str) -> None
     ids=["html", "json", "empty json", "nothing"],
 )
 @pytest.mark.parametrize("login", ["token", "approle"])
-def test_another_server_than_vault(furnished: Home, answer: Answer, login: str) -> None:
+def test_another_server_than_vault(seeded: Home, answer: Answer, login: str) -> None:
     approle: dict[str, str | None] = {"VAULT_TOKEN": None, "VAULT_ROLE_ID": "role", "VAULT_SECRET_ID": "secret-id-1"}
     with canned(lambda _: answer) as server:
-        outcome = furnished.scaler(VAULT_ADDR=server.url, **(approle if login == "approle" else {}))
-        assert_refused(outcome, furnished, server.url, "as Vault does", "VAULT_ADDR")
+        outcome = seeded.scaler(VAULT_ADDR=server.url, **(approle if login == "approle" else {}))
+        assert_fails(outcome, seeded, server.url, "as Vault does", "VAULT_ADDR")
         assert "secret-id-1" not in outcome.said
 
 
-def test_a_missing_certificate_file_of_vault(furnished: Home) -> None:
-    outcome = furnished.scaler(VAULT_ADDR="https://127.0.0.1:1", VAULT_CACERT="/nowhere/ca.pem")
-    assert_refused(outcome, furnished, "/nowhere/ca.pem", "VAULT_CACERT")
+def test_a_missing_certificate_file_of_vault(seeded: Home) -> None:
+    outcome = seeded.scaler(VAULT_ADDR="https://127.0.0.1:1", VAULT_CACERT="/nowhere/ca.pem")
+    assert_fails(outcome, seeded, "/nowhere/ca.pem", "VAULT_CACERT")
 
 
-def test_a_wrong_token(furnished: Home) -> None:
-    outcome = furnished.scaler(VAULT_TOKEN="s.not-a-token-of-this-vault")
-    assert_refused(outcome, furnished, furnished.vault.address, "refuses", "VAULT_TOKEN", "check the token")
+def test_a_wrong_token(seeded: Home) -> None:
+    outcome = seeded.scaler(VAULT_TOKEN="s.not-a-token-of-this-vault")
+    assert_fails(outcome, seeded, seeded.vault.address, "refuses", "VAULT_TOKEN", "check the token")
     assert "not-a-token" not in outcome.said
 
 
-def test_a_wrong_secret_id(furnished: Home, the_vault: Vault) -> None:
+def test_a_wrong_secret_id(seeded: Home, the_vault: Vault) -> None:
     role_id, _ = the_vault.approle(READ)
     login: dict[str, str | None] = {"VAULT_TOKEN": None, "VAULT_ROLE_ID": role_id, "VAULT_SECRET_ID": "wrong-secret-id"}
-    outcome = furnished.scaler(**login)
-    assert_refused(outcome, furnished, "refuses", "AppRole", "check the token or role")
+    outcome = seeded.scaler(**login)
+    assert_fails(outcome, seeded, "refuses", "AppRole", "check the token or role")
     assert "wrong-secret-id" not in outcome.said
 
 
@@ -142,20 +142,20 @@ def test_a_wrong_secret_id(furnished: Home, the_vault: Vault) -> None:
         ({"VAULT_TOKEN": None, "VAULT_K8S_ROLE": "r"}, "serviceaccount"),
     ],
 )
-def test_a_login_that_is_not_complete(furnished: Home, changes: Mapping[str, str | None], expected: str) -> None:
-    assert_refused(furnished.scaler(**changes), furnished, expected)
+def test_a_login_that_is_not_complete(seeded: Home, changes: Mapping[str, str | None], expected: str) -> None:
+    assert_fails(seeded.scaler(**changes), seeded, expected)
 
 
-def test_a_wrong_mount(furnished: Home) -> None:
-    outcome = furnished.scaler(VAULT_KV_MOUNT="nowhere")
-    assert_refused(outcome, furnished, f"nowhere/{furnished.prefix}/webdav", "VAULT_KV_MOUNT")
+def test_a_wrong_mount(seeded: Home) -> None:
+    outcome = seeded.scaler(VAULT_KV_MOUNT="nowhere")
+    assert_fails(outcome, seeded, f"nowhere/{seeded.prefix}/webdav", "VAULT_KV_MOUNT")
 
 
-def test_a_policy_that_does_not_reach(furnished: Home, the_vault: Vault) -> None:
+def test_a_policy_that_does_not_reach(seeded: Home, the_vault: Vault) -> None:
     the_vault.policy("too-little", 'path "secret/data/other" { capabilities = ["read"] }')
     token = the_vault.create_token(policies=["too-little"])
-    outcome = furnished.scaler(VAULT_TOKEN=token)
-    assert_refused(outcome, furnished, f"secret/{furnished.prefix}/webdav", "its policy")
+    outcome = seeded.scaler(VAULT_TOKEN=token)
+    assert_fails(outcome, seeded, f"secret/{seeded.prefix}/webdav", "its policy")
     assert token not in outcome.said
 
 
@@ -166,7 +166,7 @@ def test_missing_secrets_are_all_named(home: Home, the_vault: Vault, how: str) -
         the_vault.delete(f"{home.prefix}/webdav")
     outcome = home.scaler()
     path = f"secret/{home.prefix}"
-    assert_refused(outcome, home, f"{path}/webdav is missing", f"{path}/scaler_constants is missing", "vault kv put")
+    assert_fails(outcome, home, f"{path}/webdav is missing", f"{path}/scaler_constants is missing", "vault kv put")
 
 
 WRONG: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
@@ -202,12 +202,12 @@ def test_settings_that_are_missing_or_wrong(
     home.write("webdav", changed(webdav_secret(nextcloud_site), webdav))
     home.write("scaler_constants", changed(CONSTANTS, constants))
     outcome = home.scaler()
-    assert_refused(outcome, home, f"secret/{home.prefix}/", *expected, "vault kv put")
+    assert_fails(outcome, home, f"secret/{home.prefix}/", *expected, "vault kv put")
     assert "s3cret" not in outcome.said
     assert nextcloud_site.password not in outcome.said
 
 
-# --- the picture server ---------------------------------------------------------------------------------------------
+# --- the image server ---------------------------------------------------------------------------------------------
 
 PAGE = b"<!DOCTYPE html><html><form>Log in</form></html>"
 HEAD = b'<?xml version="1.0"?>'
@@ -239,7 +239,7 @@ NONSENSE = {
 
 @pytest.fixture
 def nonsense(home: Home) -> Iterator[tuple[Home, Canned]]:
-    """A picture server that answers what a test puts into it."""
+    """An image server that answers what a test puts into it."""
     with canned(lambda _: Answer(500)) as server:
         home.write("webdav", {"url": server.url + "dav", "username": "alice", "password": "s3cret-password"})
         home.write("scaler_constants", CONSTANTS)
@@ -253,7 +253,7 @@ def test_a_server_that_is_no_webdav_server(nonsense: tuple[Home, Canned], name: 
     answer, expected = NONSENSE[name]
     server.answer = lambda _: answer
     outcome = home.scaler(*arguments)
-    assert_refused(outcome, home, expected, "webdav/url")
+    assert_fails(outcome, home, expected, "webdav/url")
     assert "s3cret" not in outcome.said
     assert {asked.method for asked in server.asked} == {"PROPFIND"}
 
@@ -263,7 +263,7 @@ def test_a_server_that_is_not_well_is_tried_again_and_named(nonsense: tuple[Home
     home, server = nonsense
     server.answer = lambda _: answer
     outcome = home.scaler("--once")
-    assert_refused(outcome, home, status=1)
+    assert_fails(outcome, home, status=1)
     assert len(server.asked) == 5
 
 
@@ -272,14 +272,14 @@ def test_a_server_that_is_not_there(home: Home) -> None:
     home.write("webdav", {"url": url, "username": "alice", "password": "s3cret-password"})
     home.write("scaler_constants", CONSTANTS)
     outcome = home.scaler("--once")
-    assert_refused(outcome, home, url.rstrip("/"), "refuses connections", "Is the server running", status=1)
+    assert_fails(outcome, home, url.rstrip("/"), "refuses connections", "Is the server running", status=1)
 
 
 def test_a_missing_certificate_file(home: Home) -> None:
     home.write("webdav", {"url": "https://127.0.0.1:1/", "username": "alice", "password": "s3cret-password"})
     home.write("scaler_constants", CONSTANTS)
     outcome = home.scaler("--once", WEBDAV_CACERT="/nowhere/ca.pem")
-    assert_refused(outcome, home, "/nowhere/ca.pem", "WEBDAV_CACERT")
+    assert_fails(outcome, home, "/nowhere/ca.pem", "WEBDAV_CACERT")
 
 
 def test_a_wrong_password_is_shown_to_the_server_once(
@@ -294,7 +294,7 @@ def test_a_wrong_password_is_shown_to_the_server_once(
         assert [record.status for record in the_nextcloud.requests] == [401]
     finally:
         the_nextcloud.forgive_failures()
-    assert_refused(outcome, home, "refuses the user name or password", "webdav/password", "app password")
+    assert_fails(outcome, home, "refuses the user name or password", "webdav/password", "app password")
     assert "wr0ng" not in outcome.said
 
 
@@ -303,7 +303,7 @@ def test_a_wrong_password_on_apache(apache_site: DiskSite, home: Home) -> None:
     prepare(apache_site)
     home.point_to(apache_site)
     home.write("webdav", webdav_secret(apache_site) | {"password": "wr0ng-password"})
-    assert_refused(home.scaler("--once"), home, "refuses the user name or password", "webdav/password")
+    assert_fails(home.scaler("--once"), home, "refuses the user name or password", "webdav/password")
 
 
 @pytest.mark.parametrize(("missing", "key"), [(RAW, "RAW_REMOTE_DIR"), (UNSORTED, "UNSORTED_REMOTE_DIR")])
@@ -312,12 +312,12 @@ def test_a_missing_folder(nextcloud_site: DiskSite, home: Home, missing: str, ke
     nextcloud_site.remove(missing)
     home.point_to(nextcloud_site)
     for arguments in ([], ["--once"]):
-        assert_refused(home.scaler(*arguments), home, f"The folder {missing} is not there", f"scaler_constants/{key}")
+        assert_fails(home.scaler(*arguments), home, f"The folder {missing} is not there", f"scaler_constants/{key}")
 
 
-def test_a_log_file_that_cannot_be_written(furnished: Home, tmp_path: Path) -> None:
+def test_a_log_file_that_cannot_be_written(seeded: Home, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    outcome = furnished.scaler("--log-file", str(tmp_path / "file" / "log"))
+    outcome = seeded.scaler("--log-file", str(tmp_path / "file" / "log"))
     assert outcome.status == 2
     assert "Traceback" not in outcome.said
     assert str(tmp_path / "file" / "log") in outcome.said

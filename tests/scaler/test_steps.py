@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from scaler.names import ClaimName
-from shared.errors import Forbidden, Mismatch, Missing
-from shared.store import Href
+from shared.errors import Forbidden, NotFound, PreconditionFailed
+from shared.webdav.store import Href
 from tests.contract.memory import MemoryServer
-from tests.contract.tap import Call, Killed, StopAt, TappedAccount
+from tests.contract.spy import Call, Killed, SpiedAccount, StopAt
 from tests.scaler.harness import (
     HIDDEN,
     RAW,
@@ -20,15 +20,15 @@ from tests.scaler.harness import (
     a_scaler,
     assert_done,
     claims,
-    doubled_pixels,
+    config,
+    image,
     inside,
-    one_pass,
-    picture,
     pixels,
+    poll,
     prepare,
     published,
-    task,
     uploads,
+    upscaled_pixels,
 )
 from tests.servers.site import Site
 
@@ -53,31 +53,31 @@ def before(which: Callable[[Call], bool], act: Callable[[Call], object]) -> Call
     """Act once, before the first call of a kind."""
     seen: list[Call] = []
 
-    def tap(call: Call) -> None:
+    def spy(call: Call) -> None:
         if not call.after and not seen and which(call):
             seen.append(call)
             act(call)
 
-    return tap
+    return spy
 
 
 def after(which: Callable[[Call], bool], act: Callable[[Call], object]) -> Callable[[Call], None]:
     """Act once, after the first call of a kind that took effect."""
     seen: list[Call] = []
 
-    def tap(call: Call) -> None:
+    def spy(call: Call) -> None:
         if call.after and not seen and which(call):
             seen.append(call)
             act(call)
 
-    return tap
+    return spy
 
 
 def die(_call: Call) -> None:
     raise Killed
 
 
-def stop_at(site: Site, state: Path, tap: Callable[[Call], None], unsorted: str = UNSORTED) -> None:
+def stop_at(site: Site, state: Path, spy: Callable[[Call], None], unsorted: str = UNSORTED) -> None:
     """Run a scaler that dies where the tap says."""
     dead: list[bool] = []
 
@@ -85,22 +85,22 @@ def stop_at(site: Site, state: Path, tap: Callable[[Call], None], unsorted: str 
         if dead:
             raise Killed
         try:
-            tap(call)
+            spy(call)
         except Killed:
             dead.append(True)
             raise
 
     with pytest.raises(Killed):
-        one_pass(TappedAccount(site.account, once_and_for_all), state, unsorted=unsorted)
+        poll(SpiedAccount(site.account, once_and_for_all), state, unsorted=unsorted)
 
 
-def test_a_picture_goes_all_the_way(site: Site, tmp_path: Path) -> None:
+def test_an_image_goes_all_the_way(site: Site, tmp_path: Path) -> None:
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture())
+    site.write(f"{RAW}/{NAME}", image())
     site.write(f"{RAW}/other.png", b"not wanted")
     site.write(f"{UNSORTED}/there.png", b"there before")
 
-    assert one_pass(site.account, tmp_path) == []
+    assert poll(site.account, tmp_path) == []
 
     assert inside(site, RAW) == {"other.png": b"not wanted"}
     assert claims(site) == {}
@@ -108,7 +108,7 @@ def test_a_picture_goes_all_the_way(site: Site, tmp_path: Path) -> None:
     assert inside(site, UNSORTED).pop("there.png") == b"there before"
     site.remove(f"{UNSORTED}/there.png")
     (data,) = published(site).values()
-    assert pixels(data) == doubled_pixels(picture())
+    assert pixels(data) == upscaled_pixels(image())
 
 
 def test_whatever_stops_in_between_is_finished(site: Site, tmp_path: Path) -> None:
@@ -116,21 +116,21 @@ def test_whatever_stops_in_between_is_finished(site: Site, tmp_path: Path) -> No
     for n in itertools.count():
         raw, unsorted = f"raw-{n}", f"unsorted-{n}"
         prepare(site, raw, unsorted)
-        site.write(f"{raw}/{NAME}", picture(n))
+        site.write(f"{raw}/{NAME}", image(n))
         stop = StopAt(n)
         try:
-            one_pass(TappedAccount(site.account, stop), tmp_path, raw=raw, unsorted=unsorted)
+            poll(SpiedAccount(site.account, stop), tmp_path, raw=raw, unsorted=unsorted)
         except Killed:
             died = True
         else:
             died = False
         copies = published(site, unsorted)
         originals = {**inside(site, raw), **claims(site, raw)}
-        assert originals or copies, f"the picture is lost after moment {n}"
+        assert originals or copies, f"the image is lost after moment {n}"
 
-        assert one_pass(site.account, tmp_path, raw=raw, unsorted=unsorted) == []
+        assert poll(site.account, tmp_path, raw=raw, unsorted=unsorted) == []
 
-        assert_done(site, {NAME: picture(n)}, raw=raw, unsorted=unsorted)
+        assert_done(site, {NAME: image(n)}, raw=raw, unsorted=unsorted)
         # What was uploaded and not claimed stays for a day, lest it is still somebody's.
         assert len(uploads(site, unsorted)) <= 1
         if not died:
@@ -141,102 +141,102 @@ def test_whatever_stops_in_between_is_finished(site: Site, tmp_path: Path) -> No
 
 def test_a_claim_whose_upload_folder_is_gone_is_moved_back(site: Site, tmp_path: Path) -> None:
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture())
+    site.write(f"{RAW}/{NAME}", image())
     stop_at(site, tmp_path, after(is_claim, die))
     assert inside(site, RAW) == {}
     (claim,) = claims(site)
     assert ClaimName.read(claim)
     site.remove(f"{UNSORTED}/{HIDDEN}")
 
-    assert one_pass(site.account, tmp_path) == []
+    assert poll(site.account, tmp_path) == []
 
-    assert_done(site, {NAME: picture()})
+    assert_done(site, {NAME: image()})
 
 
 def test_a_claim_moved_back_does_not_replace_what_took_its_name(site: Site, tmp_path: Path) -> None:
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture(1))
+    site.write(f"{RAW}/{NAME}", image(1))
     stop_at(site, tmp_path, after(is_claim, die))
     site.remove(f"{UNSORTED}/{HIDDEN}")
-    site.write(f"{RAW}/{NAME}", picture(2))
+    site.write(f"{RAW}/{NAME}", image(2))
 
-    assert one_pass(site.account, tmp_path) == []
+    assert poll(site.account, tmp_path) == []
 
     second = NAME.replace(".png", " (2).png")
-    assert_done(site, {NAME: picture(2), second: picture(1)})
+    assert_done(site, {NAME: image(2), second: image(1)})
 
 
 def test_a_claim_made_for_another_unsorted_folder_is_finished_there(site: Site, tmp_path: Path) -> None:
     prepare(site)
     site.make_folder("elsewhere/new")
-    site.write(f"{RAW}/{NAME}", picture())
+    site.write(f"{RAW}/{NAME}", image())
     stop_at(site, tmp_path, after(is_claim, die))
 
-    assert one_pass(site.account, tmp_path, unsorted="elsewhere/new") == []
+    assert poll(site.account, tmp_path, unsorted="elsewhere/new") == []
 
-    assert_done(site, {NAME: picture()})
+    assert_done(site, {NAME: image()})
     assert inside(site, "elsewhere/new") == {}
 
 
 def test_a_claim_of_an_unknown_unsorted_folder_is_moved_back(site: Site, tmp_path: Path) -> None:
     prepare(site)
     site.make_folder("elsewhere")
-    site.write(f"{RAW}/{NAME}", picture())
+    site.write(f"{RAW}/{NAME}", image())
     stop_at(site, tmp_path, after(is_claim, die))
-    (signpost,) = [path for path in site.files() if path.endswith(".txt")]
-    site.remove(signpost)
+    (destination_record,) = [path for path in site.files() if path.endswith(".txt")]
+    site.remove(destination_record)
 
-    assert one_pass(site.account, tmp_path, unsorted="elsewhere") == []
+    assert poll(site.account, tmp_path, unsorted="elsewhere") == []
 
-    assert_done(site, {NAME: picture()}, unsorted="elsewhere")
+    assert_done(site, {NAME: image()}, unsorted="elsewhere")
     assert inside(site, UNSORTED) == {}
 
 
-def test_an_original_replaced_before_its_claim_is_scaled_as_it_is_now(site: Site, tmp_path: Path) -> None:
+def test_an_original_replaced_before_its_claim_is_upscaled_as_it_is_now(site: Site, tmp_path: Path) -> None:
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture(1), age=7200)
-    replace = before(is_claim, lambda _: site.write(f"{RAW}/{NAME}", picture(2, width=12), age=3600))
+    site.write(f"{RAW}/{NAME}", image(1), age=7200)
+    replace = before(is_claim, lambda _: site.write(f"{RAW}/{NAME}", image(2, width=12), age=3600))
     with a_scaler(tmp_path) as scaler:
-        assert scaler.one_pass(task(TappedAccount(site.account, replace))) == []
+        assert scaler.poll(config(SpiedAccount(site.account, replace))) == []
         assert published(site) == {}
-        assert inside(site, RAW) == {NAME: picture(2, width=12)}
+        assert inside(site, RAW) == {NAME: image(2, width=12)}
         assert claims(site) == {}
         assert uploads(site) == {}
-        assert scaler.one_pass(task(site.account)) == []
-    assert_done(site, {NAME: picture(2, width=12)})
+        assert scaler.poll(config(site.account)) == []
+    assert_done(site, {NAME: image(2, width=12)})
 
 
 def test_an_original_replaced_before_its_claim_survives_a_stop_right_after_it(site: Site, tmp_path: Path) -> None:
     """Whoever finishes the claim has not read the original, and must not take the copy for one of it."""
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture(1), age=7200)
-    replace = before(is_claim, lambda _: site.write(f"{RAW}/{NAME}", picture(2, width=12), age=3600))
+    site.write(f"{RAW}/{NAME}", image(1), age=7200)
+    replace = before(is_claim, lambda _: site.write(f"{RAW}/{NAME}", image(2, width=12), age=3600))
     kill = after(is_claim, die)
 
-    def tap(call: Call) -> None:
+    def spy(call: Call) -> None:
         replace(call)
         kill(call)
 
     if site.conditional:
         # The server refuses the claim; the process goes on.
-        assert one_pass(TappedAccount(site.account, tap), tmp_path) == []
+        assert poll(SpiedAccount(site.account, spy), tmp_path) == []
     else:
-        stop_at(site, tmp_path, tap)
-    assert one_pass(site.account, tmp_path) == []
-    assert_done(site, {NAME: picture(2, width=12)})
+        stop_at(site, tmp_path, spy)
+    assert poll(site.account, tmp_path) == []
+    assert_done(site, {NAME: image(2, width=12)})
 
 
 def test_an_original_deleted_before_its_claim_leaves_nothing(site: Site, tmp_path: Path) -> None:
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture())
+    site.write(f"{RAW}/{NAME}", image())
     delete = before(is_claim, lambda _: site.remove(f"{RAW}/{NAME}"))
-    assert one_pass(TappedAccount(site.account, delete), tmp_path) == []
+    assert poll(SpiedAccount(site.account, delete), tmp_path) == []
     assert {path for path in site.files() if not path.endswith(".txt")} == set()
 
 
 def test_a_final_name_that_is_taken_gets_a_number(site: Site, tmp_path: Path) -> None:
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture())
+    site.write(f"{RAW}/{NAME}", image())
     taken: list[str] = []
 
     def take(call: Call) -> None:
@@ -244,78 +244,78 @@ def test_a_final_name_that_is_taken_gets_a_number(site: Site, tmp_path: Path) ->
         site.write(f"{UNSORTED}/{taken[0]}", b"precious")
         site.write(f"{UNSORTED}/{taken[0].replace('.png', '-2.png')}", b"precious too")
 
-    assert one_pass(TappedAccount(site.account, before(is_publication, take)), tmp_path) == []
+    assert poll(SpiedAccount(site.account, before(is_publication, take)), tmp_path) == []
 
     there = inside(site, UNSORTED)
     stem = taken[0].removesuffix(".png")
     assert set(there) == {f"{stem}.png", f"{stem}-2.png", f"{stem}-3.png"}
     assert there[f"{stem}.png"] == b"precious"
     assert there[f"{stem}-2.png"] == b"precious too"
-    assert pixels(there[f"{stem}-3.png"]) == doubled_pixels(picture())
+    assert pixels(there[f"{stem}-3.png"]) == upscaled_pixels(image())
     assert inside(site, RAW) == claims(site) == uploads(site) == {}
 
 
-def test_a_picture_claimed_by_another_scaler_is_published_once(site: Site, tmp_path: Path) -> None:
+def test_an_image_claimed_by_another_scaler_is_published_once(site: Site, tmp_path: Path) -> None:
     """Two scalers hold a copy of the same original; one of them wins the claim."""
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture())
-    rival = before(is_claim, lambda _: one_pass(site.account, tmp_path / "rival"))
-    assert one_pass(TappedAccount(site.account, rival), tmp_path / "first") == []
-    assert_done(site, {NAME: picture()})
+    site.write(f"{RAW}/{NAME}", image())
+    baseline = before(is_claim, lambda _: poll(site.account, tmp_path / "rival"))
+    assert poll(SpiedAccount(site.account, baseline), tmp_path / "first") == []
+    assert_done(site, {NAME: image()})
     assert uploads(site) == {}
 
 
 def test_a_claim_finished_by_another_scaler_is_published_once(site: Site, tmp_path: Path) -> None:
     """A scaler is so slow after its claim that another takes it for dead."""
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture())
-    rival = after(is_claim, lambda _: one_pass(site.account, tmp_path / "rival"))
-    assert one_pass(TappedAccount(site.account, rival), tmp_path / "slow") == []
-    assert_done(site, {NAME: picture()})
+    site.write(f"{RAW}/{NAME}", image())
+    baseline = after(is_claim, lambda _: poll(site.account, tmp_path / "rival"))
+    assert poll(SpiedAccount(site.account, baseline), tmp_path / "slow") == []
+    assert_done(site, {NAME: image()})
     assert uploads(site) == {}
 
 
 def test_a_published_copy_that_was_filed_away_is_not_published_again(site: Site, tmp_path: Path) -> None:
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture())
+    site.write(f"{RAW}/{NAME}", image())
     stop_at(site, tmp_path, after(is_publication, die))
     assert len(claims(site)) == 1
     (name,) = inside(site, UNSORTED)
     site.remove(f"{UNSORTED}/{name}")
 
-    assert one_pass(site.account, tmp_path) == []
+    assert poll(site.account, tmp_path) == []
 
     assert inside(site, RAW) == claims(site) == inside(site, UNSORTED) == {}
 
 
-def test_the_upload_folder_that_vanishes_while_a_picture_computes(site: Site, tmp_path: Path) -> None:
+def test_the_upload_folder_that_vanishes_while_an_image_computes(site: Site, tmp_path: Path) -> None:
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture())
+    site.write(f"{RAW}/{NAME}", image())
 
     def gone(_call: Call) -> None:
         site.remove(f"{UNSORTED}/{HIDDEN}")
 
     with a_scaler(tmp_path) as scaler:
-        tapped = task(
-            TappedAccount(
+        spied = config(
+            SpiedAccount(
                 site.account,
                 before(
                     lambda call: call.method == "put" and HIDDEN in call.href and UNSORTED in decoded(call.href), gone
                 ),
             )
         )
-        failures = scaler.one_pass(tapped)
+        failures = scaler.poll(spied)
         assert len(failures) == 1
-        assert inside(site, RAW) == {NAME: picture()}
-        assert scaler.one_pass(tapped) == []
-    assert_done(site, {NAME: picture()})
+        assert inside(site, RAW) == {NAME: image()}
+        assert scaler.poll(spied) == []
+    assert_done(site, {NAME: image()})
 
 
 @pytest.mark.server
 def test_a_claim_that_the_server_forbids(apache_site: Site, tmp_path: Path) -> None:
     raw = "no-delete/raw"
     prepare(apache_site, raw)
-    apache_site.write(f"{raw}/{NAME}", picture())
+    apache_site.write(f"{raw}/{NAME}", image())
     check_forbidden(apache_site, raw, tmp_path)
 
 
@@ -323,7 +323,7 @@ def test_a_claim_that_the_server_forbids(apache_site: Site, tmp_path: Path) -> N
 def test_a_claim_that_is_forbidden(conditional: bool, tmp_path: Path) -> None:
     site = MemoryServer(conditional=conditional)
     prepare(site)
-    site.write(f"{RAW}/{NAME}", picture())
+    site.write(f"{RAW}/{NAME}", image())
 
     def forbid(method: str, href: Href, after: bool) -> None:
         if method in ("MOVE", "DELETE") and RAW in href and not after:
@@ -334,51 +334,51 @@ def test_a_claim_that_is_forbidden(conditional: bool, tmp_path: Path) -> None:
 
 
 def check_forbidden(site: Site, raw: str, tmp_path: Path) -> None:
-    """Nothing is published, the original stays, the upload goes, and the picture is not fetched again and again."""
+    """Nothing is published, the original stays, the upload goes, and the image is not fetched again and again."""
     calls: list[Call] = []
     with a_scaler(tmp_path) as scaler:
-        watched = task(TappedAccount(site.account, calls.append), raw)
-        (failure,) = scaler.one_pass(watched)
+        watched = config(SpiedAccount(site.account, calls.append), raw)
+        (failure,) = scaler.poll(watched)
         assert isinstance(failure, Forbidden)
         for _ in range(2):
-            assert inside(site, raw) == {NAME: picture()}
+            assert inside(site, raw) == {NAME: image()}
             assert claims(site, raw) == uploads(site) == inside(site, UNSORTED) == {}
             calls.clear()
-            assert scaler.one_pass(watched) == []
+            assert scaler.poll(watched) == []
             assert [call for call in calls if call.method == "get" and NAME in decoded(call.href)] == []
     # With another start it is tried again: somebody may have granted the right.
-    assert len(one_pass(site.account, tmp_path, raw=raw)) == 1
+    assert len(poll(site.account, tmp_path, raw=raw)) == 1
 
 
 def test_a_publication_that_is_forbidden_brings_the_original_back(memory_site: MemoryServer, tmp_path: Path) -> None:
     prepare(memory_site)
-    memory_site.write(f"{RAW}/{NAME}", picture())
+    memory_site.write(f"{RAW}/{NAME}", image())
 
     def forbid(call: Call) -> None:
         if is_publication(call) and not call.after:
             raise Forbidden("status 403")
 
-    (failure,) = one_pass(TappedAccount(memory_site.account, forbid), tmp_path)
+    (failure,) = poll(SpiedAccount(memory_site.account, forbid), tmp_path)
     assert isinstance(failure, Forbidden)
-    assert inside(memory_site, RAW) == {NAME: picture()}
+    assert inside(memory_site, RAW) == {NAME: image()}
     assert claims(memory_site) == uploads(memory_site) == inside(memory_site, UNSORTED) == {}
 
 
-@pytest.mark.parametrize("lie", [Missing, Mismatch])
+@pytest.mark.parametrize("lie", [NotFound, PreconditionFailed])
 @pytest.mark.parametrize("which", [is_claim, is_publication])
 def test_an_answer_other_than_the_own_201_proves_nothing(
     memory_site: MemoryServer, tmp_path: Path, which: Callable[[Call], bool], lie: type[Exception]
 ) -> None:
     """A move took effect, but its answer says that it did not."""
     prepare(memory_site)
-    memory_site.write(f"{RAW}/{NAME}", picture())
+    memory_site.write(f"{RAW}/{NAME}", image())
 
     def say(_call: Call) -> None:
         raise lie("a lie")
 
-    assert one_pass(TappedAccount(memory_site.account, after(which, say)), tmp_path) == []
-    one_pass(memory_site.account, tmp_path)
-    assert_done(memory_site, {NAME: picture()})
+    assert poll(SpiedAccount(memory_site.account, after(which, say)), tmp_path) == []
+    poll(memory_site.account, tmp_path)
+    assert_done(memory_site, {NAME: image()})
 
 
 def test_what_nobody_claims_is_given_up_after_a_day_and_removed_after_a_week(
@@ -390,7 +390,7 @@ def test_what_nobody_claims_is_given_up_after_a_day_and_removed_after_a_week(
     for name, hours in zip(ids, (0.5, 23, 25, 167, 169), strict=True):
         memory_site.write(f"{UNSORTED}/{HIDDEN}/{name}", b"", age=hours * 3600)
     memory_site.write(f"{UNSORTED}/{HIDDEN}/somebody's notes.txt", b"", age=10**7)
-    one_pass(memory_site.account, tmp_path)
+    poll(memory_site.account, tmp_path)
     assert set(uploads(memory_site)) == {ids[0], ids[1], f"{ids[2]}-refused", ids[3], "somebody's notes.txt"}
 
 
@@ -398,44 +398,44 @@ def test_what_nobody_claims_is_given_up_after_a_day_and_removed_after_a_week(
 def test_a_folder_that_is_not_there_is_named(site: Site, tmp_path: Path, missing: str, key: str) -> None:
     prepare(site)
     site.remove(missing)
-    with pytest.raises(Missing) as caught:
-        one_pass(site.account, tmp_path)
-    assert missing in caught.value.what
-    assert key in caught.value.remedy
+    with pytest.raises(NotFound) as caught:
+        poll(site.account, tmp_path)
+    assert missing in caught.value.message
+    assert key in caught.value.hint
 
 
-def test_many_pictures_by_several_threads(site: Site, tmp_path: Path) -> None:
+def test_many_images_by_several_threads(site: Site, tmp_path: Path) -> None:
     prepare(site)
-    originals = {f"Unknown {n}.png": picture(n) for n in range(12)}
+    originals = {f"Unknown {n}.png": image(n) for n in range(12)}
     for name, data in originals.items():
         site.write(f"{RAW}/{name}", data)
     with a_scaler(tmp_path, threads=6) as scaler:
-        assert scaler.one_pass(task(site.account)) == []
+        assert scaler.poll(config(site.account)) == []
     assert_done(site, originals)
 
 
-def test_pictures_whose_names_are_cut_alike_are_all_published(site: Site, tmp_path: Path) -> None:
+def test_images_whose_names_are_cut_alike_are_all_published(site: Site, tmp_path: Path) -> None:
     """Several threads want one final name at the same time."""
     prepare(site)
-    originals = {f"Unknown{'x' * 230}{n:02}.png": picture(n) for n in range(20)}
+    originals = {f"Unknown{'x' * 230}{n:02}.png": image(n) for n in range(20)}
     for name, data in originals.items():
         site.write(f"{RAW}/{name}", data)
     with a_scaler(tmp_path, threads=10) as scaler:
-        assert scaler.one_pass(task(site.account)) == []
+        assert scaler.poll(config(site.account)) == []
     assert inside(site, RAW) == claims(site) == uploads(site) == {}
     there = sorted(pixels(data) for data in inside(site, UNSORTED).values())
-    assert there == sorted(doubled_pixels(data) for data in originals.values())
+    assert there == sorted(upscaled_pixels(data) for data in originals.values())
 
 
 def test_one_final_name_is_tried_by_one_thread_at_a_time(memory_site: MemoryServer, tmp_path: Path) -> None:
     """Apache lets two sources that are moved onto one name win at once, `Overwrite: F` or not."""
     prepare(memory_site)
     for n in range(6):
-        memory_site.write(f"{RAW}/Unknown{'x' * 230}{n:02}.png", picture(n))
+        memory_site.write(f"{RAW}/Unknown{'x' * 230}{n:02}.png", image(n))
     under_way: list[str] = []
     together: list[int] = []
 
-    def tap(call: Call) -> None:
+    def spy(call: Call) -> None:
         if is_publication(call) and not call.after:
             under_way.append(decoded(call.target))
             together.append(under_way.count(decoded(call.target)))
@@ -443,6 +443,6 @@ def test_one_final_name_is_tried_by_one_thread_at_a_time(memory_site: MemoryServ
             under_way.remove(decoded(call.target))
 
     with a_scaler(tmp_path, threads=6) as scaler:
-        assert scaler.one_pass(task(TappedAccount(memory_site.account, tap))) == []
+        assert scaler.poll(config(SpiedAccount(memory_site.account, spy))) == []
     assert len(together) >= 6
     assert set(together) == {1}

@@ -46,7 +46,7 @@ Alias /dav "{folder}/dav"
 <Directory "{folder}/dav">
     Dav On
     AuthType Basic
-    AuthName pictures
+    AuthName images
     AuthUserFile "{folder}/users"
     Require valid-user
     {listing}
@@ -99,7 +99,7 @@ def apache(*, autoindex: bool, compressed: bool = True) -> Iterator[Apache]:
 
     Args:
         autoindex: whether GET of a folder gives a page; else a HEAD of it is 404.
-        compressed: whether all that it then sends is compressed, pictures too.
+        compressed: whether all that it then sends is compressed, images too.
     """
     program = need("apache2")
     if not (_MODULES / "mod_dav_fs.so").is_file():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import keeper
+from sandbox import supervisor
 
 HOST = "127.0.0.1"
 SECONDS_TO_START = 20.0
@@ -49,7 +49,7 @@ def running(prepare: Callable[[Path, int], tuple[Sequence[str], Mapping[str, str
         port = free_port()
         command, environment = prepare(folder, port)
         process = subprocess.Popen(
-            [sys.executable, "-I", keeper.__file__, str(folder), *command],
+            [sys.executable, "-I", supervisor.__file__, str(folder), *command],
             stdin=subprocess.PIPE,
             env=dict(environment),
             start_new_session=True,

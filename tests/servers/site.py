@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from scaler.scale import Account
-from shared.webdav import WebDavAccount
+from scaler.upscale_job import Account
+from shared.webdav.client import WebDavAccount
 
 # Long enough for a file to be settled on every server.
 AGE = 3600.0

@@ -9,13 +9,13 @@ from lxml import etree
 from lxml.builder import ElementMaker
 
 from shared.errors import NotWebDav
-from shared.multistatus import parse
-from shared.store import Entry, Href, Listing
+from shared.webdav.multistatus import parse
+from shared.webdav.store import Entry, Href, Listing
 
 D = ElementMaker(namespace="DAV:", nsmap={"d": "DAV:"})
 OC = ElementMaker(namespace="http://owncloud.org/ns")
 NC = ElementMaker(namespace="http://nextcloud.org/ns")
-FOLDER = Href("/dav/raw%20pictures/")
+FOLDER = Href("/dav/raw%20images/")
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 # What XML can hold.
@@ -40,8 +40,8 @@ def children(*hrefs: str) -> list[str]:
 
 def test_what_is_said_of_a_file() -> None:
     properties = [D.getcontentlength("12"), D.getetag('"abc"'), D.getlastmodified(DATE), NC.upload_time("784111000")]
-    found = listing(response("/dav/raw%20pictures/a%c3%bc%23.jpg", *properties))
-    entry = Entry("aü#.jpg", Href("/dav/raw%20pictures/a%c3%bc%23.jpg"), False, 12, '"abc"', 784111777.0, 784111000.0)
+    found = listing(response("/dav/raw%20images/a%c3%bc%23.jpg", *properties))
+    entry = Entry("aü#.jpg", Href("/dav/raw%20images/a%c3%bc%23.jpg"), False, 12, '"abc"', 784111777.0, 784111000.0)
     assert found.entries == (entry,)
     assert found.now == 784111777.0
     assert found.itself.is_folder
@@ -49,7 +49,7 @@ def test_what_is_said_of_a_file() -> None:
 
 
 def test_names_that_are_not_wanted_are_dropped() -> None:
-    parts = [response(f"/dav/raw%20pictures/{name}") for name in ("a%20b", "a", "b")]
+    parts = [response(f"/dav/raw%20images/{name}") for name in ("a%20b", "a", "b")]
     body = etree.tostring(D.multistatus(response(FOLDER, folder=True), *parts))
     found = parse(body, FOLDER, DATE, lambda name: name != "a b")
     assert found.itself.is_folder
@@ -57,37 +57,37 @@ def test_names_that_are_not_wanted_are_dropped() -> None:
 
 
 def test_what_is_not_said_is_none() -> None:
-    (entry,) = listing(response("/dav/raw%20pictures/a")).entries
+    (entry,) = listing(response("/dav/raw%20images/a")).entries
     assert (entry.size, entry.etag, entry.modified, entry.uploaded) == (None, None, None, None)
 
 
 @pytest.mark.parametrize("size", ["", "-1", "1.5", "²", "x", "9" * 5000])
 def test_a_size_that_is_none(size: str) -> None:
-    (entry,) = listing(response("/dav/raw%20pictures/a", D.getcontentlength(size), NC.upload_time(size))).entries
+    (entry,) = listing(response("/dav/raw%20images/a", D.getcontentlength(size), NC.upload_time(size))).entries
     assert entry.size is None
     assert entry.uploaded is None
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Nov 99999 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:99 GMT"])
 def test_a_date_that_is_none(date: str) -> None:
-    (entry,) = listing(response("/dav/raw%20pictures/a", D.getlastmodified(date))).entries
+    (entry,) = listing(response("/dav/raw%20images/a", D.getlastmodified(date))).entries
     assert entry.modified is None
 
 
 def test_an_upload_time_of_zero_is_unknown() -> None:
-    (entry,) = listing(response("/dav/raw%20pictures/a", NC.upload_time("0"))).entries
+    (entry,) = listing(response("/dav/raw%20images/a", NC.upload_time("0"))).entries
     assert entry.uploaded is None
 
 
 def test_properties_that_are_not_there_are_not_taken_from_their_404() -> None:
     missing = D.propstat(D.prop(D.getcontentlength("7")), D.status("HTTP/1.1 404 Not Found"))
     there = D.propstat(D.prop(D.resourcetype(), D.getetag('"1"')), D.status("HTTP/1.1 200 OK"))
-    (entry,) = listing(D.response(D.href("/dav/raw%20pictures/a"), missing, there)).entries
+    (entry,) = listing(D.response(D.href("/dav/raw%20images/a"), missing, there)).entries
     assert (entry.size, entry.etag) == (None, '"1"')
 
 
 def test_an_entry_without_any_property_is_not_believed() -> None:
-    assert listing(response("/dav/raw%20pictures/a", status="HTTP/1.1 403 Forbidden")).entries == ()
+    assert listing(response("/dav/raw%20images/a", status="HTTP/1.1 403 Forbidden")).entries == ()
 
 
 def test_a_file_id_says_that_the_etag_tells() -> None:
@@ -100,12 +100,12 @@ def test_a_file_id_says_that_the_etag_tells() -> None:
 @pytest.mark.parametrize(
     "href",
     [
-        "/dav/raw%20pictures/",
-        "/dav/raw%20pictures",
-        "/dav/raw pictures/",
-        "/dav/%72aw%20pictures/",
-        "http://host:80/dav/raw%20pictures/",
-        "/dav/ra%77%20pictures/?x#y",
+        "/dav/raw%20images/",
+        "/dav/raw%20images",
+        "/dav/raw images/",
+        "/dav/%72aw%20images/",
+        "http://host:80/dav/raw%20images/",
+        "/dav/ra%77%20images/?x#y",
     ],
 )
 def test_the_folder_itself_by_any_spelling_is_no_child(href: str) -> None:
@@ -115,14 +115,14 @@ def test_the_folder_itself_by_any_spelling_is_no_child(href: str) -> None:
 @pytest.mark.parametrize(
     ("href", "name"),
     [
-        ("/dav/raw%20pictures/a.jpg", "a.jpg"),
-        ("/dav/raw pictures/a b.jpg", "a b.jpg"),
-        ("http://elsewhere/dav/raw%20pictures/a.jpg", "a.jpg"),
-        ("/dav/raw%20pictures/a%2520.jpg", "a%20.jpg"),
-        ("/dav/raw%20pictures/%C3%BC", "ü"),
-        ("/dav/raw%20pictures/u%cc%88", "u\u0308"),
-        ("/dav/raw%20pictures/..a", "..a"),
-        ("/dav/raw%20pictures/folder/", "folder"),
+        ("/dav/raw%20images/a.jpg", "a.jpg"),
+        ("/dav/raw images/a b.jpg", "a b.jpg"),
+        ("http://elsewhere/dav/raw%20images/a.jpg", "a.jpg"),
+        ("/dav/raw%20images/a%2520.jpg", "a%20.jpg"),
+        ("/dav/raw%20images/%C3%BC", "ü"),
+        ("/dav/raw%20images/u%cc%88", "u\u0308"),
+        ("/dav/raw%20images/..a", "..a"),
+        ("/dav/raw%20images/folder/", "folder"),
     ],
 )
 def test_children(href: str, name: str) -> None:
@@ -136,23 +136,23 @@ def test_children(href: str, name: str) -> None:
         "/",
         "/dav/",
         "/dav/raw/a.jpg",
-        "/dav/raw%20pictures2/a.jpg",
-        "/dav/raw%20pictures/deep/a.jpg",
-        "/dav/raw%20pictures/../a.jpg",
-        "/dav/raw%20pictures/%2e%2e/a.jpg",
-        "/dav/raw%20pictures/..",
-        "/dav/raw%20pictures/.",
-        "/dav/raw%20pictures/a%2fb.jpg",
-        "/dav/raw%20pictures/..%2Fa.jpg",
-        "/dav/raw%20pictures/%00",
+        "/dav/raw%20images2/a.jpg",
+        "/dav/raw%20images/deep/a.jpg",
+        "/dav/raw%20images/../a.jpg",
+        "/dav/raw%20images/%2e%2e/a.jpg",
+        "/dav/raw%20images/..",
+        "/dav/raw%20images/.",
+        "/dav/raw%20images/a%2fb.jpg",
+        "/dav/raw%20images/..%2Fa.jpg",
+        "/dav/raw%20images/%00",
         "a.jpg",
-        "http://[broken/dav/raw%20pictures/a.jpg",
-        "//[broken/dav/raw%20pictures/a.jpg",
+        "http://[broken/dav/raw%20images/a.jpg",
+        "//[broken/dav/raw%20images/a.jpg",
         "http://host//[broken",
     ],
 )
 def test_no_children(href: str) -> None:
-    assert children(href, "/dav/raw%20pictures/true.jpg") == ["true.jpg"]
+    assert children(href, "/dav/raw%20images/true.jpg") == ["true.jpg"]
 
 
 def test_a_folder_asked_for_in_one_unicode_form_and_answered_in_the_other() -> None:
@@ -168,7 +168,7 @@ BOMB = (
 )
 OUTSIDE = (
     b'<!DOCTYPE d [<!ENTITY a SYSTEM "file:///etc/passwd">]><d:multistatus xmlns:d="DAV:"><d:response>'
-    b"<d:href>/dav/raw%20pictures/&a;</d:href></d:response></d:multistatus>"
+    b"<d:href>/dav/raw%20images/&a;</d:href></d:response></d:multistatus>"
 )
 
 
@@ -192,7 +192,7 @@ OUTSIDE = (
 def test_what_is_no_listing_of_the_folder_is_never_an_empty_one(body: bytes) -> None:
     with pytest.raises(NotWebDav) as caught:
         parse(body, FOLDER, DATE)
-    assert "webdav/url" in caught.value.remedy
+    assert "webdav/url" in caught.value.hint
     assert "root:" not in str(caught.value)
 
 

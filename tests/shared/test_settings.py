@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared import log
-from shared.errors import Failure, SettingsWrong, VaultAway, VaultRefused
-from shared.settings import (
+from shared import logging as log
+from shared.config.settings import (
     REFUSED_FOR_GOOD,
     Secret,
     SettingsSource,
@@ -20,6 +19,7 @@ from shared.settings import (
     json_list,
     read_all,
 )
+from shared.errors import Failure, InvalidSettings, VaultForbidden, VaultUnavailable
 from tests.fake_time import FakeTime
 
 
@@ -48,7 +48,7 @@ GOOD = {"url": "https://host/dav", "username": "alice", "password": "s3cret"}
 
 def test_all_problems_are_named_at_once_with_their_paths() -> None:
     shelf = Shelf({"webdav": {"url": "ftp://x", "username": ""}, "numbers": {"ONE": "s3cret one"}})
-    with pytest.raises(SettingsWrong) as caught:
+    with pytest.raises(InvalidSettings) as caught:
         read_all(shelf, {"webdav": WebDavSecret, "numbers": Numbers, "more": Numbers})
     said = str(caught.value)
     for problem in (
@@ -131,7 +131,7 @@ def said() -> io.StringIO:
     return stream
 
 
-FAILURES = [VaultAway("Vault is away"), VaultRefused("Vault says no"), SettingsWrong("a key is missing")]
+FAILURES = [VaultUnavailable("Vault is away"), VaultForbidden("Vault says no"), InvalidSettings("a key is missing")]
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -153,7 +153,7 @@ def test_the_last_good_settings_serve_meanwhile_and_that_is_said_once(
     assert [source.current() for _ in range(3)] == [1, 1, 1]
     vault.now = 2
     assert [source.current() for _ in range(2)] == [2, 2]
-    assert said.getvalue().count(failure.what) == 1
+    assert said.getvalue().count(failure.message) == 1
     assert said.getvalue().count("read from Vault again") == 1
 
 
@@ -161,21 +161,21 @@ def test_a_vault_that_refuses_for_an_hour_ends_it_and_one_that_is_away_does_not(
     vault = Vault()
     source = SettingsSource(vault.read, time.clock)
     source.current()
-    vault.now = VaultAway("away")
+    vault.now = VaultUnavailable("away")
     for _ in range(100):
         assert source.current() == 1
         time.now += REFUSED_FOR_GOOD / 2
-    vault.now = VaultRefused("no")
+    vault.now = VaultForbidden("no")
     assert source.current() == 1
     time.now += REFUSED_FOR_GOOD - 1
     assert source.current() == 1
     # An absence in between begins the hour anew, as a good answer does.
-    vault.now = VaultAway("away")
+    vault.now = VaultUnavailable("away")
     assert source.current() == 1
-    vault.now = VaultRefused("no")
+    vault.now = VaultForbidden("no")
     assert source.current() == 1
     time.now += REFUSED_FOR_GOOD - 1
     assert source.current() == 1
     time.now += 2
-    with pytest.raises(VaultRefused):
+    with pytest.raises(VaultForbidden):
         source.current()

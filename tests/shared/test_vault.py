@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.vault import Vault as Server
-from shared.errors import VaultAway, VaultRefused
-from shared.vault import Vault, choose_login
+from shared.config.vault import Vault, choose_login
+from shared.errors import VaultForbidden, VaultUnavailable
 from tests.fake_time import FakeTime
 
 POLICY = 'path "*" { capabilities = ["create", "read", "update"] }'
@@ -85,7 +85,7 @@ def test_a_token_that_cannot_be_renewed_serves_to_its_end(the_vault: Server, tim
         assert vault.read("x") is None
         time.now += 1900
     the_vault.revoke(token)
-    with pytest.raises(VaultRefused):
+    with pytest.raises(VaultForbidden):
         vault.read("x")
 
 
@@ -97,7 +97,7 @@ def test_a_secret_id_file_is_read_at_every_login(the_vault: Server, roles: dict[
     right = file.read_text()
     the_vault.revoke(token_of(vault))
     file.write_text("rotated and not yet known")
-    with pytest.raises(VaultRefused):
+    with pytest.raises(VaultForbidden):
         vault.read("x")
     file.write_text(right + "\n")
     assert vault.read("x") is None
@@ -108,7 +108,7 @@ def test_a_vault_that_was_sealed_is_used_again() -> None:
         vault = Vault({"VAULT_ADDR": server.address, "VAULT_TOKEN": server.token})
         vault.write("x", {"a": "1"})
         server.seal()
-        with pytest.raises(VaultAway, match="sealed"):
+        with pytest.raises(VaultUnavailable, match="sealed"):
             vault.read("x")
         server.unseal()
         assert vault.read("x") == {"a": "1"}
@@ -129,5 +129,5 @@ def test_the_first_login_that_is_set_is_taken(tmp_path: Path, environment: dict[
 
 
 def test_no_login_at_all(tmp_path: Path) -> None:
-    with pytest.raises(VaultRefused, match="VAULT_ROLE_ID with VAULT_SECRET_ID"):
+    with pytest.raises(VaultForbidden, match="VAULT_ROLE_ID with VAULT_SECRET_ID"):
         choose_login({"HOME": str(tmp_path)})

@@ -11,25 +11,26 @@ import pytest
 from pydantic import SecretStr
 
 from sandbox.nextcloud import Nextcloud
-from shared import log, webdav
+from shared import logging as log
+from shared.config.settings import WebDavSecret
 from shared.errors import (
-    Corrupted,
     Failure,
     Forbidden,
-    LocalTrouble,
-    Mismatch,
-    Missing,
+    IntegrityError,
+    LocalIOError,
     NotAccepted,
+    NotFound,
     NotWebDav,
-    ParentMissing,
-    ServerAway,
-    ServerBusy,
+    ParentNotFound,
+    PreconditionFailed,
+    ServerUnavailable,
+    ServerUnreachable,
     StorageFull,
-    WrongPassword,
+    Unauthorized,
 )
-from shared.settings import WebDavSecret
-from shared.store import Entry, Href, Store
-from shared.webdav import WebDavAccount, files_of
+from shared.webdav import client as webdav
+from shared.webdav.client import WebDavAccount, files_of
+from shared.webdav.store import Entry, Href, Store
 from tests.servers.apache import Apache
 from tests.servers.canned import Answer, Asked, Canned, canned
 from tests.servers.program import free_port
@@ -65,22 +66,22 @@ def size_of(asked: Asked, size: int) -> Answer:
     ("status", "error"),
     [
         (400, NotAccepted),
-        (401, WrongPassword),
+        (401, Unauthorized),
         (403, Forbidden),
-        (404, Missing),
+        (404, NotFound),
         (405, NotAccepted),
-        (408, ServerBusy),
-        (409, ParentMissing),
-        (412, Mismatch),
+        (408, ServerUnavailable),
+        (409, ParentNotFound),
+        (412, PreconditionFailed),
         (413, NotAccepted),
         (418, NotAccepted),
-        (423, ServerBusy),
-        (425, ServerBusy),
-        (429, ServerBusy),
-        (500, ServerBusy),
-        (502, ServerBusy),
-        (503, ServerBusy),
-        (504, ServerBusy),
+        (423, ServerUnavailable),
+        (425, ServerUnavailable),
+        (429, ServerUnavailable),
+        (500, ServerUnavailable),
+        (502, ServerUnavailable),
+        (503, ServerUnavailable),
+        (504, ServerUnavailable),
         (507, StorageFull),
         (200, NotWebDav),
         (202, NotWebDav),
@@ -109,7 +110,7 @@ def test_every_status_is_an_error_of_ours(
 )
 def test_retry_after(server: Canned, store: Store, value: str, seconds: float | None) -> None:
     server.answer = lambda _: Answer(503, headers={"Retry-After": value.encode().decode("latin-1")})
-    with pytest.raises(ServerBusy) as caught:
+    with pytest.raises(ServerUnavailable) as caught:
         store.move(Href("/dav/a"), Href("/dav/b"))
     assert caught.value.retry_after == seconds
 
@@ -123,7 +124,7 @@ def test_every_error_goes_through_a_pickle(server: Canned, store: Store) -> None
     assert (type(again), str(again)) == (StorageFull, str(caught.value))
 
 
-def test_what_may_pass_is_tried_again(server: Canned, store: Store) -> None:
+def test_what_may_poll_is_tried_again(server: Canned, store: Store) -> None:
     statuses = iter([503, 500, 423, 204])
     server.answer = lambda _: Answer(next(statuses))
     store.delete(Href("/dav/a"))
@@ -166,7 +167,7 @@ def test_an_upload_is_verified(server: Canned, store: Store, hash_there: str | N
         assert [asked.method for asked in server.asked] == ["PUT"]
         assert server.asked[0].body == data
         return
-    with pytest.raises(Corrupted):
+    with pytest.raises(IntegrityError):
         store.put(Href("/dav/a"), data)
     # It is sent again, since the next time it may arrive as it was sent.
     assert [asked.method for asked in server.asked].count("PUT") == 5
@@ -174,7 +175,7 @@ def test_an_upload_is_verified(server: Canned, store: Store, hash_there: str | N
 
 def test_a_download_with_another_etag_is_another_version(server: Canned, store: Store, tmp_path: Path) -> None:
     server.answer = lambda _: Answer(200, b"12345", {"ETag": '"2"'})
-    with pytest.raises(Mismatch):
+    with pytest.raises(PreconditionFailed):
         store.get(FILE, tmp_path / "a")
     server.answer = lambda _: Answer(200, b"12345", {"ETag": '"1"'})
     store.get(FILE, tmp_path / "a")
@@ -184,9 +185,9 @@ def test_a_download_with_another_etag_is_another_version(server: Canned, store: 
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (Answer(200, b"1234", {"ETag": '"1"'}), Corrupted),
-        (Answer(200, b"123456", {"ETag": '"1"'}), Corrupted),
-        (Answer(200, b"123", {"ETag": '"1"'}, length=5), ServerAway),
+        (Answer(200, b"1234", {"ETag": '"1"'}), IntegrityError),
+        (Answer(200, b"123456", {"ETag": '"1"'}), IntegrityError),
+        (Answer(200, b"123", {"ETag": '"1"'}, length=5), ServerUnreachable),
         (Answer(206, b"12345", {"ETag": '"1"'}), NotWebDav),
         (Answer(204), NotWebDav),
     ],
@@ -201,7 +202,7 @@ def test_a_download_that_is_not_whole(
 
 def test_a_local_disk_that_takes_nothing(server: Canned, store: Store, tmp_path: Path) -> None:
     server.answer = lambda _: Answer(200, b"12345", {"ETag": '"1"'})
-    with pytest.raises(LocalTrouble, match="local disk"):
+    with pytest.raises(LocalIOError, match="local disk"):
         store.get(FILE, tmp_path / "nowhere" / "a")
     assert len(server.asked) == 1
 
@@ -209,8 +210,8 @@ def test_a_local_disk_that_takes_nothing(server: Canned, store: Store, tmp_path:
 def test_a_server_that_is_not_there() -> None:
     url = f"http://127.0.0.1:{free_port()}/"
     account = WebDavAccount(base_url=url, username="alice", password=SecretStr("s3cret"))
-    with account.connect() as store, pytest.raises(ServerAway, match="refuses connections"):
-        store.look(store.href(""))
+    with account.connect() as store, pytest.raises(ServerUnreachable, match="refuses connections"):
+        store.stat(store.href(""))
 
 
 def test_a_password_goes_along_in_utf_8_and_never_to_where_a_redirect_leads(server: Canned) -> None:
@@ -236,8 +237,8 @@ def test_a_refused_password_is_not_shown_again_by_other_threads(server: Canned) 
         for _ in range(10):
             with account.connect() as store:
                 try:
-                    store.look(store.href(""))
-                except WrongPassword:
+                    store.stat(store.href(""))
+                except Unauthorized:
                     refused += 1
         return refused
 
@@ -248,12 +249,12 @@ def test_a_refused_password_is_not_shown_again_by_other_threads(server: Canned) 
     server.answer = lambda asked: size_of(asked, 1)
     new = account.model_copy(update={"password": SecretStr("new")})
     with new.connect() as store:
-        assert store.look(store.href(""))
+        assert store.stat(store.href(""))
 
 
 @pytest.mark.server
 def test_a_client_keeps_its_connection(the_apache: Apache, apache_site: DiskSite, tmp_path: Path) -> None:
-    """Through everything that a picture needs, errors included."""
+    """Through everything that an image needs, errors included."""
     the_apache.clear_log()
     with apache_site.account.connect() as store:
         store.make_folder(store.href("raw"))
@@ -261,16 +262,16 @@ def test_a_client_keeps_its_connection(the_apache: Apache, apache_site: DiskSite
         (entry,) = store.list_folder(store.href("raw")).entries
         store.get(entry, tmp_path / "a")
         store.move(entry.href, store.href("raw", "b"))
-        assert store.look(entry.href) is None
-        with pytest.raises(Missing):
+        assert store.stat(entry.href) is None
+        with pytest.raises(NotFound):
             store.move(entry.href, store.href("raw", "c"))
         store.put(entry.href, b"")
-        with pytest.raises(Mismatch):
+        with pytest.raises(PreconditionFailed):
             store.move(store.href("raw", "b"), entry.href)
         store.delete(entry.href)
         store.delete(entry.href)
     with apache_site.account.connect() as store:
-        store.look(store.href("raw"))
+        store.stat(store.href("raw"))
     asked = the_apache.requests()
     assert len(asked) == 14
     assert len({record.peer for record in asked}) == 1
@@ -279,8 +280,8 @@ def test_a_client_keeps_its_connection(the_apache: Apache, apache_site: DiskSite
 def test_cookies_are_kept(server: Canned, store: Store) -> None:
     """With its session's cookies Nextcloud need not check the password again."""
     server.answer = lambda asked: Answer(207, size_of(asked, 1).body, {"Set-Cookie": "session=abc; Path=/"})
-    store.look(Href("/dav/a"))
-    store.look(Href("/dav/a"))
+    store.stat(Href("/dav/a"))
+    store.stat(Href("/dav/a"))
     assert "Cookie" not in server.asked[0].headers
     assert server.asked[1].headers["Cookie"] == "session=abc"
 
@@ -336,5 +337,5 @@ def test_whether_it_is_a_nextcloud_is_asked_once(server: Canned) -> None:
 
 
 def test_a_root_that_does_not_answer() -> None:
-    with pytest.raises(ServerAway):
+    with pytest.raises(ServerUnreachable):
         files_of(secret(host_url=f"http://127.0.0.1:{free_port()}/"), None)

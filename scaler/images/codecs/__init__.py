@@ -1,0 +1,52 @@
+"""Twice the pixels, and nothing else changed: bytes in, bytes out. The only place that imports OpenCV."""
+
+from collections.abc import Callable
+
+from scaler.images.codecs import avif, bmp, gif, jp2, jpeg, png, png_animation, pnm, tiff, webp, webp_animation
+from scaler.images.probe import Header, UnsupportedImage, describe, read_header
+
+__all__ = ["upscale"]
+
+_STILL: dict[str, Callable[[bytes, int], bytes]] = {
+    "AVIF": avif.upscale,
+    "BMP": bmp.upscale,
+    "GIF": gif.upscale,
+    "JPEG": jpeg.upscale,
+    "JPEG 2000": jp2.upscale,
+    "PNG": png.upscale,
+    "PNM": pnm.upscale,
+    "TIFF": tiff.upscale,
+    "WebP": webp.upscale,
+}
+_ANIMATED: dict[str, Callable[[bytes, int], bytes]] = {
+    "GIF": gif.upscale,
+    "PNG": png_animation.upscale,
+    "WebP": webp_animation.upscale,
+}
+
+
+def upscale(data: bytes, *, quality: int = 95) -> bytes:
+    """Return the image with twice the width and height, in the same format, with everything else it carries.
+
+    `quality` (1 to 100) is for the formats that lose some when encoding.
+
+    Raises:
+        UnsupportedImage: this image cannot be upscaled without losing something.
+    """
+    header = read_header(data)
+    result = (_ANIMATED if header.animated else _STILL)[header.format](data, quality)
+    _verify(header, result)
+    return result
+
+
+def _verify(original: Header, result: bytes) -> None:
+    """An encoder that fails without saying so must not cost an original."""
+    try:
+        header = describe(result)
+    except UnsupportedImage as fault:
+        raise UnsupportedImage(f"the upscaled image came out wrong: {fault.reason}") from fault
+    expected = (original.format, 2 * original.width, 2 * original.height, original.frames)
+    if (header.format, header.width, header.height, header.frames) != expected:
+        raise UnsupportedImage(
+            f"the upscaled image came out as {header.format} of {header.width} x {header.height} pixels"
+        )

@@ -1,0 +1,121 @@
+"""JPEG: OpenCV's new scans between the original's own metadata segments."""
+
+import struct
+
+import cv2
+
+from scaler.images.codecs import exif, pillow, pixels, xmp
+from scaler.images.probe import UnsupportedImage
+from scaler.images.probe.jpeg import COM, EOI, SOI, Jpeg, Segment, read
+from scaler.images.probe.tiff import Tiff
+
+_APP0, _APP1, _APP2, _APP11, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEB, 0xEE, 0xEF
+_EXIF, _XMP, _MPF = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"MPF\0"
+_LONGEST = 0xFFFF - 2
+
+# Ratio of the luma's to the chroma's sampling, across and down. What libjpeg cannot be told gets the next finer one.
+_SUBSAMPLINGS = {
+    (1, 1): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    (2, 1): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    (1, 2): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
+    (2, 2): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    (4, 1): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
+    (4, 2): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+}
+
+
+def upscale(data: bytes, quality: int) -> bytes:
+    """Double a JPEG: same subsampling, same mode (baseline or progressive), metadata and appended data kept.
+
+    Raises:
+        UnsupportedImage: damaged, or with content that would be wrong in an upscaled copy.
+    """
+    original = read(data)
+    segments = [segment for segment in original.segments if segment.marker == COM or _APP0 <= segment.marker <= _APP15]
+    _check(segments, original)
+    old = memoryview(data)[: original.end]
+    if len(original.frame.factors) == 4:  # OpenCV would turn CMYK into RGB, in other colours
+        image = pixels.upscaled(next(pillow.frames(bytes(old), "CMYK")))
+        # Inks are not colour and brightness: none is stored coarser than the others.
+        progressive = original.frame.progressive
+        encoded = pillow.encode("JPEG", image, "CMYK", quality=quality, subsampling=0, progressive=progressive)
+    else:
+        image = pixels.upscale_fast(pixels.decode(old))
+        encoded = pixels.encode(".jpg", image, _parameters(original, quality))
+    if encoded[-2:] != bytes((0xFF, EOI)):
+        raise UnsupportedImage("the upscaled image came out cut off")
+    height, width = image.shape[:2]
+    del image
+    kept = [_upscaled(segment, width, height) for segment in segments if segment.marker != _APP14]
+    return _assembled(kept, encoded, memoryview(data), original)
+
+
+def _parameters(original: Jpeg, quality: int) -> list[int]:
+    parameters = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, int(original.frame.progressive)]
+    factors = original.frame.factors
+    if len(factors) == 3:
+        across, down = factors[0][0] // factors[1][0], factors[0][1] // factors[1][1]
+        subsampling = _SUBSAMPLINGS.get((across, down), cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+        parameters += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, subsampling]
+    return parameters
+
+
+def _check(segments: list[Segment], original: Jpeg) -> None:
+    if any(segment.marker == _APP11 and segment.payload.startswith(b"JP") for segment in segments):
+        raise UnsupportedImage(
+            "it carries signed content credentials or JPEG XT data, which a changed image would break"
+        )
+    if len(original.frame.factors) == 3 and len(set(original.frame.factors[1:])) > 1:
+        raise UnsupportedImage("its two colour planes have different resolutions, which OpenCV does not write")
+
+
+def _upscaled(segment: Segment, width: int, height: int) -> Segment:
+    """The segment for the upscaled image."""
+    payload = segment.payload
+    if segment.marker == _APP1 and payload.startswith(_EXIF):
+        return Segment(_APP1, _EXIF + exif.upscaled(payload[len(_EXIF) :], width, height))
+    if segment.marker == _APP1 and payload.startswith(_XMP):
+        changed = _XMP + xmp.upscaled(payload[len(_XMP) :])
+        return Segment(_APP1, changed) if len(changed) <= _LONGEST else segment
+    return segment
+
+
+def _assembled(kept: list[Segment], encoded: memoryview, data: memoryview, original: Jpeg) -> bytes:
+    """One file of the kept segments, the new image without its own APP0, and what followed the old image."""
+    start = 4 + int.from_bytes(encoded[4:6]) if encoded[3] == _APP0 else 2
+    end = 2 + sum(len(segment.payload) + 4 for segment in kept) + len(encoded) - start
+    at, parts = 2, [bytes((0xFF, SOI))]
+    for segment in kept:
+        payload = segment.payload
+        if segment.marker == _APP2 and payload.startswith(_MPF):
+            payload = _MPF + _moved(payload[len(_MPF) :], at + 8, end, data, original.end)
+        parts.append(struct.pack(">BBH", 0xFF, segment.marker, len(payload) + 2) + payload)
+        at += len(parts[-1])
+    return b"".join((*parts, encoded[start:], data[original.end :]))
+
+
+def _moved(index: bytes, at: int, end: int, data: memoryview, old_end: int) -> bytes:
+    """A multi-image index (from its byte-order mark on, which comes to stand at `at`) for images that moved.
+
+    The other images are gain maps, previews and the like: they fit an image of any size and stay as they are.
+
+    Raises:
+        UnsupportedImage: they are further views of the same size, or the index does not fit the file.
+    """
+    old_at = bytes(data[:old_end]).find(_MPF + index) + len(_MPF)
+    file, changed = Tiff(index), bytearray(index)
+    entries = file.directory(file.first).fields.get(0xB002)
+    if entries is None:
+        raise UnsupportedImage("its index of further images is damaged")
+    for number in range(entries.count // 16):
+        place = entries.at + 16 * number
+        kind, size, offset = struct.unpack_from(file.order + "3L", index, place)
+        if kind & 0xFF_0000 == 0x02_0000:
+            raise UnsupportedImage("it holds several views (panorama, stereo), of which only one would be upscaled")
+        if number == 0:
+            struct.pack_into(file.order + "L", changed, place + 4, end)
+        elif offset:
+            if not old_end <= old_at + offset <= len(data) - size:
+                raise UnsupportedImage("its index of further images does not fit the file")
+            struct.pack_into(file.order + "L", changed, place + 8, offset + old_at - old_end + end - at)
+    return bytes(changed)

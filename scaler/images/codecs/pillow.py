@@ -1,0 +1,60 @@
+"""What Pillow does where OpenCV cannot: GIF, CMYK JPEG, AVIF of full colour resolution."""
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from scaler.images.codecs import stderr_capture
+from scaler.images.probe import UnsupportedImage
+
+type Bytes = NDArray[np.uint8]
+
+Image.MAX_IMAGE_PIXELS = None  # what fits in memory is decided from the header, before anything is decoded
+
+
+def frames(data: bytes, mode: str, count: int = 1) -> Iterator[Bytes]:
+    """Decode `count` frames, each as the whole image that is seen (height x width x channels of `mode`).
+
+    Raises:
+        UnsupportedImage: damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            for number in range(count):
+                yield _frame(file, number, mode)
+    except (OSError, EOFError, SyntaxError, ValueError) as error:
+        raise UnsupportedImage(f"it is damaged: {error}") from error
+
+
+def _frame(file: Image.Image, number: int, mode: str) -> Bytes:
+    with stderr_capture.capture():
+        file.seek(number)
+        return np.asarray(file if file.mode == mode else file.convert(mode))
+
+
+def encode(name: str, image: NDArray[np.integer | np.floating], mode: str, **options: object) -> memoryview:
+    """Encode one image in Pillow's format of this name.
+
+    Raises:
+        UnsupportedImage: Pillow cannot.
+    """
+    height, width = image.shape[:2]
+    file = io.BytesIO()
+    encoded = Image.frombuffer(mode, (width, height), np.ascontiguousarray(image), "raw", mode, 0, 1)
+    if mode == "P":
+        encoded.putpalette(bytes(range(256)) * 3)
+    with stderr_capture.capture():
+        try:
+            encoded.save(file, name, **options)
+        except (OSError, ValueError) as error:
+            raise UnsupportedImage(f"Pillow cannot encode the upscaled image: {error}") from error
+    return file.getbuffer()
+
+
+def reduced(image: Bytes, limit: int) -> Bytes:
+    """Up to `limit` colours (n x 3) for an RGB image, by median cut."""
+    quantized = Image.fromarray(image).quantize(limit, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return np.array(quantized.getpalette(), np.uint8).reshape(-1, 3)[:limit]

@@ -1,0 +1,53 @@
+"""Files made of ISO boxes: JPEG 2000, AVIF and their relatives."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scaler.images.probe.header import UnsupportedImage
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One box, without length and type; `at` is the offset of its payload."""
+
+    kind: bytes
+    payload: memoryview
+    at: int
+
+    @property
+    def children(self) -> list["Box"]:
+        """The boxes in it."""
+        return list(isobmff(self.payload))
+
+    def child(self, kind: bytes) -> "Box | None":
+        """The first box of this kind in it."""
+        return next((box for box in self.children if box.kind == kind), None)
+
+
+def isobmff(view: memoryview) -> Iterator[Box]:
+    """Yield the boxes in a stretch of bytes.
+
+    Raises:
+        UnsupportedImage: cut off.
+    """
+    position = 0
+    while position < len(view):
+        if position + 8 > len(view):
+            raise UnsupportedImage("the file is cut off, or something else follows it")
+        size, kind = struct.unpack_from(">L4s", view, position)
+        start = position + 8
+        if size == 1 and start + 8 <= len(view):
+            (size,) = struct.unpack_from(">Q", view, start)
+            start += 8
+        end = len(view) if size == 0 else position + size
+        if not start <= end <= len(view):
+            raise UnsupportedImage("the file is cut off, or something else follows it")
+        yield Box(kind, view[start:end], start)
+        position = end
+
+
+def make_box(kind: bytes, *payload: bytes | memoryview) -> bytes:
+    """One box."""
+    body = b"".join(payload)
+    return struct.pack(">L4s", 8 + len(body), kind) + body

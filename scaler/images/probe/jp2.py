@@ -1,0 +1,81 @@
+"""JPEG 2000: the codestream, and the boxes around it."""
+
+import struct
+from dataclasses import dataclass
+
+from scaler.images.probe.header import Header, UnsupportedImage
+from scaler.images.probe.isobmff import Box, isobmff
+
+SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+CODESTREAM = b"\xff\x4f\xff\x51"
+GREY, SRGB = 17, 16
+_GEOGRAPHIC = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
+
+
+@dataclass(frozen=True, slots=True)
+class Jp2:
+    """The boxes (none around a bare codestream) and what the codestream's header says."""
+
+    isobmff: tuple[Box, ...]
+    width: int
+    height: int
+    components: int
+    bits: int
+
+
+def read(data: bytes | memoryview) -> Jp2:
+    """Take a JPEG 2000 file apart without decoding it.
+
+    Raises:
+        UnsupportedImage: cut off, damaged, or of a kind that cannot be kept.
+    """
+    view = memoryview(data)
+    found = () if bytes(view[:4]) == CODESTREAM else tuple(isobmff(view))
+    streams = [box.payload for box in found if box.kind == b"jp2c"] if found else [view]
+    if len(streams) != 1:
+        raise UnsupportedImage(f"it is a JPEG 2000 file of {len(streams)} images")
+    stream = streams[0]
+    if bytes(stream[:4]) != CODESTREAM or bytes(stream[-2:]) != b"\xff\xd9":
+        raise UnsupportedImage("the JPEG 2000 file is cut off or damaged")
+    _check(found)
+    right, bottom, left, top = struct.unpack_from(">4L", stream, 8)
+    (components,) = struct.unpack_from(">H", stream, 40)
+    kinds = {bytes(stream[42 + 3 * i : 45 + 3 * i]) for i in range(components)}
+    if components not in (1, 3, 4) or kinds not in ({b"\x07\1\1"}, {b"\x0f\1\1"}):
+        raise UnsupportedImage("it is a JPEG 2000 of unusual components, which OpenCV would not keep")
+    return Jp2(found, right - left, bottom - top, components, kinds.pop()[0] + 1)
+
+
+def _check(found: tuple[Box, ...]) -> None:
+    if any(box.kind == b"uuid" and bytes(box.payload[:16]) == _GEOGRAPHIC for box in found):
+        raise UnsupportedImage("it is a georeferenced JPEG 2000, whose coordinates would no longer fit")
+    if any(box.kind == b"jumb" for box in found):
+        raise UnsupportedImage("it carries signed content credentials, which a changed image would break")
+    for box in (box for outer in found if outer.kind == b"jp2h" for box in outer.children):
+        if box.kind in (b"pclr", b"cmap"):
+            raise UnsupportedImage("it is a JPEG 2000 with a palette, which OpenCV would not keep")
+        if box.kind == b"colr" and box.payload[0] == 1 and int.from_bytes(box.payload[3:7]) not in (GREY, SRGB):
+            raise UnsupportedImage("it is a JPEG 2000 of neither grey nor sRGB colours, which OpenCV would not keep")
+        if box.kind == b"cdef" and any(c not in (0, i + 1) for i, c in enumerate(_meanings(box))):
+            raise UnsupportedImage(
+                "it is a JPEG 2000 with its channels in an unusual order, which OpenCV would not keep"
+            )
+
+
+def _meanings(definition: Box) -> list[int]:
+    """The colour that each channel stands for, from 1; 0 for alpha."""
+    entries = struct.iter_unpack(">3H", definition.payload[2:])
+    return [colour for _, _, colour in sorted(entries)]
+
+
+def header(data: bytes | memoryview) -> Header:
+    """Read the header.
+
+    Raises:
+        UnsupportedImage: cut off, damaged, or of a kind that cannot be kept.
+    """
+    try:
+        file = read(data)
+    except struct.error as error:
+        raise UnsupportedImage("the JPEG 2000 file is damaged") from error
+    return Header("JPEG 2000", file.width, file.height, file.components, file.bits)

@@ -1,0 +1,49 @@
+"""How much memory upscaling an image takes, told from its header."""
+
+from scaler.images.probe.header import Header
+
+_SMALL_THINGS = 16 << 20
+
+
+def needed(header: Header) -> int:
+    """Bytes that decoding, upscaling and encoding hold at one time, at most.
+
+    The image and its double lie side by side; then, beside the double, the encoder's own buffers and its result.
+    The figures of the encoders were measured with noise, which compresses worst, and rounded up.
+    """
+    pixels = header.width * header.height
+    depth = header.channels * header.bits // 8
+    return 5 * pixels * depth + int(4 * pixels * _per_pixel(header, depth)) + _encoded(header) + _SMALL_THINGS
+
+
+def _encoded(header: Header) -> int:
+    """A JPEG's result, which grows with the original's size as much as with its pixels."""
+    if header.format != "JPEG":
+        return 0
+    return int(min(1.4 * 4 * header.width * header.height * _samples(header), 12 * header.size))
+
+
+def _samples(header: Header) -> float:
+    return 1 + 2 * header.chroma if header.channels == 3 else header.channels
+
+
+def _per_pixel(header: Header, depth: int) -> float:
+    """Bytes per pixel of the double that encoding adds; `depth` is the bytes of one pixel."""
+    frames = header.frames if header.animated else 0
+    match header.format:
+        case "JPEG":
+            return 2.2 * _samples(header) if header.progressive else 0.1
+        case "PNG":
+            return 2.2 * depth + 2 * depth * frames
+        case "TIFF":
+            return 3 * depth + 2 * depth * (header.frames - 1)
+        case "GIF":
+            return 110 + 4 * frames
+        case "WebP":
+            return (45 if header.lossless or header.channels == 4 else 16) + 4 * frames
+        case "AVIF":
+            return (18 + 38 * header.chroma + (16 if header.channels == 4 else 0)) * header.bits / 8
+        case "JPEG 2000":
+            return 8.5 * header.channels + 2 * depth
+        case _:
+            return 2 * depth

@@ -1,0 +1,173 @@
+"""TIFF files, and EXIF blocks, which are built the same way: directories of tagged fields."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scaler.images.probe.header import Header, UnsupportedImage
+
+# Types of fields: bytes of one item, and of the units in it that have a byte order.
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 7: "B", 8: "h", 9: "l", 11: "f", 12: "d", 13: "L"}
+
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS = 256, 257, 258, 259, 262, 273
+ORIENTATION, SAMPLES, STRIP_COUNTS, TILE_OFFSETS, TILE_COUNTS = 274, 277, 279, 324, 325
+EXTRA_SAMPLES, SAMPLE_FORMAT, SUB_DIRECTORIES = 338, 339, 330
+EXIF, GPS, INTEROPERABILITY, MAKER_NOTE, DNG_VERSION = 34665, 34853, 40965, 37500, 50706
+
+MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
+
+_GEOGRAPHIC = {33550, 33922, 34264}
+_SELF_CONTAINED_NOTES = (b"Nikon\0\x02", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"Apple iOS\0")
+_READABLE_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a directory; `raw` holds its items in the file's byte order, `at` says where they stand."""
+
+    tag: int
+    kind: int
+    count: int
+    raw: bytes
+    entry: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Fields by tag, where the directory stands, and where the next one does (0: none)."""
+
+    fields: dict[int, Field]
+    at: int
+    next: int
+
+
+class Tiff:
+    """A TIFF structure in memory, read and never changed."""
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self.data = data
+        start = bytes(data[:4])
+        if start not in (b"II*\0", b"MM\0*"):
+            big = start in (b"II+\0", b"MM\0+")
+            raise UnsupportedImage("it is a BigTIFF, which is not written here" if big else "the TIFF is damaged")
+        self.order = "<" if start[:2] == b"II" else ">"
+
+    @property
+    def first(self) -> int:
+        """Where the first directory stands."""
+        return int(struct.unpack(self.order + "L", bytes(self.data[4:8]).ljust(4, b"\0"))[0])
+
+    def directory(self, offset: int) -> Directory:
+        """Read the directory at `offset`.
+
+        Raises:
+            UnsupportedImage: it, or what it points to, lies outside of the file.
+        """
+        try:
+            (count,) = struct.unpack_from(self.order + "H", self.data, offset)
+            fields = (self._field(offset + 2 + 12 * i) for i in range(count))
+            found = {field.tag: field for field in fields if field is not None}
+            (following,) = struct.unpack_from(self.order + "L", self.data, offset + 2 + 12 * count)
+        except struct.error as error:
+            raise UnsupportedImage("the TIFF is cut off or damaged") from error
+        return Directory(found, offset, following)
+
+    def _field(self, entry: int) -> Field | None:
+        tag, kind, count = struct.unpack_from(self.order + "HHL", self.data, entry)
+        size = SIZES.get(kind, 0) * count
+        if not size:
+            return None
+        at = entry + 8 if size <= 4 else struct.unpack_from(self.order + "L", self.data, entry + 8)[0]
+        raw = bytes(self.data[at : at + size])
+        if len(raw) < size:
+            raise UnsupportedImage("the TIFF is cut off or damaged")
+        return Field(tag, kind, count, raw, entry, at)
+
+    def pages(self) -> Iterator[Directory]:
+        """Yield the chain of directories, each once."""
+        offset = self.first
+        seen: set[int] = set()
+        while offset:
+            if offset in seen:
+                raise UnsupportedImage("the TIFF's pages form a ring")
+            seen.add(offset)
+            directory = self.directory(offset)
+            yield directory
+            offset = directory.next
+
+    def numbers(self, directory: Directory, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """The whole numbers of a field, or `default` where it is missing."""
+        field = directory.fields.get(tag)
+        if field is None or field.kind not in _NUMBERS:
+            return default
+        return struct.unpack(f"{self.order}{field.count}{_NUMBERS[field.kind]}", field.raw)
+
+    def number(self, directory: Directory, tag: int, default: int) -> int:
+        """The first number of a field."""
+        return (self.numbers(directory, tag) or (default,))[0]
+
+
+def header(data: bytes | memoryview) -> Header:
+    """Read the header of the first page, checking all of them.
+
+    Raises:
+        UnsupportedImage: cut off, damaged, or of a kind that cannot be kept.
+    """
+    file = Tiff(data)
+    pages = [_page(file, directory) for directory in file.pages()]
+    if not pages:
+        raise UnsupportedImage("the TIFF has no page")
+    largest = max(pages, key=lambda page: page.width * page.height * page.channels * page.bits)
+    return Header("TIFF", largest.width, largest.height, largest.channels, largest.bits, len(pages))
+
+
+def _page(file: Tiff, page: Directory) -> Header:
+    if DNG_VERSION in page.fields:
+        raise UnsupportedImage("it is a camera raw image (DNG)")
+    if SUB_DIRECTORIES in page.fields:
+        raise UnsupportedImage("it is a TIFF with images inside its pages, which could not be kept")
+    if _GEOGRAPHIC & page.fields.keys():
+        raise UnsupportedImage("it is a georeferenced TIFF, whose coordinates would no longer fit")
+    if file.number(page, COMPRESSION, 1) not in _READABLE_COMPRESSIONS:
+        raise UnsupportedImage(f"OpenCV does not decode TIFF compression {file.number(page, COMPRESSION, 1)}")
+    _check_data(file, page)
+    _check_notes(file, page)
+    channels, bits = _samples(file, page)
+    return Header("TIFF", file.number(page, WIDTH, 0), file.number(page, HEIGHT, 0), channels, bits)
+
+
+def _check_data(file: Tiff, page: Directory) -> None:
+    for offsets, counts in ((STRIP_OFFSETS, STRIP_COUNTS), (TILE_OFFSETS, TILE_COUNTS)):
+        ends = map(sum, zip(file.numbers(page, offsets), file.numbers(page, counts), strict=False))
+        if max(ends, default=0) > len(file.data):
+            raise UnsupportedImage("the TIFF is cut off")
+
+
+def _check_notes(file: Tiff, page: Directory) -> None:
+    """Camera makers' notes mostly hold offsets from the start of the file, which break when they are moved."""
+    pointer = file.number(page, EXIF, 0)
+    note = file.directory(pointer).fields.get(MAKER_NOTE) if pointer else None
+    if note is not None and not note.raw.startswith(_SELF_CONTAINED_NOTES):
+        raise UnsupportedImage("it is a TIFF with a camera maker's notes, which cannot be moved unharmed")
+
+
+def _samples(file: Tiff, page: Directory) -> tuple[int, int]:
+    """Channels and bits as decoded."""
+    bits = max(file.numbers(page, BITS, (1,)))
+    samples = file.number(page, SAMPLES, 1)
+    kind = file.number(page, SAMPLE_FORMAT, 1)
+    photometric = file.number(page, PHOTOMETRIC, -1)
+    known = {MIN_IS_WHITE: {1}, MIN_IS_BLACK: {1}, RGB: {3, 4}, PALETTE: {1}, CMYK: {4}, YCBCR: {3}}
+    if samples not in known.get(photometric, ()):
+        raise UnsupportedImage(
+            f"it is a TIFF of {samples} samples and colour model {photometric}, which could not be kept"
+        )
+    depths = {1: {1, 2, 4, 8, 16}, 2: {16}, 3: {32, 64}}
+    if bits not in depths.get(kind, ()):
+        names = {1: "unsigned", 2: "signed", 3: "floating-point"}
+        raise UnsupportedImage(
+            f"it is a TIFF of {bits}-bit {names.get(kind, 'unusual')} samples, which could not be kept"
+        )
+    return (3 if photometric == PALETTE else samples), max(bits, 8)

@@ -1,0 +1,1 @@
+"""Settings: where they are stored, and how they are validated."""

@@ -1,0 +1,172 @@
+"""Settings from Vault: read as a whole, checked as a whole, and read again while the daemon runs."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from loguru import logger
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator, model_validator
+
+from shared.config import urls
+from shared.errors import Failure, InvalidSettings, VaultForbidden, VaultUnavailable
+from shared.logging import hide_login
+
+# A Vault that answers and refuses for so long will not change its mind.
+REFUSED_FOR_GOOD = 3600.0
+
+
+class Secret(BaseModel):
+    """What one path in Vault holds; keys that we do not know are somebody else's."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class WebDavSecret(Secret):
+    """`webdav`: where the images are, and the account that may touch them."""
+
+    host_url: str = ""
+    url: str = ""
+    username: str
+    password: SecretStr
+
+    @field_validator("host_url", "url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        return urls.normal(value) if value.strip() else ""
+
+    @field_validator("username")
+    @classmethod
+    def _is_said(cls, value: str) -> str:
+        return _said(value)
+
+    @field_validator("password")
+    @classmethod
+    def _is_secret(cls, value: SecretStr) -> SecretStr:
+        _said(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _has_address(self) -> "WebDavSecret":
+        if not self.url and not self.host_url:
+            raise ValueError("url or host_url must be there")
+        hide_login(self.username, self.password.get_secret_value())
+        return self
+
+
+def _said(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def folder(value: str) -> str:
+    """A remote folder, relative to the account's base: without outer slashes.
+
+    Raises:
+        ValueError: empty, or with parts that lead elsewhere.
+    """
+    parts = [part for part in value.strip().split("/") if part]
+    if not parts:
+        raise ValueError("must name a folder")
+    if any(part in (".", "..") or any(ord(char) < 32 for char in part) for part in parts):
+        raise ValueError("must not hold '.', '..' or control characters")
+    return "/".join(parts)
+
+
+def json_list(value: Any) -> Any:
+    """A list, also where `vault kv put` made a string of it."""
+    if isinstance(value, str):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError('must be a list such as ["Unknown"]') from None
+    return value
+
+
+class Secrets(Protocol):
+    """A store of secrets, as `shared.config.vault.Vault` is."""
+
+    def read(self, name: str) -> dict[str, Any] | None: ...
+
+    def path(self, name: str) -> str: ...
+
+
+def read_all(vault: Secrets, wanted: Mapping[str, type[Secret]]) -> dict[str, Secret]:
+    """Read and check several secrets.
+
+    Raises:
+        InvalidSettings: names everything that is missing or wrong, in all of them.
+        VaultUnavailable, VaultForbidden: as the store says.
+    """
+    found: dict[str, Secret] = {}
+    problems: list[str] = []
+    for name, kind in wanted.items():
+        values = vault.read(name)
+        if values is None:
+            keys = ", ".join(kind.model_fields)
+            problems.append(f"{vault.path(name)} is missing; it holds {keys}")
+            continue
+        try:
+            found[name] = kind.model_validate(values)
+        except ValidationError as error:
+            problems.extend(f"{vault.path(name)}: {_in_words(detail)}" for detail in error.errors())
+    if problems:
+        raise InvalidSettings(
+            "Settings in Vault are missing or wrong:\n  " + "\n  ".join(problems),
+            "Write them with `./run.sh settings FILE.json`, or with `vault kv put`.",
+        )
+    return found
+
+
+def _in_words(detail: Any) -> str:
+    """One finding of pydantic, without the value, which may be a secret."""
+    where = ".".join(str(part) for part in detail["loc"])
+    what = "is missing" if detail["type"] == "missing" else str(detail["msg"]).removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
+
+
+class SettingsSource[S]:
+    """Settings that follow Vault, and outlive its absence.
+
+    Args:
+        read: reads them all, or raises.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, read: Callable[[], S], clock: Callable[[], float] = time.monotonic) -> None:
+        self._read = read
+        self._clock = clock
+        self._last: S | None = None
+        self._refused_since: float | None = None
+        self._said = ""
+
+    def current(self) -> S:
+        """The settings as they are in Vault now; the last good ones while it is away.
+
+        Raises:
+            VaultUnavailable, VaultForbidden, InvalidSettings: at the first call.
+            VaultForbidden: Vault refuses for an hour.
+        """
+        try:
+            settings = self._read()
+        except (VaultUnavailable, VaultForbidden, InvalidSettings) as failure:
+            return self._last_good(failure)
+        if self._said:
+            logger.info("Settings are read from Vault again")
+        self._last, self._refused_since, self._said = settings, None, ""
+        return settings
+
+    def _last_good(self, failure: Failure) -> S:
+        if self._last is None:
+            raise failure
+        if isinstance(failure, VaultForbidden):
+            self._refused_since = self._refused_since or self._clock()
+            if self._clock() - self._refused_since >= REFUSED_FOR_GOOD:
+                raise failure
+        else:
+            self._refused_since = None
+        if str(failure) != self._said:
+            logger.warning("{} Meanwhile the last good settings serve.", failure)
+            self._said = str(failure)
+        return self._last

@@ -1,0 +1,109 @@
+"""When the next poll is due, and what a failed one means for it: what the loops of both daemons need."""
+
+import contextlib
+import random
+from collections.abc import Hashable, Iterator, Sequence
+
+from loguru import logger
+
+from shared.errors import Cancelled, ErrorPolicy, Failure, NotFound, NotWebDav, ServerUnreachable, VaultUnavailable
+from shared.shutdown import StopToken
+
+LONGEST_BACKOFF = 300.0
+# Nextcloud shuts an address out after 11 wrong passwords within 30 minutes, and ten threads may have asked at once.
+AFTER_WRONG_PASSWORD = 1860.0
+
+
+class PollLoop:
+    """The polls of a daemon: never two at once, at the frequency, slower while they fail.
+
+    Args:
+        stop: ends the polls.
+        frequency: seconds from the start of one poll to the start of the next.
+        once: one poll only.
+    """
+
+    def __init__(self, stop: StopToken, frequency: float, *, once: bool) -> None:
+        self._stop = stop
+        self._frequency = frequency
+        self._once = once
+        self._failed_in_a_row = 0
+        self._succeeded = False
+        self._said = ""
+        self._account: Hashable = None
+        self._refused: Hashable = object()
+        self._ask_again_at = 0.0
+        self.exit_status = 0
+
+    def polls(self) -> Iterator[None]:
+        """One value for each poll that is due."""
+        while not self._stop.requested:
+            started = self._stop.clock()
+            yield
+            if self._once:
+                return
+            pause = self._frequency
+            if self._failed_in_a_row:
+                growing = self._frequency * 2.0 ** min(self._failed_in_a_row - 1, 10)
+                pause = max(pause, min(growing, LONGEST_BACKOFF) * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            self._stop.pause(started + pause - self._stop.clock())
+
+    @contextlib.contextmanager
+    def poll(self) -> Iterator[None]:
+        """Let a poll fail without the daemon failing, and say so once.
+
+        Raises:
+            Failure: at the first poll, where the user has to act before anything can work; always, where waiting
+                does not help.
+        """
+        try:
+            yield
+        except Cancelled:
+            pass
+        except Failure as failure:
+            if failure.policy is ErrorPolicy.FATAL or (not self._succeeded and _hopeless(failure)):
+                raise
+            self._failed_in_a_row += 1
+            self._note(failure)
+        else:
+            if self._account == self._refused and self._stop.clock() < self._ask_again_at:
+                return
+            if self._said:
+                logger.info("The images can be reached again")
+            self._failed_in_a_row, self._said, self._succeeded = 0, "", True
+
+    def record(self, failures: Sequence[Failure]) -> None:
+        """Take in what failed in a poll; each was logged already, but for what made the rest of it senseless.
+
+        Raises:
+            Failure: the gravest, if it concerns more than its image.
+        """
+        for failure in failures:
+            if ends_poll(failure):
+                raise failure
+        if failures and self._once:
+            self.exit_status = 1
+
+    def auth_allowed(self, account: Hashable) -> bool:
+        """Whether the server may be asked: not again with a password that it has just refused."""
+        self._account = account
+        return self._refused != account or self._stop.clock() >= self._ask_again_at
+
+    def _note(self, failure: Failure) -> None:
+        """Say what failed, once while it lasts, and let `--once` end with 1."""
+        if self._once:
+            self.exit_status = 1
+        if failure.policy is ErrorPolicy.AUTH:
+            self._refused, self._ask_again_at = self._account, self._stop.clock() + AFTER_WRONG_PASSWORD
+        if str(failure) != self._said:
+            logger.error("{}", failure)
+            self._said = str(failure)
+
+
+def ends_poll(failure: Failure) -> bool:
+    """Whether no other image would fare better now."""
+    return failure.policy not in (ErrorPolicy.SKIP, ErrorPolicy.RETRY) or isinstance(failure, ServerUnreachable)
+
+
+def _hopeless(failure: Failure) -> bool:
+    return failure.policy is ErrorPolicy.AUTH or isinstance(failure, NotFound | NotWebDav | VaultUnavailable)

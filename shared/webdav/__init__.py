@@ -1,0 +1,1 @@
+"""WebDAV: the client, the store it implements, and what its answers mean."""

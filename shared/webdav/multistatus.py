@@ -1,0 +1,208 @@
+"""Reading the answer to a PROPFIND (RFC 4918, 9.1), from a server that is not trusted to mean well."""
+
+import email.utils
+import functools
+import unicodedata
+import urllib.parse
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from lxml import etree
+
+from shared.errors import NotWebDav, TruncatedListing
+from shared.webdav.store import Entry, Href, Listing, Wanted
+
+_D, _OC, _NC = "{DAV:}", "{http://owncloud.org/ns}", "{http://nextcloud.org/ns}"
+_MULTISTATUS, _RESPONSE, _HREF, _PROPSTAT, _STATUS, _PROP = (
+    f"{_D}{name}" for name in ("multistatus", "response", "href", "propstat", "status", "prop")
+)
+_KIND, _COLLECTION, _SIZE = f"{_D}resourcetype", f"{_D}collection", f"{_D}getcontentlength"
+_ETAG, _MODIFIED, _UPLOADED = f"{_D}getetag", f"{_D}getlastmodified", f"{_NC}upload_time"
+_BITE = 2**16
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_NOT_WEBDAV = "Is webdav/url the address of a WebDAV folder, and not of a login page?"
+
+
+def parse(body: bytes, asked: Href, date: str | None, wanted: Wanted | None = None) -> Listing:
+    """Read a multistatus.
+
+    Only the resource asked for and its true direct children are believed; everything else in the answer is dropped.
+
+    Args:
+        body: the XML.
+        asked: what the PROPFIND was sent to.
+        date: the Date header of the answer.
+        wanted: children of other names are dropped as well.
+
+    Raises:
+        NotWebDav: no multistatus, a document type declaration, or an answer about something else.
+        TruncatedListing: a multistatus that breaks off, or has something else behind it.
+    """
+    itself: Entry | None = None
+    entries = []
+    etag_tells = False
+    folder = path_of(asked)
+    # The addresses of a folder's children begin alike, so that this is found out once, not for each.
+    is_ours = functools.lru_cache(lambda parent: path_of(parent) == folder)
+    for href, properties in resources(body):
+        parent, _, last = href.rstrip("/").rpartition("/")
+        name = urllib.parse.unquote(last)
+        if _is_name(name) and is_ours(parent):
+            if wanted is None or wanted(name):
+                entries.append(_entry(properties, href, name))
+        elif folder is not None and path_of(href) == folder:
+            itself = _entry(properties, href, name)
+            # Only Nextcloud and ownCloud have file ids, and they pass every change up to the folder's ETag.
+            etag_tells = properties.find(f"{_OC}fileid") is not None
+    if itself is None:
+        raise NotWebDav(f"The listing of {urllib.parse.unquote(asked)} does not speak of that folder", _NOT_WEBDAV)
+    return Listing(itself=itself, entries=tuple(entries), now=_time(date), etag_tells=etag_tells)
+
+
+def resources(body: bytes) -> Iterator[tuple[Href, etree._Element]]:
+    """The address of each resource in a multistatus, and the properties it has.
+
+    Raises:
+        NotWebDav: no multistatus, or a document type declaration.
+        TruncatedListing: a multistatus that breaks off, or has something else behind it.
+    """
+    for response in _children(body):
+        if response.tag != _RESPONSE:
+            continue
+        href, properties = _read(response)
+        if properties is not None:
+            try:
+                path = _path(href.strip())
+            except ValueError:
+                continue
+            yield Href(path), properties
+
+
+def _children(body: bytes) -> Iterator[etree._Element]:
+    """What stands in a multistatus: its responses, and whatever else there is."""
+    # No entity is expanded and nothing is loaded from elsewhere; a declaration has no business here at all.
+    parser = etree.XMLPullParser(
+        ("start",), tag=_MULTISTATUS, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+    )
+    root: etree._Element | None = None
+    try:
+        for start in range(0, len(body), _BITE):
+            try:
+                parser.feed(body[start : start + _BITE])
+            finally:
+                for _, element in parser.read_events():
+                    root = element.getroottree().getroot()
+            if root is not None:
+                _check(root)
+                # The last child may not be complete yet.
+                yield from root[:-1]
+                # A large folder is not held in memory as a whole.
+                del root[:-1]
+        root = parser.close()
+    except (etree.XMLSyntaxError, ValueError) as error:
+        broken = NotWebDav
+        if root is not None:
+            _check(root)
+            broken = TruncatedListing
+        raise broken(f"The listing is not XML ({str(error)[:80]})", _NOT_WEBDAV) from None
+    _check(root)
+    yield from root
+
+
+def _check(root: etree._Element) -> None:
+    if root.getroottree().docinfo.doctype or root.tag != _MULTISTATUS:
+        raise NotWebDav("The listing is not a WebDAV multistatus", _NOT_WEBDAV)
+
+
+def _path(href: str) -> str:
+    """The path of an address, which mostly is nothing else."""
+    if href.startswith("/") and not href.startswith("//") and "?" not in href and "#" not in href:
+        return href
+    return urllib.parse.urlsplit(href).path
+
+
+def path_of(href: str) -> list[str] | None:
+    """The decoded parts of an address's path, in NFC; None where one part would lead elsewhere."""
+    # What begins with a slash is a path as it is, even where it would read as a host.
+    path = href if href.startswith("/") else urllib.parse.urlsplit(href).path
+    parts = [urllib.parse.unquote(part) for part in path.split("/") if part]
+    return [unicodedata.normalize("NFC", part) for part in parts] if all(map(_is_name, parts)) else None
+
+
+def _is_name(part: str) -> bool:
+    """Whether a decoded part of a path leads to something in its folder."""
+    return part not in ("", ".", "..") and "/" not in part and "\0" not in part
+
+
+# Walking over children takes a fraction of what looking them up does, which is felt with thousands of files.
+
+
+def _read(response: etree._Element) -> tuple[str, etree._Element | None]:
+    """The address in a response, and the properties that were found."""
+    href = ""
+    for child in response:
+        tag = child.tag
+        if tag == _HREF:
+            href = child.text or ""
+        elif tag == _PROPSTAT:
+            properties = _found(child)
+            if properties is not None:
+                return href, properties
+    return href, None
+
+
+def _found(propstat: etree._Element) -> etree._Element | None:
+    properties = None
+    found = False
+    for child in propstat:
+        tag = child.tag
+        if tag == _PROP:
+            properties = child
+        elif tag == _STATUS:
+            found = " 200 " in f"{child.text} "
+    return properties if found else None
+
+
+def _entry(properties: etree._Element, href: Href, name: str) -> Entry:
+    is_folder = False
+    size = etag = modified = uploaded = ""
+    for element in properties:
+        tag = element.tag
+        if tag == _ETAG:
+            etag = element.text or ""
+        elif tag == _SIZE:
+            size = element.text or ""
+        elif tag == _MODIFIED:
+            modified = element.text or ""
+        elif tag == _KIND:
+            is_folder = any(kind.tag == _COLLECTION for kind in element)
+        elif tag == _UPLOADED:
+            uploaded = element.text or ""
+    return Entry(
+        name=name,
+        href=href,
+        is_folder=is_folder,
+        size=int(size) if _is_number(size) else None,
+        etag=etag or None,
+        modified=_time(modified),
+        uploaded=float(uploaded) if _is_number(uploaded) and uploaded != "0" else None,
+    )
+
+
+def _is_number(text: str) -> bool:
+    # isdigit is true of "²", which int refuses, as it refuses thousands of digits.
+    return text.isdecimal() and len(text) < 20
+
+
+def _time(http_date: str | None) -> float | None:
+    """Seconds since 1970 of a date such as `Sun, 22 Nov 2026 18:00:00 GMT`, the form that servers have to send."""
+    if not http_date:
+        return None
+    try:
+        if http_date.endswith(" GMT") and len(http_date) == 29:
+            day, month, year = int(http_date[5:7]), _MONTHS.index(http_date[8:11]) + 1, int(http_date[12:16])
+            hour, minute, second = int(http_date[17:19]), int(http_date[20:22]), int(http_date[23:25])
+            return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+        return email.utils.parsedate_to_datetime(http_date).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,114 @@
+"""Getting between a client and its server, whatever kind that is, one store call at a time."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaler.upscale_job import Account
+from shared.webdav.store import Entry, Href, Listing, Store, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a store's method.
+
+    Attributes:
+        method: its name.
+        href: of what it is about.
+        target: of a move.
+        after: whether it has taken effect; each call is shown before and after.
+    """
+
+    method: str
+    href: Href
+    target: Href | None
+    after: bool
+
+
+type Spy = Callable[[Call], None]
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class StopAt:
+    """Lets the process die at the n-th moment between requests: 0 is before the first, 1 after it, and so on.
+
+    Attributes:
+        reached: the moments so far; greater than `n` if the process died.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.reached = 0
+
+    def __call__(self, call: Call) -> None:
+        del call
+        self.reached += 1
+        # The dead send nothing any more.
+        if self.reached > self.n:
+            raise Killed
+
+
+@dataclass(frozen=True)
+class SpiedAccount:
+    """An account whose clients show every call to a tap, which may raise, or change what lies on the server."""
+
+    account: Account
+    spy: Spy
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[Store]:
+        with self.account.connect() as store:
+            yield SpiedStore(store, self.spy)
+
+
+class SpiedStore(Store):
+    """A client of a `TappedAccount`."""
+
+    def __init__(self, store: Store, spy: Spy) -> None:
+        self._store = store
+        self._spy = spy
+
+    @contextlib.contextmanager
+    def _shown(self, method: str, href: Href, target: Href | None = None) -> Iterator[None]:
+        self._spy(Call(method, href, target, after=False))
+        yield
+        self._spy(Call(method, href, target, after=True))
+
+    def href(self, folder: str, name: str = "") -> Href:
+        return self._store.href(folder, name)
+
+    def list_folder(self, folder: Href, wanted: Wanted | None = None) -> Listing:
+        with self._shown("list_folder", folder):
+            return self._store.list_folder(folder, wanted)
+
+    def etag(self, folder: Href) -> str | None:
+        with self._shown("etag", folder):
+            return self._store.etag(folder)
+
+    def stat(self, href: Href) -> Entry | None:
+        with self._shown("stat", href):
+            return self._store.stat(href)
+
+    def get(self, entry: Entry, target: Path) -> None:
+        with self._shown("get", entry.href):
+            self._store.get(entry, target)
+
+    def put(self, href: Href, data: bytes, *, verify: bool = True) -> None:
+        with self._shown("put", href):
+            self._store.put(href, data, verify=verify)
+
+    def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:
+        with self._shown("move", source, target):
+            self._store.move(source, target, if_match=if_match)
+
+    def delete(self, href: Href) -> None:
+        with self._shown("delete", href):
+            self._store.delete(href)
+
+    def make_folder(self, folder: Href) -> bool:
+        with self._shown("make_folder", folder):
+            return self._store.make_folder(folder)

@@ -1,0 +1,66 @@
+"""Bad weather: requests go wrong in any way, several in a row, while people add, replace and file away images."""
+
+import contextlib
+import random
+
+import pytest
+
+from tests.faults.injections import ALL
+from tests.faults.proxy import Fault, Request, faulty
+from tests.faults.scenario import Scenario
+from tests.faults.tally import tally
+
+# Those that make it wait say nothing new in a crowd of others. One listing with holes is survived; but who leaves a
+# file out of a listing and then says 404 of it, too, is believed.
+WAITING = {"silence", "slow drip"}
+HOLES = {
+    f"listing with{rest}" for rest in ("out children", " foreign addresses", " .. in it", " addresses that are none")
+}
+CHAOS = [injection for injection in ALL if injection.name not in WAITING | HOLES]
+SEEDS = 4
+POLLS = 12
+IMAGES = 3
+
+
+class Chaos:
+    """Spoils requests at random, in spells."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._spell = 0
+        self.struck = 0
+
+    def __call__(self, request: Request) -> Fault | None:
+        if self._spell == 0 and self._random.random() < 0.12:
+            self._spell = self._random.choice((1, 1, 2, 3, 6))
+        if self._spell == 0:
+            return None
+        self._spell -= 1
+        fitting = [injection for injection in CHAOS if injection.fits(request)]
+        self.struck += 1
+        return self._random.choice(fitting)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_nothing_is_lost_in_bad_weather(scenario: Scenario, seed: int) -> None:
+    chance = random.Random(seed)
+    chaos = Chaos(seed)
+    number = 0
+    with contextlib.ExitStack() as life:
+        scaler = life.enter_context(scenario.scaler(threads=2, short_timeout=True))
+        for _ in range(POLLS):
+            for _ in range(IMAGES):
+                number += 1
+                # The same name comes again, whether the last one of that name was taken or not.
+                scenario.add_or_replace(f"Unknown {chance.randrange(6)}.png", number)
+            with faulty(scenario.proxy, chaos):
+                scenario.poll(scaler)
+            if chance.random() < 0.3:
+                scenario.file_away()
+            if chance.random() < 0.4:
+                life.close()
+                scaler = life.enter_context(scenario.scaler(threads=2, short_timeout=True))
+    scenario.recover()
+    complaints = scenario.complaints()
+    tally.add("several in a row, at random", tries=chaos.struck, lost=len(complaints))
+    assert not complaints

@@ -1,0 +1,133 @@
+"""Every pixel of a lossless format is what cv2.resize makes of the original's, as Pillow reads both."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from scaler.images.codecs import pixels, upscale
+from scaler.images.probe import read_header
+from tests.bench import oracles, samples
+
+
+def _resized(image: NDArray[np.integer | np.floating]) -> NDArray[np.integer | np.floating]:
+    return cv2.resize(np.ascontiguousarray(image), None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+
+
+def _pixels(data: bytes, mode: str | None = None) -> NDArray[np.integer | np.floating]:
+    image = oracles.opened(data)
+    pixels = np.asarray(image if mode is None else image.convert(mode))
+    return pixels.astype(np.uint16) if pixels.dtype == np.int32 else pixels  # Pillow's way with a 16-bit PGM
+
+
+def _cases() -> dict[str, tuple[bytes | None, str | None]]:
+    found: dict[str, tuple[bytes | None, str | None]] = {}
+    for name in ("PNG", "WebP", "TIFF", "BMP", "JPEG 2000", "PNM"):
+        found[name] = samples.plain(name), "RGB"
+        found[f"{name}, grey"] = samples.of_mode(name, "L"), "L"
+        found[f"{name}, palette"] = samples.of_mode(name, "P"), "RGB"
+        found[f"{name}, 1 bit"] = samples.of_mode(name, "1"), "L"
+        found[f"{name}, grey and alpha"] = samples.of_mode(name, "LA"), "LA"
+        found[f"{name}, alpha"] = samples.with_alpha(name), "RGBA"
+        found[f"{name}, 16 bits"] = samples.of_depth(name, 16), None
+        found[f"{name}, floating-point"] = samples.of_depth(name, 32), None
+    found["TIFF, CMYK"] = samples.of_mode("TIFF", "CMYK"), "CMYK"
+    return {name: case for name, case in found.items() if case[0] is not None}
+
+
+@pytest.mark.parametrize("name", _cases())
+def test_lossless(name: str) -> None:
+    data, mode = _cases()[name]
+    assert data is not None
+    np.testing.assert_array_equal(_pixels(upscale(data), mode), _resized(_pixels(data, mode)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_is_upscaled_at_least_as_truly(channels: int) -> None:
+    image = np.asarray(samples.scene())[:, :, :channels].squeeze()
+    exact = _resized(image.astype(np.float64))
+    off, usual = (np.abs(twice - exact) for twice in (pixels.upscale_fast(image), _resized(image)))
+    assert off.max() <= usual.max()
+    assert off.mean() <= usual.mean()
+    assert not cv2.ipp.useIPP_NotExact()
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12])
+def test_lossless_avif_stays_lossless(bits: int) -> None:
+    wide = np.asarray(samples.scene())[:, :, ::-1].astype(np.uint16) << (bits - 8)
+    pixels: NDArray[np.integer | np.floating] = wide if bits > 8 else wide.astype(np.uint8)
+    parameters = [cv2.IMWRITE_AVIF_QUALITY, 100, cv2.IMWRITE_AVIF_DEPTH, bits]
+    result = upscale(cv2.imencode(".avif", pixels, parameters)[1].tobytes())
+    decoded = cv2.imdecode(np.frombuffer(result, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(decoded, _resized(pixels))
+
+
+@pytest.mark.parametrize("options", [{}, {"transparency": 100}])
+def test_grey_png_with_a_transparent_value(options: dict[str, int]) -> None:
+    data = samples.saved(samples.scene().convert("L"), "PNG", **options)
+    assert oracles.alpha(data, upscale(data), ".png") == "kept"
+
+
+def test_colour_png_with_a_transparent_value() -> None:
+    image = samples.scene().quantize(8).convert("RGB")
+    key = image.getpixel((60, 60))
+    data = samples.saved(image, "PNG", transparency=key)
+    result = oracles.values(oracles.opened(upscale(data)), "RGBA")
+    assert {0, 255} <= set(np.unique(result[:, :, 3]))
+    assert oracles.alpha(data, upscale(data), ".png") == "kept"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "RGBA", "1", "CMYK"])
+def test_tiff_is_stored_as_it_was(mode: str, orientation: int) -> None:
+    data = samples.saved(samples.scene().convert(mode), "TIFF", tiffinfo={274: orientation})
+    result = upscale(data)
+    with Image.open(io.BytesIO(result)) as image:
+        assert image.tag_v2[274] == orientation  # type: ignore[attr-defined]
+    near = oracles.difference(data, result, "CMYK" if mode == "CMYK" else "RGBA")
+    assert near < 0.5
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_tiff_compression(compression: str) -> None:
+    result = upscale(samples.saved(samples.scene(), "TIFF", compression=compression))
+    assert oracles.opened(result).info["compression"] == compression
+
+
+def test_inverted_fax_page() -> None:
+    data = samples.saved(samples.scene().convert("1"), "TIFF", compression="group4")
+    assert oracles.difference(data, upscale(data)) < 0.5
+
+
+def test_white_of_a_grey_map_and_its_comment() -> None:
+    values = samples.deep() % 1024
+    data = b"P5\n# a comment\n%d %d\n1023\n" % values.shape[::-1] + values.astype(">u2").tobytes()
+    result = upscale(data)
+    assert result.startswith(b"P5\n# a comment\n%d %d\n1023\n" % (2 * samples.WIDTH, 2 * samples.HEIGHT))
+    body = np.frombuffer(result[-8 * values.size :], ">u2").reshape(2 * samples.HEIGHT, -1)
+    np.testing.assert_array_equal(body, _resized(values))
+
+
+def test_quality_is_as_told() -> None:
+    data = samples.plain("JPEG")
+    low, high = upscale(data, quality=50), upscale(data, quality=95)
+    assert len(low) < len(high) / 2
+    tables = [oracles.opened(result).quantization for result in (low, high)]  # type: ignore[attr-defined]
+    for quality, table in zip((50, 95), tables, strict=True):
+        assert table == oracles.opened(samples.saved(samples.scene(), "JPEG", quality=quality)).quantization  # type: ignore[attr-defined]
+
+
+def test_content_decides_not_the_name() -> None:
+    for name in samples.EXTENSIONS:
+        data = samples.plain(name)
+        header, result = read_header(data), read_header(upscale(data))
+        assert (result.format, result.width, result.height) == (name, 2 * header.width, 2 * header.height)
+
+
+def test_transparent_frames_of_a_gif_that_build_up() -> None:
+    frames = samples.moving(clear=True)
+    data = samples.saved(frames[0], "GIF", save_all=True, append_images=frames[1:], disposal=1, duration=100)
+    assert oracles.frames(data, upscale(data), ".gif") == "kept"

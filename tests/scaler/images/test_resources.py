@@ -1,0 +1,93 @@
+"""Memory as predicted, several threads at once, and a quick start."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scaler.images.codecs import upscale
+from scaler.images.probe import Header, memory_needed
+from tests.bench import samples
+
+_PEAK = """
+import sys
+from pathlib import Path
+from scaler.images.probe import memory_needed, read_header
+from scaler.images.codecs import upscale
+
+def peak():
+    return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+
+small, large = (Path(name).read_bytes() for name in sys.argv[1:])
+upscale(small)
+Path("/proc/self/clear_refs").write_text("5")
+before = peak()
+upscale(large)
+print(peak() - before, memory_needed(read_header(large)))
+"""
+
+
+def _noise(width: int = 1000, height: int = 800) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+_KINDS: dict[str, tuple[str, str, dict[str, object]]] = {
+    "baseline JPEG": ("JPEG", "RGB", {"quality": 95}),
+    "JPEG 4:4:4": ("JPEG", "RGB", {"quality": 95, "subsampling": 0}),
+    "progressive JPEG": ("JPEG", "RGB", {"progressive": True}),
+    "progressive JPEG 4:4:4": ("JPEG", "RGB", {"progressive": True, "subsampling": 0}),
+    "PNG": ("PNG", "RGB", {"compress_level": 1}),
+    "PNG with alpha": ("PNG", "RGBA", {"compress_level": 1}),
+    "TIFF": ("TIFF", "RGB", {}),
+    "BMP": ("BMP", "RGB", {}),
+    "WebP": ("WebP", "RGB", {"method": 0}),
+    "JPEG 2000": ("JPEG 2000", "L", {}),
+    "AVIF": ("AVIF", "RGB", {"speed": 10}),
+    "GIF": ("GIF", "P", {}),
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are measured in Linux's way")
+@pytest.mark.parametrize("kind", _KINDS)
+def test_memory_is_predicted(kind: str, tmp_path: Path) -> None:
+    name, mode, options = _KINDS[kind]
+    image = _noise(300, 200) if name == "GIF" else _noise()
+    image = image.quantize() if mode == "P" else image.convert(mode)
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(samples.saved(image.crop((0, 0, 32, 32)), name, **options))
+    large.write_bytes(samples.saved(image, name, **options))
+    command = [sys.executable, "-c", _PEAK, str(small), str(large)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    taken, predicted = (int(number) for number in output.split())
+    assert taken <= predicted
+    assert predicted <= 2 * taken + (48 << 20)
+
+
+def test_a_large_photograph_fits_where_it_should() -> None:
+    assert memory_needed(Header("JPEG", 8000, 6000, 3, 8, chroma=0.25, size=15 << 20)) < 1 << 30
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    images = [samples.plain(name) for name in samples.EXTENSIONS for _ in range(3)]
+    alone = [upscale(image) for image in images]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(upscale, images)) == alone
+
+
+def test_headers_are_read_without_opencv_and_numpy() -> None:
+    code = "import sys, scaler.images.probe; print([name for name in ('cv2', 'numpy', 'PIL') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"[]\n"
+
+
+def test_what_other_code_says_is_still_shown() -> None:
+    code = (
+        "import ctypes, scaler.images.codecs\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.fputs(b'heard\\n', ctypes.c_void_p.in_dll(libc, 'stderr'))"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert outcome.stderr == "heard\n"

@@ -1,0 +1,81 @@
+"""What a claim needs, told from listings alone."""
+
+import pytest
+
+from scaler.names import REFUSED, ClaimName, version_hash
+from scaler.recovery import GIVEN_UP_OF_OTHERS, ORPHAN_OF_MINE, ORPHAN_OF_OTHERS, RecoveryAction, action_for, orphans
+from shared.webdav.store import Entry, Href, Listing
+
+MINE, OTHER = "aaaaaaaa", "bbbbbbbb"
+NOW = 1_800_000_000.0
+FOLDER = Entry(".scaler", Href("/u/.scaler/"), True, None, None, None)
+
+
+def upload_id(owner: str, number: int = 0) -> str:
+    return f"20270115T080000Z-{owner}{number:016x}"
+
+
+def entry(name: str, *, size: int | None = 5, age: float | None = 100.0) -> Entry:
+    return Entry(name, Href("/x/" + name), False, size, None, None if age is None else NOW - age)
+
+
+def listing(*entries: Entry, now: float | None = NOW) -> Listing:
+    return Listing(FOLDER, entries, now)
+
+
+@pytest.mark.parametrize(
+    ("uploads", "action"),
+    [
+        (listing(entry(upload_id(MINE))), RecoveryAction.PUBLISH),
+        (listing(entry(upload_id(OTHER))), RecoveryAction.DELETE),
+        (listing(), RecoveryAction.DELETE),
+        (None, RecoveryAction.RELEASE),
+    ],
+)
+@pytest.mark.parametrize("version", ["", version_hash(5, NOW - 100)])
+def test_what_finishes_a_claim(uploads: Listing | None, action: RecoveryAction, version: str) -> None:
+    claim = ClaimName(upload_id(MINE), "12345678", "Unknown.jpg", version)
+    assert action_for(entry(str(claim)), claim, uploads) is action
+
+
+def test_a_claim_of_another_version_than_was_read_is_put_back() -> None:
+    claim = ClaimName(upload_id(MINE), "12345678", "Unknown.jpg", version_hash(5, NOW - 100))
+    for changed in (entry(str(claim), size=6), entry(str(claim), age=99)):
+        for uploads in (listing(), listing(entry(upload_id(MINE)))):
+            assert action_for(changed, claim, uploads) is RecoveryAction.RELEASE
+
+
+@pytest.mark.parametrize(
+    ("owner", "age", "dead"),
+    [
+        (MINE, ORPHAN_OF_MINE, False),
+        (MINE, ORPHAN_OF_MINE + 1, True),
+        (OTHER, ORPHAN_OF_MINE + 1, False),
+        (OTHER, ORPHAN_OF_OTHERS, False),
+        (OTHER, ORPHAN_OF_OTHERS + 1, True),
+        (MINE, None, False),
+    ],
+)
+def test_when_an_upload_is_given_up(owner: str, age: float | None, dead: bool) -> None:
+    lying = entry(upload_id(owner), age=age)
+    assert orphans(listing(lying), [], MINE, NOW) == ([lying] if dead else [])
+
+
+def test_what_others_have_given_up_stays_for_a_week() -> None:
+    for age, dead in ((GIVEN_UP_OF_OTHERS, False), (GIVEN_UP_OF_OTHERS + 1, True)):
+        lying = entry(upload_id(OTHER) + REFUSED, age=age)
+        assert orphans(listing(lying), [], MINE, NOW) == ([lying] if dead else [])
+        # A claim may still need it.
+        claim = ClaimName(upload_id(OTHER), "12345678", "Unknown.jpg")
+        assert orphans(listing(lying), [claim], MINE, NOW) == []
+        assert action_for(entry(str(claim)), claim, listing(lying)) is RecoveryAction.RELEASE
+
+
+def test_what_is_never_an_orphan() -> None:
+    old = 10 * ORPHAN_OF_OTHERS
+    claimed = entry(upload_id(OTHER), age=old)
+    notes = entry("somebody's notes.txt", age=old)
+    claim = ClaimName(claimed.name, "12345678", "Unknown.jpg")
+    assert orphans(listing(claimed, notes), [claim], MINE, NOW) == []
+    # Without the server's clock nobody can tell.
+    assert orphans(listing(claimed), [], MINE, None) == []

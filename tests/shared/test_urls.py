@@ -1,0 +1,79 @@
+"""From what people write to addresses."""
+
+import urllib.parse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.config.urls import inside_account, normal, server_root
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("https://host", "https://host/"),
+        ("https://host/", "https://host/"),
+        (" https://host:8443/a ", "https://host:8443/a/"),
+        ("https://host/a//", "https://host/a/"),
+        ("http://host/dav/steph(2021)/a b", "http://host/dav/steph(2021)/a%20b/"),
+        ("http://host/dav/steph%282021%29/a%20b/", "http://host/dav/steph%282021%29/a%20b/"),
+        ("http://host/100%/ü", "http://host/100%25/%C3%BC/"),
+        ("http://host/a%2", "http://host/a%252/"),
+        ("http://[::1]:80/a", "http://[::1]:80/a/"),
+    ],
+)
+def test_an_address(written: str, meant: str) -> None:
+    assert normal(written) == meant
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "host/dav",
+        "ftp://host/",
+        "https://",
+        "https:///path",
+        "https://alice:pw@host/",
+        "https://alice@host/",
+        "https://host/?a=b",
+        "https://host/#a",
+        "https://host:0/",
+        "https://host:99999/",
+        "https://host:x/",
+        "https://[::1/",
+    ],
+)
+def test_what_is_no_address(written: str) -> None:
+    with pytest.raises(ValueError, match=r"must|Port|IPv6"):
+        normal(written)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="?#\t\r\n"), max_size=30))
+def test_an_address_is_made_proper_once(path: str) -> None:
+    address = normal("https://host/" + path)
+    assert normal(address) == address
+    assert address.isascii()
+    assert address.endswith("/")
+    assert " " not in address
+    # What was not encoded yet comes back as it was written.
+    if "%" not in path:
+        assert urllib.parse.unquote(address).strip("/ ") == f"https://host/{path}".strip().strip("/ ")
+
+
+@pytest.mark.parametrize(
+    ("url", "root", "inside"),
+    [
+        ("https://host/", "https://host/", ""),
+        ("https://host/remote.php/webdav", "https://host/", ""),
+        ("https://host/remote.php/dav/files/alice/", "https://host/", ""),
+        ("https://host/remote.php/dav/files/alice/Fotos%20(1)/raw", "https://host/", "Fotos (1)/raw"),
+        ("https://host/cloud/remote.php/webdav/a/b/", "https://host/cloud/", "a/b"),
+        ("https://host/remote.phpx/", "https://host/remote.phpx/", ""),
+    ],
+)
+def test_the_parts_of_an_address(url: str, root: str, inside: str) -> None:
+    assert server_root(url) == root
+    if "phpx" not in url:
+        assert inside_account(url) == inside

@@ -1,0 +1,48 @@
+"""Writing the settings into Vault in one command."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from sandbox.vault import Vault
+from shared.config.write_settings import main
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "webdav": {"url": "https://host/", "username": "alice", "password": "s3cret"},
+    "scaler_constants": {"RAW_NAMES_PREFIXES": ["Unknown"], "RAW_REMOTE_DIR": "a", "UNSORTED_REMOTE_DIR": "b"},
+}
+
+
+def write(vault: Vault, text: str, tmp_path: Path, prefix: str, token: str | None = None) -> Result:
+    file = tmp_path / "settings.json"
+    file.write_text(text)
+    environment = {"VAULT_ADDR": vault.address, "VAULT_TOKEN": token or vault.token, "VAULT_KV_PREFIX": prefix}
+    return CliRunner().invoke(main, [str(file)], env=environment, catch_exceptions=False)
+
+
+def test_every_secret_is_written(the_vault: Vault, tmp_path: Path) -> None:
+    result = write(the_vault, json.dumps(SETTINGS), tmp_path, "written")
+    assert result.exit_code == 0, result.output
+    for name, values in SETTINGS.items():
+        assert the_vault.call("GET", f"secret/data/written/{name}")["data"]["data"] == values
+        assert f"secret/written/{name}: {', '.join(values)}" in result.output
+    assert "s3cret" not in result.output
+
+
+def test_what_is_not_settings_is_said_and_nothing_written(the_vault: Vault, tmp_path: Path) -> None:
+    for text in ("{", "[]", '{"webdav": "s3cret"}', ""):
+        result = write(the_vault, text, tmp_path, "not-written")
+        assert result.exit_code == 1
+        assert "s3cret" not in result.output
+        assert "Traceback" not in result.output
+    assert "not-written/" not in the_vault.call("LIST", "secret/metadata")["data"]["keys"]
+
+
+def test_a_refusal_is_one_message(the_vault: Vault, tmp_path: Path) -> None:
+    result = write(the_vault, json.dumps(SETTINGS), tmp_path, "refused", token="s.wr0ng")
+    assert result.exit_code == 2
+    assert "refuses" in result.output
+    assert "wr0ng" not in result.output
+    assert "s3cret" not in result.output
