@@ -99,6 +99,7 @@ class Machine:
             folder.mkdir()
         for name in ("run.sh", "pyproject.toml", "poetry.toml", "poetry.lock"):
             shutil.copy(REPOSITORY / name, machine.clone)
+        shutil.copytree(REPOSITORY / "scripts", machine.clone / "scripts")
         for tool in TOOLS:
             if path := shutil.which(tool):
                 (machine.bin / tool).symlink_to(path)

@@ -73,7 +73,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home.clone.mkdir()
     for name in ("run.sh", "README.md", "LICENSE", "pyproject.toml", "poetry.toml", "poetry.lock"):
         shutil.copy(REPOSITORY / name, home.clone)
-    for package in ("scaler", "mover", "shared", "sandbox"):
+    for package in ("scaler", "mover", "shared", "sandbox", "scripts"):
         shutil.copytree(REPOSITORY / package, home.clone / package, ignore=shutil.ignore_patterns("__pycache__"))
     result = home.run("scaler", "--help")
     assert result.returncode == 0, result.stdout
@@ -158,7 +158,7 @@ def test_where_libgl_is_missing_the_headless_opencv_takes_over_and_stays(home: H
     first = home.run("scaler", "--help")
     assert first.returncode == 0, first.stdout
     assert "libG0.so.1: cannot open shared object file" in first.stdout
-    assert "taking opencv-python-headless" in first.stdout
+    assert "installing opencv-python-headless instead" in first.stdout
     assert cv2_distributions(home) == {"opencv_python_headless"}
     assert home.python("import cv2, numpy; print(cv2.resize(numpy.ones((2, 3)), None, fx=2, fy=2).shape)") == "(4, 6)"
 

@@ -119,7 +119,7 @@ def test_a_poetry_without_the_mirror_plugin_is_left_alone(bare: Machine) -> None
     shutil.rmtree(bare.home / "poetry" / "poetry_plugin_pypi_mirror-0.6.5.dist-info")
     result = bare.run("scaler", PIP_INDEX_URL="http://user:s3cret@127.0.0.1:1/simple", PIP_RETRIES="0")
     assert result.returncode == 2
-    assert "getting Poetry into" in result.stderr
+    assert "installing Poetry in" in result.stderr
     assert "s3cret" not in result.stderr
     assert bare.poetry_calls() == []
 

@@ -83,8 +83,8 @@ def test_one_that_cannot_start_takes_the_other_along(installed: Machine, fails: 
     began = time.monotonic()
     status, output = end(installed.start(FAILS=fails))
     assert status == 2
-    assert f"the {fails} ended with status 2" in output
-    assert f"the {other} ended with status 2" not in output
+    assert f"the {fails} exited with status 2" in output
+    assert f"the {other} exited with status 2" not in output
     assert time.monotonic() - began < 10
 
 
@@ -109,7 +109,7 @@ def test_a_failure_while_stopping_is_the_status(installed: Machine) -> None:
 def test_an_unknown_word_is_an_error_that_lists_the_known(bare: Machine) -> None:
     result = bare.run("scalar")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "there is no scalar here" in result.stderr
+    assert "unknown command: scalar" in result.stderr
     assert "./run.sh scaler" in result.stderr
 
 
