@@ -5,6 +5,8 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.run_sh.machine import Machine
 
 
@@ -83,6 +85,63 @@ def test_a_mirror_set_for_poetry_comes_before_pips(machine: Machine) -> None:
 def test_without_any_setting_the_index_is_the_one_built_into_pip(machine: Machine) -> None:
     start_once(machine)
     assert machine.poetry_calls()[-1][1]["POETRY_PYPI_MIRROR_URL"].endswith("/simple")
+
+
+@pytest.mark.parametrize(
+    ("file", "variable"),
+    [("my own.conf", "PIP_CONFIG_FILE"), (".config/pip/pip.conf", None), (".pip/pip.conf", None)],
+)
+def test_pips_index_password_and_certificate_may_come_from_its_files(
+    machine: Machine, file: str, variable: str | None
+) -> None:
+    path = machine.home / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        "[global]\nindex-url = https://global.invalid/simple\ncert = /certificates of ours.pem\n"
+        "[install]\nindex_url = https://user:it's%20s3cret@install.invalid/simple\n"
+    )
+    # pip ignores an empty variable.
+    output = start_once(machine, PIP_INDEX_URL="", **({variable: str(path)} if variable else {}))
+    env = machine.poetry_calls()[-1][1]
+    assert env["POETRY_PYPI_MIRROR_URL"] == "https://install.invalid/simple"
+    assert env["POETRY_HTTP_BASIC_PYPI_USERNAME"] == "user"
+    assert env["POETRY_HTTP_BASIC_PYPI_PASSWORD"] == "it's s3cret"
+    assert env["REQUESTS_CA_BUNDLE"] == "/certificates of ours.pem"
+    assert "s3cret" not in output
+
+
+def test_pips_variables_come_before_its_files(machine: Machine) -> None:
+    (machine.home / ".pip").mkdir()
+    (machine.home / ".pip" / "pip.conf").write_text(
+        "[global]\ncert = /file.pem\n[install]\nindex-url = https://file.invalid/simple\n"
+    )
+    start_once(machine, PIP_INDEX_URL="https://variable.invalid/simple", PIP_CERT="/variable.pem")
+    env = machine.poetry_calls()[-1][1]
+    assert env["POETRY_PYPI_MIRROR_URL"] == "https://variable.invalid/simple"
+    assert env["REQUESTS_CA_BUNDLE"] == "/variable.pem"
+
+
+def test_a_certificate_set_for_requests_comes_before_pips(machine: Machine) -> None:
+    start_once(machine, PIP_CERT="/pip.pem", REQUESTS_CA_BUNDLE="/requests.pem")
+    assert machine.poetry_calls()[-1][1]["REQUESTS_CA_BUNDLE"] == "/requests.pem"
+
+
+def test_an_index_that_pip_cannot_tell_is_an_error(machine: Machine) -> None:
+    (machine.home / ".pip").mkdir()
+    (machine.home / ".pip" / "pip.conf").write_text("not a configuration: https://user:s3cret@mirror.invalid\n")
+    output = start_once(machine)
+    assert "pip could not say which index it uses" in output
+    assert "pip config list" in output
+    assert "s3cret" not in output
+    assert machine.installs() == []
+
+
+def test_variables_that_send_pips_packages_elsewhere_are_dropped(machine: Machine) -> None:
+    elsewhere = {name: "/elsewhere" for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")}
+    start_once(machine, **elsewhere)
+    env = machine.poetry_calls()[-1][1]
+    assert not elsewhere.keys() & env.keys()
+    assert env["PIP_USER"] == "0"
 
 
 def test_a_failed_installation_is_said_and_done_again_from_nothing(machine: Machine) -> None:

@@ -99,6 +99,17 @@ def test_one_that_was_asked_to_stop_leaves_the_other_running(installed: Machine)
     assert end(process)[0] == 0
 
 
+def test_a_git_pull_while_the_daemons_run_changes_nothing_for_them(machine: Machine) -> None:
+    process = machine.start()
+    read_until(process, "scaler runs", "mover runs")
+    for script in (machine.clone / "run.sh", *(machine.clone / "scripts").iterdir()):
+        script.write_text("echo changed; exit 9\n" * 1000)
+    process.terminate()
+    status, output = end(process)
+    assert status == 0
+    assert sorted(output.splitlines()) == ["mover got SIGTERM", "scaler got SIGTERM"]
+
+
 def test_a_failure_while_stopping_is_the_status(installed: Machine) -> None:
     process = installed.start(LEAVES_WITH="1")
     read_until(process, "scaler runs", "mover runs")
