@@ -137,7 +137,7 @@ def test_an_index_that_pip_cannot_tell_is_an_error(machine: Machine) -> None:
 
 
 def test_variables_that_send_pips_packages_elsewhere_are_dropped(machine: Machine) -> None:
-    elsewhere = {name: "/elsewhere" for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")}
+    elsewhere = dict.fromkeys(("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON"), "/elsewhere")
     start_once(machine, **elsewhere)
     env = machine.poetry_calls()[-1][1]
     assert not elsewhere.keys() & env.keys()
