@@ -28,6 +28,19 @@ _HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGHUP, sign
 pytest_plugins = ["tests.servers.fixtures"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --long."""
+    parser.addoption("--long", action="store_true", help="also run the tests that are too long for CI")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests marked `long`, unless --long is given."""
+    if config.getoption("--long"):
+        return
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI every server is installed, so there a test that needs one and was skipped has failed."""
