@@ -137,7 +137,9 @@ class Machine:
     def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run `run.sh words…` to its end."""
         command = [str(self.clone / "run.sh"), *words]
-        return subprocess.run(command, cwd=self.clone, env=self.env(**env), capture_output=True, text=True, timeout=100)
+        return subprocess.run(
+            command, cwd=self.clone, env=self.env(**env), capture_output=True, text=True, timeout=100, check=False
+        )
 
     def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
         """Start `run.sh words…` in a session of its own; both streams come through standard output."""

@@ -34,6 +34,7 @@ class Home:
             stderr=subprocess.STDOUT,
             text=True,
             timeout=300,
+            check=False,
         )
 
     @property
