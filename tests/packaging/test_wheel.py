@@ -1,4 +1,4 @@
-"""The wheel that Poetry builds: what it holds, and that it works where only it and the dependencies are."""
+"""The wheel that Poetry builds: its contents, and that it works with nothing but its dependencies."""
 
 import os
 import shutil
@@ -16,10 +16,10 @@ PACKAGES = ("scaler", "mover", "shared")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # run.sh says where its Poetry is.
+    # run.sh sets POETRY.
     poetry = os.environ.get("POETRY") or shutil.which("poetry")
     if not poetry:
-        pytest.skip("no Poetry: start the tests with ./run.sh test")
+        pytest.skip("Poetry was not found; run the tests with ./run.sh test")
     folder = tmp_path_factory.mktemp("wheel")
     command = [poetry, "--directory", str(REPOSITORY), "build", "--format", "wheel", "--output", str(folder)]
     subprocess.run(command, check=True, capture_output=True)
@@ -27,7 +27,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_it_holds_the_daemons_and_what_they_share_and_nothing_else(wheel: Path) -> None:
+def test_it_contains_the_daemons_and_shared_code_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     metadata = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
@@ -39,7 +39,7 @@ def test_it_holds_the_daemons_and_what_they_share_and_nothing_else(wheel: Path) 
     assert f"{metadata}/licenses/LICENSE" in names
 
 
-def test_its_metadata_names_what_the_daemons_need_and_no_tool_of_ours(wheel: Path) -> None:
+def test_its_metadata_names_runtime_dependencies_only(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = Parser().parsestr(archive.read(name).decode())
@@ -51,14 +51,14 @@ def test_its_metadata_names_what_the_daemons_need_and_no_tool_of_ours(wheel: Pat
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an environment with the wheel; the dependencies are those of these tests, but not the checkout."""
+    """The `bin` of an environment with the wheel and the dependencies of these tests, but not the checkout."""
     folder = tmp_path_factory.mktemp("installed") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = str(folder / "bin" / "python")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(pip, check=True)
     (packages,) = folder.glob("lib/python3.*/site-packages")
-    # A path taken up so does not have its own .pth files read, one of which leads to the checkout.
+    # Python does not read the .pth files of a folder added this way; one of them leads to the checkout.
     dependencies = Path(pytest.__file__).parents[1]
     (packages / "dependencies.pth").write_text(f"{dependencies}\n")
     return folder / "bin"

@@ -1,4 +1,4 @@
-"""Machines for run.sh."""
+"""Simulated machines for run.sh."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from tests.run_sh.machine import Machine
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Machine:
-    """A machine without Python and Poetry."""
+    """A machine with neither Python nor Poetry."""
     return Machine.make(tmp_path)
 
 
 @pytest.fixture
 def machine(bare: Machine) -> Machine:
-    """A machine with both, on which nothing was installed yet."""
+    """A machine with Python and Poetry, on which nothing is installed yet."""
     bare.add_python()
     bare.add_poetry()
     return bare
@@ -32,5 +32,5 @@ def _installed(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 @pytest.fixture
 def installed(_installed: Machine) -> Machine:
-    """A machine on which the daemons are installed already; shared, so leave it as it is."""
+    """A machine on which the daemons are installed; it is shared, so do not change it."""
     return _installed

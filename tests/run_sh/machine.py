@@ -1,4 +1,4 @@
-"""A made-up machine for run.sh: a home, a clone, stand-ins for the daemons, and a Poetry that notes what it is told."""
+"""A simulated machine for run.sh: a home, a clone, stand-ins for the daemons, and a Poetry that logs its calls."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 
-# All that run.sh calls besides Python and Poetry, so that no interpreter of this machine is on PATH.
+# Everything that run.sh calls besides Python and Poetry; no interpreter of this machine may be on PATH.
 TOOLS = (
     "awk",
     "bash",
@@ -85,7 +85,7 @@ match words:
 
 @dataclass
 class Machine:
-    """Paths of one made-up machine: `home`, `clone` (holds run.sh) and `bin`, the only folder on PATH."""
+    """Paths of a simulated machine: `home`, `clone` (with run.sh) and `bin`, the only folder on PATH."""
 
     home: Path
     clone: Path
@@ -93,7 +93,7 @@ class Machine:
 
     @classmethod
     def make(cls, root: Path) -> "Machine":
-        """Make one below `root`, with spaces in its paths, no Python and no Poetry."""
+        """Make a machine below `root`, with spaces in its paths and neither Python nor Poetry."""
         machine = cls(root / "a home", root / "a clone", root / "bin")
         for folder in (machine.home, machine.clone, machine.bin):
             folder.mkdir()
@@ -107,13 +107,13 @@ class Machine:
         return machine
 
     def add_poetry(self) -> None:
-        """Put a Poetry on PATH whose interpreter says that it is new enough and has the mirror plugin."""
+        """Put a Poetry on PATH that is new enough and has the mirror plugin, as its interpreter tells."""
         packages = self.home / "poetry"
         for name, version in (("poetry", "2.4.0"), ("poetry_plugin_pypi_mirror", "0.6.5")):
             metadata = packages / f"{name}-{version}.dist-info" / "METADATA"
             metadata.parent.mkdir(parents=True)
             metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        # A first line of a script cannot hold a space.
+        # A shebang line cannot contain a space.
         interpreter = self.bin / "poetrys-python"
         write_script(interpreter, f"PYTHONPATH='{packages}' exec '{PYTHON}' \"$@\"")
         (self.bin / "poetry").write_text(f"#!{interpreter}\n{POETRY}")
@@ -127,22 +127,22 @@ class Machine:
         return path
 
     def add_odd_python(self, name: str, prelude: str) -> None:
-        """Put an interpreter on PATH that runs `prelude` before the script it is given on standard input."""
+        """Put an interpreter on PATH that runs `prelude` before the script on its standard input."""
         write_script(self.bin / name, f"exec '{PYTHON}' -c 'import sys; {prelude}; exec(sys.stdin.read())'")
 
     def env(self, **extra: str) -> dict[str, str]:
-        """The whole environment of a run, with `extra` variables."""
+        """Return the whole environment of a run, with `extra` variables."""
         return {"PATH": str(self.bin), "HOME": str(self.home), **extra}
 
     def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run `run.sh words…` to its end."""
+        """Run `run.sh words…` until it exits."""
         command = [str(self.clone / "run.sh"), *words]
         return subprocess.run(
             command, cwd=self.clone, env=self.env(**env), capture_output=True, text=True, timeout=100, check=False
         )
 
     def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
-        """Start `run.sh words…` in a session of its own; both streams come through standard output."""
+        """Start `run.sh words…` in its own session, with standard error on standard output."""
         return subprocess.Popen(
             [self.clone / "run.sh", *words],
             cwd=self.clone,
@@ -155,13 +155,13 @@ class Machine:
         )
 
     def poetry_calls(self) -> list[tuple[list[str], dict[str, str]]]:
-        """What Poetry was told until now, each with its environment."""
+        """Return Poetry's calls so far, each with its environment."""
         log = self.home / "poetry.log"
         entries = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         return [(entry["words"], entry["env"]) for entry in entries]
 
     def installs(self) -> list[str]:
-        """The groups Poetry was told to install, in order."""
+        """Return the groups that Poetry was told to install, in order."""
         return [words[2] for words, _ in self.poetry_calls() if words[0] == "install"]
 
 

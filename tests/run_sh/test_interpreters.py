@@ -1,4 +1,4 @@
-"""Which Python run.sh takes."""
+"""Which Python run.sh chooses."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ import pytest
 
 from tests.run_sh.machine import Machine, write_script
 
-conda_is_elsewhere = pytest.mark.skipif(Path("/opt/conda").exists(), reason="this machine has a conda of its own")
+without_conda = pytest.mark.skipif(Path("/opt/conda").exists(), reason="this machine has conda")
 
 
 def chosen(machine: Machine) -> str:
     return next(words[2] for words, _ in machine.poetry_calls() if words[:2] == ["env", "use"])
 
 
-@conda_is_elsewhere
-def test_without_any_python_it_says_what_it_looked_for_and_how_to_get_one(bare: Machine) -> None:
+@without_conda
+def test_without_python_it_lists_where_it_looked_and_how_to_get_one(bare: Machine) -> None:
     result = bare.run("scaler")
     assert result.returncode == 2
     for word in (
@@ -29,8 +29,8 @@ def test_without_any_python_it_says_what_it_looked_for_and_how_to_get_one(bare: 
         assert word in result.stderr
 
 
-@conda_is_elsewhere
-def test_what_it_tried_is_named_with_what_is_wrong(bare: Machine) -> None:
+@without_conda
+def test_each_rejected_interpreter_is_named_with_the_reason(bare: Machine) -> None:
     write_script(bare.bin / "python3.12", 'echo "pyenv: python3.12: command not found" >&2; exit 127')
     bare.add_odd_python("python3.13", 'sys.modules["ensurepip"] = None')
     bare.add_odd_python("python3", "sys.version_info = (3, 9, 2)")
@@ -86,7 +86,7 @@ def test_a_shim_that_only_prints_an_error_leads_to_pyenvs_versions(bare: Machine
     assert chosen(bare) == str(python)
 
 
-def test_PYTHON_chooses_and_one_that_will_not_do_is_said(machine: Machine) -> None:  # noqa: N802
+def test_PYTHON_chooses_and_an_unusable_one_is_reported(machine: Machine) -> None:  # noqa: N802
     mine = machine.add_python(machine.home / "my python")
     assert machine.run("scaler", REFUSES="it", PYTHON=str(mine)).returncode == 2
     assert chosen(machine) == str(mine)

@@ -1,4 +1,4 @@
-"""How run.sh starts, tells and ends the daemons."""
+"""How run.sh starts, signals and stops the daemons."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tests.run_sh.machine import Machine
 
 
 def read_until(process: subprocess.Popen[str], *texts: str) -> None:
-    """Read lines until each text stood in one; pytest's own limit ends a wait in vain."""
+    """Read lines until each text has appeared; pytest's timeout ends a wait in vain."""
     assert process.stdout is not None
     missing = set(texts)
     seen: list[str] = []
@@ -28,7 +28,7 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, output
 
 
-def test_a_daemon_gets_the_rest_of_the_line_and_the_callers_folder(installed: Machine, tmp_path: Path) -> None:
+def test_a_daemon_gets_the_remaining_arguments_and_the_callers_folder(installed: Machine, tmp_path: Path) -> None:
     link = tmp_path / "a link"
     link.symlink_to(installed.clone / "run.sh")
     process = subprocess.Popen(
@@ -48,7 +48,7 @@ def test_an_installed_daemon_starts_without_asking_poetry_and_quickly(installed:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_both(installed: Machine, number: signal.Signals) -> None:
+def test_a_signal_stops_both_daemons(installed: Machine, number: signal.Signals) -> None:
     process = installed.start()
     read_until(process, "scaler runs", "mover runs")
     process.send_signal(number)
@@ -57,7 +57,7 @@ def test_a_signal_ends_both(installed: Machine, number: signal.Signals) -> None:
     assert sorted(output.splitlines()) == [f"mover got {number.name}", f"scaler got {number.name}"]
 
 
-def test_ctrl_c_reaches_the_whole_group_and_ends_both(installed: Machine) -> None:
+def test_ctrl_c_reaches_the_whole_group_and_stops_both_daemons(installed: Machine) -> None:
     process = installed.start()
     read_until(process, "scaler runs", "mover runs")
     os.killpg(process.pid, signal.SIGINT)
@@ -67,7 +67,7 @@ def test_ctrl_c_reaches_the_whole_group_and_ends_both(installed: Machine) -> Non
     assert "scaler got SIGINT" in output
 
 
-def test_under_nohup_a_hangup_ends_nothing(installed: Machine) -> None:
+def test_under_nohup_a_hangup_stops_nothing(installed: Machine) -> None:
     ignored = ["bash", "-c", 'trap "" HUP; exec "$0"', str(installed.clone / "run.sh")]
     process = subprocess.Popen(ignored, env=installed.env(), stdout=subprocess.PIPE, text=True, start_new_session=True)
     read_until(process, "scaler runs", "mover runs")
@@ -79,7 +79,7 @@ def test_under_nohup_a_hangup_ends_nothing(installed: Machine) -> None:
 
 
 @pytest.mark.parametrize(("fails", "other"), [("scaler", "mover"), ("mover", "scaler")])
-def test_one_that_cannot_start_takes_the_other_along(installed: Machine, fails: str, other: str) -> None:
+def test_a_daemon_that_cannot_start_stops_the_other(installed: Machine, fails: str, other: str) -> None:
     began = time.monotonic()
     status, output = end(installed.start(FAILS=fails))
     assert status == 2
@@ -88,7 +88,7 @@ def test_one_that_cannot_start_takes_the_other_along(installed: Machine, fails: 
     assert time.monotonic() - began < 10
 
 
-def test_one_that_was_asked_to_stop_leaves_the_other_running(installed: Machine) -> None:
+def test_stopping_one_daemon_leaves_the_other_running(installed: Machine) -> None:
     process = installed.start()
     read_until(process, "scaler runs", "mover runs")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -99,7 +99,7 @@ def test_one_that_was_asked_to_stop_leaves_the_other_running(installed: Machine)
     assert end(process)[0] == 0
 
 
-def test_a_git_pull_while_the_daemons_run_changes_nothing_for_them(machine: Machine) -> None:
+def test_a_git_pull_does_not_disturb_running_daemons(machine: Machine) -> None:
     process = machine.start()
     read_until(process, "scaler runs", "mover runs")
     for script in (machine.clone / "run.sh", *(machine.clone / "scripts").iterdir()):
@@ -110,14 +110,14 @@ def test_a_git_pull_while_the_daemons_run_changes_nothing_for_them(machine: Mach
     assert sorted(output.splitlines()) == ["mover got SIGTERM", "scaler got SIGTERM"]
 
 
-def test_a_failure_while_stopping_is_the_status(installed: Machine) -> None:
+def test_a_failure_while_stopping_sets_the_exit_status(installed: Machine) -> None:
     process = installed.start(LEAVES_WITH="1")
     read_until(process, "scaler runs", "mover runs")
     process.terminate()
     assert end(process)[0] == 1
 
 
-def test_an_unknown_word_is_an_error_that_lists_the_known(bare: Machine) -> None:
+def test_an_unknown_command_is_an_error_that_prints_the_usage(bare: Machine) -> None:
     result = bare.run("scalar")
     assert (result.returncode, result.stdout) == (2, "")
     assert "unknown command: scalar" in result.stderr
