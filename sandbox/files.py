@@ -5,16 +5,19 @@ from dataclasses import replace
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, BinaryIO
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from wsgidav.dav_error import DAVError
 
 from sandbox.names import check_name
-from sandbox.paths import matches, timestamp
+from sandbox.paths import destination, matches, timestamp, written
+from sandbox.put_handler import PutServer
+from sandbox.receive import HASHES
 from sandbox.resources import oc_file_id
 from sandbox.sabre import (
+    ALLOWED,
     Multistatus,
     SabreError,
+    already_there,
     bad_request,
     clark,
     conflict,
@@ -27,13 +30,10 @@ from sandbox.sabre import (
 )
 from sandbox.search import report
 from sandbox.tree import Entry, split
-from sandbox.uploads import HASHES, UploadServer
 from sandbox.wsgi import HTML, Body, Environ, StartResponse, answer, read_body
 
-ALLOWED = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PUT, PROPPATCH, COPY, MOVE, REPORT"
 
-
-class FileServer(UploadServer):
+class FileServer(PutServer):
     """Answers one request on the files."""
 
     def do_OPTIONS(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
@@ -68,22 +68,27 @@ class FileServer(UploadServer):
             if entry.parent is None:
                 raise forbidden("Permission denied to delete home folder")
             self._refuse_locked(entry)
-            self._remove(entry)
+            if not entry.allows_removal():
+                raise forbidden()
+            if environ.get("HTTP_X_NC_SKIP_TRASHBIN") == "true":
+                self._remove(entry)
+            else:
+                self.account.tree.trash(entry)
         return answer(environ, start_response, HTTPStatus.NO_CONTENT, [])
 
     def do_MKCOL(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         path = environ["PATH_INFO"]
         with self.account.tree.lock:
             if self.check_preconditions(environ):
-                message = "The resource you tried to create already exists"
-                headers = [("Allow", ALLOWED)]
-                raise SabreError(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message, headers=headers)
+                raise already_there()
             parent, name = self.parent_of(path)
             if parent is None:
                 raise conflict("Parent node does not exist")
             if not parent.is_folder:
                 raise conflict("Parent node is not a collection")
             check_name(name)
+            if not parent.allows("create"):
+                raise forbidden()
             if self.account.free() == 0:
                 message = f"Insufficient space in {parent.path}. 0 available. Cannot create directory"
                 raise insufficient_storage(message)
@@ -99,28 +104,29 @@ class FileServer(UploadServer):
                     raise locked_in_move(entry.path)
             if (parent, name) in self.account.being_written:
                 raise locked_in_move(f"{parent.path.rstrip('/')}/{name}")
+            self._check_rights_to_move(source, parent, existing)
             check_name(name)
             if existing:
-                self._remove(existing)
+                self.account.tree.trash(existing)
             self.account.tree.move(source, parent, name)
             headers = [("OC-FileId", oc_file_id(source.file_id))]
             if not source.is_folder:
                 headers += [("OC-ETag", f'"{source.etag}"'), ("ETag", f'"{source.etag}"')]
-        return self.written(environ, start_response, headers, created=existing is None)
+        return written(environ, start_response, headers, created=existing is None)
 
     def do_COPY(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         with self.account.tree.lock:
             source, parent, name, existing = self._source_and_destination(environ)
             self._refuse_locked(source)
             check_name(name)
-            free, size = self.account.free(), source.total_size()
-            if free is not None and size > free:
-                raise insufficient_storage(f"Insufficient space in {parent.path}, {size} required, {free} available")
+            self.account.check_space(parent.path, source.total_size())
+            if not parent.allows("update" if existing else "create"):
+                raise forbidden("No permissions to copy object.")
             if existing:
-                self._remove(existing)
+                self.account.tree.trash(existing)
             entry = self.account.tree.copy(source, parent, name)
             headers = [("OC-FileId", oc_file_id(entry.file_id))]
-        return self.written(environ, start_response, headers, created=existing is None)
+        return written(environ, start_response, headers, created=existing is None)
 
     def do_PATCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         """A checksum of what is stored, on request."""
@@ -187,6 +193,14 @@ class FileServer(UploadServer):
         if self._is_locked(entry):
             raise locked(entry.path)
 
+    def _check_rights_to_move(self, source: Entry, parent: Entry, existing: Entry | None) -> None:
+        """As Nextcloud's Directory::moveInto does."""
+        stays = source.parent is parent
+        if source.rights is None and not (parent.allows("update") if stays or existing else parent.allows("create")):
+            raise forbidden()
+        if not stays and not source.allows_removal():
+            raise forbidden()
+
     def _remove(self, entry: Entry) -> None:
         for each in entry.walk():
             self.account.tags.forget(each.file_id)
@@ -195,7 +209,7 @@ class FileServer(UploadServer):
     def _source_and_destination(self, environ: Environ) -> tuple[Entry, Entry, str, Entry | None]:
         """What to move or copy, the folder and name to take it to, and what is there; in Sabre's order of checks."""
         source = self.check_preconditions(environ)
-        path = self._destination(environ)
+        path = destination(environ, self.provider)
         names, source_names = split(path), split(environ["PATH_INFO"])
         parent, name = self.parent_of(path) if names else (None, "")
         if parent is None:
@@ -213,13 +227,3 @@ class FileServer(UploadServer):
         if source is None:
             raise self._missing_or_its_folder(environ["PATH_INFO"])
         return source, parent, name, existing
-
-    def _destination(self, environ: Environ) -> str:
-        if "HTTP_DESTINATION" not in environ:
-            raise bad_request("The destination header was not supplied")
-        raw = urlsplit(environ["HTTP_DESTINATION"].encode("latin-1").decode()).path
-        path = unquote_to_bytes(raw).decode()
-        top = self.provider.top
-        if path != top and not path.startswith(top + "/"):
-            raise forbidden("The destination is outside of this account's files")
-        return path.removeprefix(top)

@@ -9,20 +9,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from cheroot import wsgi
 from wsgidav.mw.base_mw import BaseMiddleware
 from wsgidav.wsgidav_app import WsgiDAVApp
 
+from sandbox.account_access import AccountAccess
 from sandbox.auth import Auth
 from sandbox.files import FileServer
 from sandbox.log import Record
 from sandbox.resources import Account, FilesProvider
-from sandbox.router import Front
-from sandbox.tag_handlers import TOP, OtherProvider, OtherServer
+from sandbox.router import Router
+from sandbox.tag_handlers import TOP, RootProvider, RootServer
 from sandbox.tags import Tags
-from sandbox.tree import Entry, Tree
+from sandbox.tree import Tree
+from sandbox.upload_handlers import UploadServer
+from sandbox.upload_resources import UploadsProvider
+from sandbox.versions import VersionServer, VersionsProvider
 from sandbox.wsgi import Body, Environ, StartResponse
 
 HOST = "127.0.0.1"
@@ -34,7 +38,7 @@ IDLE_SECONDS = 60
 logging.getLogger("wsgidav").setLevel(logging.CRITICAL)
 
 
-class Nextcloud:
+class Nextcloud(AccountAccess):
     """The server, running from `with` to its end: files on disk in a temporary folder, the rest in memory.
 
     user, password: the login; random if not given. user_id: the account's id where it is not the login name.
@@ -53,21 +57,15 @@ class Nextcloud:
         quota: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.user = user
-        self.user_id = user_id or user
-        self._base_path = base_path.rstrip("/")
         self._temporary = tempfile.TemporaryDirectory(prefix="sandbox-nextcloud-")
-        top = Path(self._temporary.name)
-        self.folder = top / "files"
-        spool = top / "spool"
-        self.folder.mkdir()
-        spool.mkdir()
-        self._tree = Tree(self.folder, spool, clock)
-        self._tags = Tags(clock)
-        self._account = Account(self.user_id, self._tree, self._tags, quota, self._base_path)
+        tree, tags = Tree(Path(self._temporary.name), clock), Tags(clock)
+        super().__init__(Account(user_id or user, tree, tags, quota, base_path.rstrip("/")))
+        self.user = user
+        self.user_id = self._account.user_id
+        self.folder = tree.folder
         self._auth = Auth(user, password or secrets.token_urlsafe(16), clock)
-        self._front = Front(_webdav(self._account), self._auth, self.user_id, self._base_path)
-        self._front.latency = latency
+        self._router = Router(_webdav(self._account), self._auth, self._account)
+        self._router.latency = latency
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
@@ -94,7 +92,7 @@ class Nextcloud:
             return
         server = _Server(
             (HOST, self._port),
-            self._front,
+            self._router,
             numthreads=THREADS,
             max=THREADS,
             request_queue_size=128,
@@ -120,7 +118,7 @@ class Nextcloud:
     @property
     def url(self) -> str:
         """The server's root, without a slash at its end."""
-        return f"http://{HOST}:{self._port}{self._base_path}"
+        return f"http://{HOST}:{self._port}{self._account.base_path}"
 
     @property
     def files_url(self) -> str:
@@ -148,29 +146,29 @@ class Nextcloud:
     @property
     def requests(self) -> list[Record]:
         """What was asked since the start or the last `clear_log`, in the order of the answers."""
-        return self._front.log.all()
+        return self._router.log.all()
 
     def clear_log(self) -> None:
         """Forget the requests up to now."""
-        self._front.log.clear()
+        self._router.log.clear()
 
     @property
     def maintenance(self) -> bool:
         """Whether everything is answered with 503."""
-        return self._front.maintenance
+        return self._router.maintenance
 
     @maintenance.setter
     def maintenance(self, on: bool) -> None:
-        self._front.maintenance = on
+        self._router.maintenance = on
 
     @property
     def latency(self) -> float:
         """Seconds that every request waits before it is looked at."""
-        return self._front.latency
+        return self._router.latency
 
     @latency.setter
     def latency(self, seconds: float) -> None:
-        self._front.latency = seconds
+        self._router.latency = seconds
 
     @property
     def quota(self) -> int | None:
@@ -181,60 +179,6 @@ class Nextcloud:
     def quota(self, size: int | None) -> None:
         self._account.quota = size
 
-    def create_tag(self, name: str, *, user_assignable: bool = True, user_visible: bool = True) -> int:
-        """Make a tag, as an administrator may, and give its id. ValueError if one of that name exists."""
-        with self._tree.lock:
-            tag = self._tags.create(name, user_visible=user_visible, user_assignable=user_assignable)
-        if tag is None:
-            raise ValueError(f"there is a tag {name!r} already")
-        return tag.tag_id
-
-    def delete_tag(self, name: str) -> None:
-        """Remove a tag, from all files too. KeyError if there is none of that name."""
-        with self._tree.lock:
-            self._tags.delete(self._tags.named(name).tag_id)
-
-    def tag(self, path: str, tag_name: str) -> None:
-        """Put an existing tag on a file or folder. KeyError if there is no such tag."""
-        with self._tree.lock:
-            self._tags.assign(self._entry(path).file_id, self._tags.named(tag_name))
-
-    def untag(self, path: str, tag_name: str) -> None:
-        """Take a tag off. KeyError if there is no such tag."""
-        with self._tree.lock:
-            self._tags.take_off(self._entry(path).file_id, self._tags.named(tag_name))
-
-    def tags_of(self, path: str) -> set[str]:
-        """The names of the visible tags on a file or folder."""
-        with self._tree.lock:
-            return {tag.name for tag in self._tags.on(self._entry(path).file_id)}
-
-    def file_id(self, path: str) -> int:
-        """The id of a file or folder."""
-        with self._tree.lock:
-            return self._entry(path).file_id
-
-    def etag(self, path: str) -> str:
-        """The ETag of a file or folder, without its quotes."""
-        with self._tree.lock:
-            return self._entry(path).etag
-
-    def lock(self, path: str) -> None:
-        """Lock a file: 423 for all but MOVE, which gets 500."""
-        with self._tree.lock:
-            self._entry(path).locked = True
-
-    def unlock(self, path: str) -> None:
-        """Undo `lock`."""
-        with self._tree.lock:
-            self._entry(path).locked = False
-
-    def _entry(self, path: str) -> Entry:
-        entry = self._tree.find(path)
-        if entry is None:
-            raise FileNotFoundError(path)
-        return entry
-
 
 def _webdav(account: Account) -> WsgiDAVApp:
     files = FilesProvider(account, older=False)
@@ -244,7 +188,9 @@ def _webdav(account: Account) -> WsgiDAVApp:
             "provider_mapping": {
                 f"{TOP}/files/{account.user_id}": files,
                 "/remote.php/webdav": older,
-                TOP: OtherProvider(account, files),
+                f"{TOP}/uploads/{account.user_id}": UploadsProvider(account, files),
+                f"{TOP}/versions/{account.user_id}": VersionsProvider(account),
+                TOP: RootProvider(account, files),
             },
             "middleware_stack": [_Dispatch],
             "logging": {"enable": False},
@@ -261,10 +207,16 @@ def _webdav(account: Account) -> WsgiDAVApp:
 class _Dispatch(BaseMiddleware):  # type: ignore[misc]  # WsgiDAV has no types
     """In the place of WsgiDAV's own resolver: the request server that fits the address."""
 
+    SERVERS: ClassVar = {
+        FilesProvider: FileServer,
+        UploadsProvider: UploadServer,
+        VersionsProvider: VersionServer,
+        RootProvider: RootServer,
+    }
+
     def __call__(self, environ: Environ, start_response: StartResponse) -> Body:
         provider: Any = environ["wsgidav.provider"]
-        server = FileServer if isinstance(provider, FilesProvider) else OtherServer
-        return server(provider, provider.account)(environ, start_response)
+        return self.SERVERS[type(provider)](provider, provider.account)(environ, start_response)
 
 
 class _Server(wsgi.Server):

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from sandbox.auth import Auth, login_of
+from sandbox.resources import Account
 from sandbox.wsgi import Body, Environ, StartResponse, answer, json_bytes
 
 VERSION = {"major": 32, "minor": 0, "micro": 1, "string": "32.0.1", "edition": "", "extendedSupport": False}
@@ -37,6 +38,8 @@ CAPABILITIES: dict[str, Any] = {
     },
     "systemtags": {"enabled": True},
 }
+# These are not there while the versions app is off.
+VERSIONING = ("versioning", "version_labeling", "version_deletion")
 JSON = ("Content-Type", "application/json; charset=utf-8")
 NO_STORE = ("Cache-Control", "no-cache, no-store, must-revalidate")
 
@@ -44,9 +47,10 @@ NO_STORE = ("Cache-Control", "no-cache, no-store, must-revalidate")
 class Ocs:
     """Answers requests below /ocs."""
 
-    def __init__(self, auth: Auth, user_id: str) -> None:
+    def __init__(self, auth: Auth, account: Account) -> None:
         self._auth = auth
-        self._user_id = user_id
+        self._account = account
+        self._user_id = account.user_id
 
     def respond(self, environ: Environ, start_response: StartResponse, path: str, *, maintenance: bool) -> Body:
         """Answer a request for a path like /ocs/v1.php/cloud/user."""
@@ -69,12 +73,19 @@ class Ocs:
             body = json_bytes({"message": "CSRF check failed"})
             return answer(environ, start_response, HTTPStatus.PRECONDITION_FAILED, [NO_STORE, *user, JSON], body)
         if called == "/cloud/capabilities":
-            return self._capabilities(environ, reply, CAPABILITIES, user)
+            return self._capabilities(environ, reply, self._known(), user)
         if called == "/cloud/user":
             name = self._user_id.title()
             account = {"enabled": True, "id": self._user_id, "displayname": name, "display-name": name}
             return reply.data(account, user)
         return reply.failure(998, HTTPStatus.NOT_FOUND, "Invalid query, please check the syntax.", [])
+
+    def _known(self) -> dict[str, Any]:
+        """The capabilities, less what is switched off."""
+        files = CAPABILITIES["files"]
+        if not self._account.tree.versioning:
+            files = {name: value for name, value in files.items() if name not in VERSIONING}
+        return CAPABILITIES | {"files": files}
 
     def _capabilities(
         self, environ: Environ, reply: "_Reply", known: dict[str, Any], headers: list[tuple[str, str]]

@@ -1,15 +1,19 @@
 """What WebDAV requests on the account's files have in common: the path, what is there, and its conditions."""
 
+import re
 from http import HTTPStatus
 from typing import Any
 
-from wsgidav import util
-
 from sandbox.dav import NextcloudServer
 from sandbox.resources import FilesProvider
-from sandbox.sabre import SabreError, no_such_file, precondition_failed
+from sandbox.sabre import SabreError, bad_request, forbidden, no_such_file, precondition_failed
 from sandbox.tree import Entry, split
 from sandbox.wsgi import HTML, Body, Environ, Headers, StartResponse, answer
+
+# SabreDAV's own expression, Server::getIfConditions.
+IF_CONDITION = re.compile(
+    r"(?:<(?P<uri>.*?)>\s)?\((?P<not>Not\s)?(?:<(?P<token>[^>]*)>)?(?:\s?)(?:\[(?P<etag>[^\]]*)\])?\)", re.IGNORECASE
+)
 
 
 class PathServer(NextcloudServer):
@@ -35,16 +39,8 @@ class PathServer(NextcloudServer):
         if unwanted and entry and not reads and matches(unwanted, entry):
             message = "An If-None-Match header was specified, but the ETag matched (or * was specified)."
             raise precondition_failed(message, "If-None-Match")
-        if "HTTP_IF" in environ and entry and not self._if_header_holds(environ, entry):
-            path = f"files/{self.account.user_id}{entry.path}"
-            raise precondition_failed(f"Failed to find a valid token/etag combination for {path}", "If")
+        check_if(environ, self.provider, self.provider.relative(environ["PATH_INFO"]))
         return entry
-
-    def _if_header_holds(self, environ: Environ, entry: Entry) -> bool:
-        util.parse_if_header_dict(environ)
-        conditions = environ["wsgidav.conditions.if"]
-        resource = self.provider.resource(entry, environ)
-        return bool(util.test_if_header_dict(resource, conditions, entry.path, [], entry.etag))
 
     def _evaluate_if_headers(self, res: Any, environ: Environ) -> None:
         """Done before WsgiDAV gets to send a file."""
@@ -54,11 +50,50 @@ class PathServer(NextcloudServer):
         *folders, name = split(path)
         return self.account.tree.find("/".join(folders)), name
 
-    def written(self, environ: Environ, start_response: StartResponse, headers: Headers, *, created: bool) -> Body:
-        """201 for what was not there before, else 204."""
-        if created:
-            return answer(environ, start_response, HTTPStatus.CREATED, [*headers, HTML])
-        return answer(environ, start_response, HTTPStatus.NO_CONTENT, headers)
+
+def written(environ: Environ, start_response: StartResponse, headers: Headers, *, created: bool) -> Body:
+    """201 for what was not there before, else 204."""
+    if created:
+        return answer(environ, start_response, HTTPStatus.CREATED, [*headers, HTML])
+    return answer(environ, start_response, HTTPStatus.NO_CONTENT, headers)
+
+
+def check_if(environ: Environ, files: FilesProvider, own: str) -> None:
+    """Raise what Sabre answers if the If header does not hold: RFC 4918, 10.4, of which no lock token ever holds.
+
+    `own` is the path of the request below the base ("files/alice/a.txt"), for conditions that name no path.
+    """
+    wanted: list[tuple[str, list[bool]]] = []
+    for condition in IF_CONDITION.finditer(environ.get("HTTP_IF", "")):
+        path = files.path_below_base(condition["uri"]) if condition["uri"] else own
+        if condition["uri"] or not wanted:
+            wanted.append((path, []))
+        etag = condition["etag"]
+        holds = not condition["token"] and (not etag or _etag_at(files, wanted[-1][0]) == etag)
+        wanted[-1][1].append(holds is not bool(condition["not"]))
+    for path, alternatives in wanted:
+        if not any(alternatives):
+            raise precondition_failed(f"Failed to find a valid token/etag combination for {path}", "If")
+
+
+def _etag_at(files: FilesProvider, path: str) -> str | None:
+    """The ETag of a file with its quotes, None for a folder, which has none here."""
+    inside = path.removeprefix(files.relative(""))
+    entry = files.account.tree.find(inside)
+    if entry is None:
+        raise no_such_file("/" + "/".join(split(inside)))
+    return None if entry.is_folder else f'"{entry.etag}"'
+
+
+def destination(environ: Environ, files: FilesProvider) -> str:
+    """The path in the account that the Destination header names."""
+    if "HTTP_DESTINATION" not in environ:
+        raise bad_request("The destination header was not supplied")
+    path = files.path_below_base(environ["HTTP_DESTINATION"])
+    top = files.relative("")
+    if path != top and not path.startswith(f"{top}/".lstrip("/")):
+        raise forbidden("The destination is outside of this account's files")
+    return path.removeprefix(top)
 
 
 def matches(header: str, entry: Entry) -> bool:

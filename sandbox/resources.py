@@ -4,15 +4,16 @@ import mimetypes
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import BinaryIO, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from lxml import etree
 from wsgidav.dav_error import HTTP_FORBIDDEN, HTTP_NOT_FOUND, DAVError
 from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 
-from sandbox.sabre import DAV_HEADERS, OLDER_DAV_HEADERS, clark, encode_path
+from sandbox.sabre import DAV_HEADERS, OLDER_DAV_HEADERS, clark, encode_path, forbidden, insufficient_storage
 from sandbox.tags import Tags
 from sandbox.tree import Entry, Tree
+from sandbox.uploads import Upload
 from sandbox.wsgi import Environ, Headers
 
 INSTANCE_ID = "ocsandbox001"
@@ -36,7 +37,10 @@ def oc_file_id(file_id: int) -> str:
 
 
 class Account:
-    """One account: its name, its files, the server's tags, and what it may store (bytes, None: any)."""
+    """One account: its name, its files and uploads, the server's tags, and what it may store (bytes, None: any).
+
+    before_marker: called between the content and the checksum of an assembled upload; what it raises is a 500.
+    """
 
     def __init__(self, user_id: str, tree: Tree, tags: Tags, quota: int | None, base_path: str) -> None:
         self.user_id = user_id
@@ -45,10 +49,18 @@ class Account:
         self.quota = quota
         self.base_path = base_path
         self.being_written: set[tuple[Entry, str]] = set()
+        self.uploads: dict[str, Upload] = {}
+        self.before_marker: Callable[[], None] | None = None
 
     def free(self) -> int | None:
         """Bytes left of the quota, None without one."""
         return None if self.quota is None else max(0, self.quota - self.tree.root.total_size())
+
+    def check_space(self, path: str, size: int) -> None:
+        """Raise 507 where so many bytes do not fit."""
+        free = self.free()
+        if free is not None and size > free:
+            raise insufficient_storage(f"Insufficient space in {path}, {size} required, {free} available")
 
 
 class Readable:
@@ -86,6 +98,20 @@ class Folder(Readable, DAVCollection):  # type: ignore[misc]  # WsgiDAV has no t
         raise NotImplementedError
 
 
+class Leaf(Folder):
+    """What has no members. To WsgiDAV it is a collection: only collections are spared its way of sending a file."""
+
+    def __init__(self, environ: Environ, href: str) -> None:
+        super().__init__("/", environ)
+        self._href = href
+
+    def get_href(self) -> str:
+        return self._href
+
+    def get_member_list(self) -> Sequence[Readable]:
+        return []
+
+
 class _FileProperties(Readable):
     """What files and folders have in common."""
 
@@ -112,7 +138,19 @@ class _FileProperties(Readable):
         return str(self.entry.total_size())
 
     def _permissions(self) -> Value:
-        return "RGDNVCK" if self.entry.is_folder else "RGDNVW"
+        """As Nextcloud's DavUtil::getDavPermissions writes them; the top of a share may always be moved away."""
+        entry = self.entry
+        is_share, updates = entry.rights is not None, entry.allows("update")
+        letters = {
+            "S": any(each.rights is not None for each in entry.lineage()),
+            "R": entry.allows("share"),
+            "G": True,
+            "D": entry.allows_removal(),
+            "NV": updates or is_share,
+            "W": updates and not entry.is_folder,
+            "CK": entry.is_folder and entry.allows("create"),
+        }
+        return "".join(letter for letter, has in letters.items() if has)
 
     def _download_url(self) -> Value:
         return None if self.entry.is_folder else ""
@@ -121,7 +159,8 @@ class _FileProperties(Readable):
         if not self.entry.checksum:
             return None
         element = etree.Element(clark("oc:checksums"))
-        etree.SubElement(element, clark("oc:checksum")).text = self.entry.checksum
+        for checksum in self.entry.checksum.split():
+            etree.SubElement(element, clark("oc:checksum")).text = checksum
         return element
 
     def _system_tags(self) -> Value:
@@ -138,6 +177,9 @@ class _FileProperties(Readable):
             child.set(clark("nc:color"), "")
             child.text = tag.name
         return element
+
+    def _upload_time(self) -> Value:
+        return None if self.entry.is_folder else str(self.entry.upload_time)
 
     def _used(self) -> Value:
         return str(self.entry.total_size()) if self.entry.is_folder else None
@@ -165,9 +207,10 @@ class _FileProperties(Readable):
         clark("oc:downloadURL"): _download_url,
         clark("oc:checksums"): _checksums,
         clark("oc:share-types"): lambda _: etree.Element(clark("oc:share-types")),
+        clark("oc:comments-count"): lambda self: str(len(self.entry.comments)),
         clark("oc:favorite"): lambda self: str(int(self.entry.favorite)),
         clark("nc:system-tags"): _system_tags,
-        clark("nc:upload_time"): lambda self: str(self.entry.upload_time),
+        clark("nc:upload_time"): _upload_time,
         clark("nc:creation_time"): lambda self: str(self.entry.creation_time),
     }
     allprop = (
@@ -256,9 +299,22 @@ class FilesProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
     def __init__(self, account: Account, *, older: bool) -> None:
         super().__init__()
         self.account = account
-        self.top = account.base_path + ("/remote.php/webdav" if older else f"/remote.php/dav/files/{account.user_id}")
+        self._base = account.base_path + ("/remote.php/webdav" if older else "/remote.php/dav")
+        self._below_base = "" if older else f"files/{account.user_id}"
+        self.top = f"{self._base}/{self._below_base}".rstrip("/")
         self.with_tags = not older
         self.dav_headers = OLDER_DAV_HEADERS if older else DAV_HEADERS
+
+    def relative(self, path: str) -> str:
+        """A path in the account as it is below the address that clients call the base: "files/alice/a.txt"."""
+        return (self._below_base + path).lstrip("/")
+
+    def path_below_base(self, header: str) -> str:
+        """The decoded path below the base that an address in a header has, without a slash at its start."""
+        path = unquote_to_bytes(urlsplit(header.encode("latin-1").decode()).path).decode()
+        if path != self._base and not path.startswith(f"{self._base}/"):
+            raise forbidden(f"Requested uri ({path}) is out of base uri ({self._base}/)")
+        return path.removeprefix(self._base).strip("/")
 
     def get_resource_inst(self, path: str, environ: Environ) -> "FileResource | FolderResource | None":
         if "sandbox.opened" in environ:

@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from sandbox.auth import Auth, login_of
 from sandbox.log import Log, Record
 from sandbox.ocs import Ocs
+from sandbox.resources import Account
 from sandbox.sabre import SabreError, no_such_file
 from sandbox.wsgi import HTML, App, Body, Environ, Headers, StartResponse, answer, json_bytes
 
@@ -26,15 +27,15 @@ APACHE_NOT_FOUND = (
 )
 
 
-class Front:
+class Router:
     """The WSGI application that the web server calls."""
 
-    def __init__(self, webdav: App, auth: Auth, user_id: str, base_path: str) -> None:
+    def __init__(self, webdav: App, auth: Auth, account: Account) -> None:
         self.webdav = webdav
         self.auth = auth
-        self.user_id = user_id
-        self.base_path = base_path
-        self._ocs = Ocs(auth, user_id)
+        self.user_id = account.user_id
+        self.base_path = account.base_path
+        self._ocs = Ocs(auth, account)
         self.log = Log()
         self.latency = 0.0
         self.maintenance = False

@@ -25,6 +25,7 @@ DAV_CLASSES = (
 )
 DAV_HEADERS = (("DAV", DAV_CLASSES), ("Vary", "Brief,Prefer"))
 OLDER_DAV_HEADERS = (("DAV", "1, 3, extended-mkcol, nextcloud-checksum-update"), ("Vary", "Brief,Prefer"))
+ALLOWED = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PUT, PROPPATCH, COPY, MOVE, REPORT"
 # After these, PHP and Apache close the connection.
 CLOSING = {400, 500, 501, 503}
 
@@ -90,8 +91,8 @@ def conflict(message: str) -> SabreError:
     return SabreError(HTTPStatus.CONFLICT, "Conflict", message)
 
 
-def forbidden(message: str) -> SabreError:
-    """403."""
+def forbidden(message: str = "") -> SabreError:
+    """403; Nextcloud gives no reason where a right is missing."""
     return SabreError(HTTPStatus.FORBIDDEN, "Forbidden", message)
 
 
@@ -107,6 +108,12 @@ def invalid_path(message: str) -> SabreError:
     reason = escape(message)
     extra = f'  <o:retry xmlns:o="o:">false</o:retry>\n  <o:reason xmlns:o="o:">{reason}</o:reason>\n'
     return SabreError(HTTPStatus.BAD_REQUEST, r"OCA\DAV\Connector\Sabre\Exception\InvalidPath", message, extra=extra)
+
+
+def already_there() -> SabreError:
+    """405 for a MKCOL of what exists."""
+    message = "The resource you tried to create already exists"
+    return SabreError(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message, headers=[("Allow", ALLOWED)])
 
 
 def locked(path: str) -> SabreError:

@@ -30,7 +30,7 @@ TOP = "/remote.php/dav"
 UNAVAILABLE = "Entity does not exist or is not available"
 
 
-class OtherProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
+class RootProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
     """All that lies directly at /remote.php/dav."""
 
     dav_headers = DAV_HEADERS
@@ -100,13 +100,18 @@ class OtherProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
         return [entry.file_id for entry in of_type if content_type(entry.name).startswith(f"{media}/")]
 
 
-class OtherServer(NextcloudServer):
+class RootServer(NextcloudServer):
     """Answers one request on what is not the account's files."""
 
-    provider: OtherProvider
+    provider: RootProvider
 
     def do_SEARCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         return search(self.account, self.provider.files, environ, start_response)
+
+    def do_MKCOL(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
+        """Nobody makes folders here, in other accounts' uploads for example."""
+        del environ, start_response
+        raise conflict("Parent node does not exist")
 
     def do_POST(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         """Create a tag; sent to a file's relations, put it on too."""

@@ -4,26 +4,19 @@ from collections.abc import Iterable, Sequence
 
 from lxml import etree
 
-from sandbox.resources import Folder, Readable, Value
+from sandbox.resources import Folder, Leaf, Readable, Value
 from sandbox.sabre import clark
 from sandbox.tags import Tag
 from sandbox.wsgi import Environ
 
 
-class TagResource(Folder):
+class TagResource(Leaf):
     """One tag, in the list of all, on one file, or among those in use."""
 
     def __init__(self, environ: Environ, href: str, tag: Tag, files: Iterable[int] | None = None) -> None:
-        super().__init__("/", environ)
-        self.href = href
+        super().__init__(environ, href)
         self.tag = tag
         self.files = None if files is None else sorted(files)
-
-    def get_href(self) -> str:
-        return self.href
-
-    def get_member_list(self) -> Sequence[Readable]:
-        return []
 
     def _object_ids(self) -> Value:
         element = etree.Element(clark("nc:object-ids"))

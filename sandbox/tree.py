@@ -1,5 +1,6 @@
 """The files of one Nextcloud account: a folder on disk, and what Nextcloud knows of each file beside its bytes."""
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -13,11 +14,17 @@ from pathlib import Path
 
 # As after a fresh installation; ids soon have a digit more, which shows who sorts them as text.
 FIRST_ID = 93
+RIGHTS = frozenset({"share", "update", "create", "delete"})
 
 
 @dataclass(eq=False, slots=True)
 class Entry:
-    """A file or folder; it stays the same object, with the same id, wherever it is moved."""
+    """A file or folder; it stays the same object, with the same id, wherever it is moved.
+
+    versions: earlier contents, by the date that the content had, in seconds. rights: what whoever shared this file or
+    folder with the account allows, for everything below it too; None where it is not the top of a share. inode: changes
+    when another file takes its place on Nextcloud's disk; a PUT writes into the same one.
+    """
 
     file_id: int
     name: str
@@ -32,7 +39,11 @@ class Entry:
     checksum: str = ""
     favorite: bool = False
     locked: bool = False
+    rights: frozenset[str] | None = None
+    comments: list[str] = field(default_factory=list)
+    versions: dict[int, Path] = field(default_factory=dict)
     storage_mtime: int = -1
+    inode: int = 0
     seen: tuple[int, int] = (-1, -1)
     children: dict[str, "Entry"] = field(default_factory=dict)
 
@@ -40,6 +51,10 @@ class Entry:
     def path(self) -> str:
         """The path below the account's folder, "/" for that folder itself."""
         return "/" + "/".join(entry.name for entry in self.lineage()[1:])
+
+    def below(self, name: str) -> str:
+        """The path of what has this name in this folder."""
+        return f"{self.path.rstrip('/')}/{name}"
 
     def lineage(self) -> list["Entry"]:
         """The entries from the top down to this one."""
@@ -58,6 +73,23 @@ class Entry:
         """Bytes in this file, or in all files below this folder."""
         return sum(child.total_size() for child in self.children.values()) if self.is_folder else self.size
 
+    def allows(self, right: str) -> bool:
+        """Whether the account has one of RIGHTS here: no share on the way down withholds it."""
+        return all(entry.rights is None or right in entry.rights for entry in self.lineage())
+
+    def allows_removal(self) -> bool:
+        """Whether the account may delete it or move it elsewhere; the top of a share may always leave."""
+        return self.rights is not None or self.allows("delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Trashed:
+    """A deleted file or folder: its path before, and where its bytes are now."""
+
+    entry: Entry
+    path: str
+    content: Path
+
 
 class Tree:
     """Entries over a folder on disk. What others write into that folder is noticed when its path is next asked for.
@@ -65,10 +97,15 @@ class Tree:
     Callers hold `lock` over everything that must be seen or done as one.
     """
 
-    def __init__(self, folder: Path, spool: Path, clock: Callable[[], float]) -> None:
-        self.folder = folder
-        self.spool = spool
+    def __init__(self, top: Path, clock: Callable[[], float]) -> None:
+        self.folder, self.spool, self._versions, self._trash = (
+            top / name for name in ("files", "spool", "versions", "trash")
+        )
+        for folder in (self.folder, self.spool, self._versions, self._trash):
+            folder.mkdir()
         self.clock = clock
+        self.versioning = True
+        self.trashed: list[Trashed] = []
         self.lock = threading.RLock()
         self._next_id = FIRST_ID
         self._last_unique = 0
@@ -118,23 +155,38 @@ class Tree:
         path.mkdir()
         return self._take(parent, name, name, path.stat())
 
-    def store(self, parent: Entry, name: str, content: Path, mtime: int | None) -> Entry:
-        """Put a received file in its place, over an existing one or as a new one.
+    def store(self, parent: Entry, name: str, content: Path, *, dated: bool = False) -> Entry:
+        """Put a received file in its place, as a new one or over an existing one, which becomes a version.
 
-        `mtime` is the date that the client wants the file to have, in seconds.
+        `dated`: the client gives the file a date, with `set_mtime` after this. The folders then keep theirs.
         """
-        now = int(self.clock())
+        if dated and name in parent.children:
+            with _keeping_dates(parent):
+                return self.store(parent, name, content)
+        now = self.clock()
         existing = parent.children.get(name)
         path = self.disk_path(existing) if existing else self.disk_path(parent) / name
-        os.utime(content, (now, now))
+        if existing:
+            self._keep_version(existing)
+        os.utime(content, (int(now), int(now)))
         content.replace(path)
-        entry = self._take(parent, name, existing.disk_name if existing else name, path.stat())
-        if mtime is not None:
-            os.utime(path, (mtime, mtime))
-            self._take(parent, name, entry.disk_name, path.stat())
-        entry.upload_time = now
-        entry.checksum = ""
-        return entry
+        return self._take(parent, name, existing.disk_name if existing else name, path.stat())
+
+    def restore_version(self, entry: Entry, date: int) -> None:
+        """Make a version the content again, with its date; what was the content becomes a version."""
+        version = entry.versions.pop(date)
+        if entry.mtime != date:
+            self._keep_version(entry)
+        version.replace(self.disk_path(entry))
+        entry.inode += 1
+        self.set_mtime(entry, date)
+
+    def listed_versions(self, entry: Entry) -> dict[int, Path]:
+        """The contents that Nextcloud lists, by date, the oldest first and the current one among them.
+
+        Two contents of one date are one to Nextcloud: the current one hides a version of its own date.
+        """
+        return dict(sorted((entry.versions | {entry.mtime: self.disk_path(entry)}).items()))
 
     def truncate(self, entry: Entry) -> None:
         """What a PUT that was cut off leaves of the file it was to replace."""
@@ -145,21 +197,20 @@ class Tree:
         self._notice(entry, path.stat())
 
     def set_mtime(self, entry: Entry, mtime: int) -> None:
-        """Date a file or folder."""
+        """Date a file or folder. Nextcloud takes a file of another date for a changed one: its checksum goes."""
         path = self.disk_path(entry)
         os.utime(path, (mtime, mtime))
         if entry.is_folder:
             entry.mtime = mtime
-        else:
-            self._notice(entry, path.stat())
+        elif entry.parent:
+            with _keeping_dates(entry.parent):
+                self._notice(entry, path.stat())
 
     def move(self, source: Entry, parent: Entry, name: str) -> None:
         """Move or rename; id and ETag stay. Nothing may be at the destination."""
         self.disk_path(source).rename(self.disk_path(parent) / name)
         self._leave(source)
-        source.name, source.disk_name, source.parent = name, name, parent
-        parent.children[name] = source
-        self.changed_in(parent)
+        self._attach(source, parent, name)
 
     def copy(self, source: Entry, parent: Entry, name: str) -> Entry:
         """Copy; files get new ids, and keep their ETags."""
@@ -173,16 +224,33 @@ class Tree:
             self.refresh(copied)
         else:
             copied.etag = source.etag
+            copied.upload_time = int(self.clock())
         return copied
 
     def remove(self, entry: Entry) -> None:
-        """Delete a file, or a folder with all below it."""
+        """Delete a file, or a folder with all below it, for good."""
         path = self.disk_path(entry)
         if entry.is_folder:
             shutil.rmtree(path)
         else:
             path.unlink()
         self._leave(entry)
+
+    def trash(self, entry: Entry) -> None:
+        """Delete a file or folder into the trash bin, from where it comes back with id and versions."""
+        content = self._trash / f"{len(self.trashed)}-{entry.file_id}"
+        item = Trashed(entry, entry.path, content)
+        self.disk_path(entry).rename(content)
+        self._leave(entry)
+        self.trashed.append(item)
+
+    def restore_trashed(self, item: Trashed) -> None:
+        """Put what was deleted back where it was, into the account's folder if its own is gone."""
+        folder, _, name = item.path.rpartition("/")
+        parent = self.find(folder) or self.root
+        item.content.rename(self.disk_path(parent) / name)
+        self.trashed.remove(item)
+        self._attach(item.entry, parent, name)
 
     def is_attached(self, entry: Entry) -> bool:
         """Whether an entry that was found earlier still lies in the tree."""
@@ -192,10 +260,24 @@ class Tree:
 
     def changed_in(self, folder: Entry) -> None:
         """Give a folder and all above it a new ETag."""
-        etag, now = self._unique(), int(self.clock())
+        etag, now = self.unique(), int(self.clock())
         for entry in folder.lineage():
             entry.etag = etag
             entry.mtime = max(entry.mtime, now)
+
+    def _keep_version(self, entry: Entry) -> None:
+        """What a file contains now becomes a version under the date it has; an empty one is not kept."""
+        if not self.versioning or not entry.size:
+            return
+        version = self._versions / f"{entry.file_id}.v{entry.mtime}"
+        version.unlink(missing_ok=True)
+        version.hardlink_to(self.disk_path(entry))
+        entry.versions[entry.mtime] = version
+
+    def _attach(self, entry: Entry, parent: Entry, name: str) -> None:
+        entry.name, entry.disk_name, entry.parent = name, name, parent
+        parent.children[name] = entry
+        self.changed_in(parent)
 
     def _leave(self, entry: Entry) -> None:
         if entry.parent is not None:
@@ -234,24 +316,34 @@ class Tree:
         mtime = int(status.st_mtime)
         # As Nextcloud's scanner does: with the date unchanged in whole seconds, the ETag is kept, whatever the size.
         if mtime != entry.storage_mtime:
-            entry.etag = hashlib.md5(f"{mtime} {entry.file_id} {status.st_size}".encode()).hexdigest()  # noqa: S324 -- guards nothing
+            entry.etag = hashlib.md5(f"{mtime} {entry.file_id} {entry.inode} {status.st_size}".encode()).hexdigest()  # noqa: S324 -- guards nothing
         entry.storage_mtime = entry.mtime = mtime
         entry.size = status.st_size
+        entry.checksum = ""
         entry.seen = (status.st_mtime_ns, status.st_size)
         if entry.parent is not None:
             self.changed_in(entry.parent)
 
     def _new_entry(self, name: str, disk_name: str, parent: Entry | None, *, is_folder: bool) -> Entry:
-        entry = Entry(self._next_id, name, disk_name, parent, is_folder, etag=self._unique(), mtime=int(self.clock()))
+        entry = Entry(self._next_id, name, disk_name, parent, is_folder, etag=self.unique(), mtime=int(self.clock()))
         self._entries[entry.file_id] = entry
         self._next_id += 1
         return entry
 
-    def _unique(self) -> str:
+    def unique(self) -> str:
         """Like PHP's uniqid(): the time in microseconds, never the same twice."""
         self._last_unique = max(self._last_unique + 1, int(self.clock() * 1_000_000))
         seconds, micros = divmod(self._last_unique, 1_000_000)
         return f"{seconds:08x}{micros:05x}"
+
+
+@contextlib.contextmanager
+def _keeping_dates(folder: Entry) -> Iterator[None]:
+    """Let a folder and those above it have the dates afterwards that they had before."""
+    dates = [(entry, entry.mtime) for entry in folder.lineage()]
+    yield
+    for entry, date in dates:
+        entry.mtime = date
 
 
 def split(path: str) -> list[str]:

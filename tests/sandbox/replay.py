@@ -18,6 +18,7 @@ from lxml import etree
 
 PREFIXES = {"DAV:": "d", "http://sabredav.org/ns": "s", "http://owncloud.org/ns": "oc", "http://nextcloud.org/ns": "nc"}
 ID_LENGTH = 8
+FILE_ID = re.compile(r"(/systemtags-relations/files/|/versions/alice/versions/)(\d+)")
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 type Multistatus = list[list[Any]]
@@ -90,7 +91,7 @@ class Replay:
             found |= _compare({"error": expected["error"]}, {"error": parse_error(body)})
         elif "json" in expected:
             found |= _compare({"json": expected["json"]}, {"json": json.loads(body or b"null")})
-        elif body.decode() != expected.get("body", ""):
+        elif body.decode() != _content(expected):
             found["body"] = f"{body[:80]!r}"
         return found
 
@@ -100,20 +101,15 @@ class Replay:
         if exchange.login:
             login = f"{exchange.login}:{self._password(exchange)}".encode()
             headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
-        if "fill" in request:
-            body = (request["fill"][0] * request["fill"][1]).encode()
-        else:
-            body = self._ids_to_here(request.get("body", "")).encode()
+        body = self._ids_to_here(_content(request)).encode()
         content = body if body or request["method"] in ("PUT", "POST") else None
         self._connection.request(request["method"], self._path(request["path"]), content, headers)
         response = self._connection.getresponse()
         return response.status, dict(response.getheaders()), response.read()
 
     def _path(self, path: str) -> str:
-        """Ids in the addresses of relations are this server's."""
-        head, mark, rest = path.partition("/systemtags-relations/files/")
-        file_id, slash, tag = rest.partition("/")
-        return head + mark + self.ids.here.get(file_id, file_id) + slash + tag
+        """Ids in the addresses of relations and versions are this server's."""
+        return FILE_ID.sub(lambda match: match[1] + self.ids.here.get(match[2], match[2]), path)
 
     def _to_here(self, value: str) -> str:
         for recorded, actual in self.etags.here.items():
@@ -259,6 +255,14 @@ def _xml(element: "etree._Element") -> str:
     content = _value(element)
     tag = _prefixed(element.tag)
     return f"<{tag}{attributes}>{content}</{tag}>" if content else f"<{tag}{attributes}/>"
+
+
+def _content(message: dict[str, Any]) -> str:
+    """The body of a request or answer; where only its length matters, so many of one character."""
+    if "fill" in message:
+        character, length = message["fill"]
+        return str(character * length)
+    return str(message.get("body", ""))
 
 
 def _compare(recorded: Any, actual: Any, where: str = "") -> dict[str, str]:

@@ -9,20 +9,22 @@ from datetime import UTC, datetime
 
 from sandbox.nextcloud import Nextcloud
 
+DAY = "2026-11-22"
 SLOW_PUT_SIZE = 200_000
 
 
 class Scenario:
     """The sandbox, a clock that tells the recorded time, and what is under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, day: str) -> None:
+        self.day = day
         self.now = 0.0
         self.nextcloud = Nextcloud(user="alice", clock=lambda: self.now)
         self._slow: socket.socket | None = None
 
     def at(self, time: str) -> None:
         """Set the clock, to "16:58:01" of the recording's day."""
-        self.now = datetime.fromisoformat(f"2026-11-22T{time}").replace(tzinfo=UTC).timestamp()
+        self.now = datetime.fromisoformat(f"{self.day}T{time}").replace(tzinfo=UTC).timestamp()
 
     def file(self, time: str, path: str, content: bytes | int, *tags: str) -> None:
         """Have a file (or one of so many bytes) from a time on, with tags."""

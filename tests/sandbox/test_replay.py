@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from tests.sandbox import scenes, scenes_in_place
 from tests.sandbox.replay import Exchange, Replay, read
-from tests.sandbox.scenes import NOT_PLAYED, SCENES, WROTE_A_SECOND_LATER, Scenario
 
-RECORDING = Path(__file__).with_name("recorded.jsonl")
+HERE = Path(__file__).parent
 
 # Which exchange, what of its answer, and why the difference does no harm.
 KNOWN = {
@@ -23,7 +24,7 @@ KNOWN = {
 @pytest.fixture(scope="module")
 def differences() -> dict[tuple[str, str], str]:
     """Every difference, by the exchange's name and what differs."""
-    return dict(_play())
+    return dict(_play("recorded.jsonl", scenes))
 
 
 def test_no_answer_differs_but_where_it_is_listed(differences: dict[tuple[str, str], str]) -> None:
@@ -37,15 +38,20 @@ def test_a_listed_difference_is_still_there(row: tuple[str, str], differences: d
     assert any(_matches(row, key) for key in differences)
 
 
-def _play() -> Iterator[tuple[tuple[str, str], str]]:
-    scenario = Scenario()
+def test_no_answer_differs_where_content_is_replaced_in_place() -> None:
+    assert len(list(read(HERE / "recorded_in_place.jsonl"))) == 45
+    assert dict(_play("recorded_in_place.jsonl", scenes_in_place)) == {}
+
+
+def _play(recording: str, story: ModuleType) -> Iterator[tuple[tuple[str, str], str]]:
+    scenario = scenes.Scenario(story.DAY)
     with scenario.nextcloud as nextcloud:
         replay = Replay(nextcloud.url, lambda exchange: _password(exchange, nextcloud.password))
-        for exchange in read(RECORDING):
-            if exchange.number in SCENES:
-                SCENES[exchange.number](scenario)
-            scenario.now = exchange.time + (exchange.number in WROTE_A_SECOND_LATER)
-            if exchange.number in NOT_PLAYED:
+        for exchange in read(HERE / recording):
+            if exchange.number in story.SCENES:
+                story.SCENES[exchange.number](scenario)
+            scenario.now = exchange.time + (exchange.number in story.WROTE_A_SECOND_LATER)
+            if exchange.number in story.NOT_PLAYED:
                 continue
             for what, how in replay.differences(exchange).items():
                 yield (exchange.name, what), how
