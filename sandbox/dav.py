@@ -18,7 +18,7 @@ class NextcloudServer(RequestServer):  # type: ignore[misc]  # WsgiDAV has no ty
         super().__init__(provider)
         self.provider = provider
         self.account = account
-        self._possible_methods += ["REPORT", "SEARCH", "LOCK", "UNLOCK", "PATCH"]
+        self._possible_methods += ["REPORT"]
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
         try:
@@ -41,15 +41,6 @@ class NextcloudServer(RequestServer):  # type: ignore[misc]  # WsgiDAV has no ty
             depth = environ.get("HTTP_DEPTH", "infinity").lower()
             resources = resource.get_descendants(depth=depth if depth in ("0", "1") else "infinity", add_self=True)
             return multistatus(resources, wanted).respond(environ, start_response, self.provider.dav_headers)
-
-    def do_LOCK(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Nobody locks."""
-        del start_response
-        method = environ["REQUEST_METHOD"]
-        message = f"There was no plugin in the system that was willing to handle this {method} method."
-        raise SabreError(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
-
-    do_UNLOCK = do_LOCK  # noqa: N815 -- WsgiDAV's name
 
     def missing(self, path: str) -> SabreError:
         """The refusal for a path that leads nowhere."""

@@ -1,44 +1,30 @@
 """WebDAV requests on the account's files."""
 
-import hashlib
 from dataclasses import replace
-from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, BinaryIO
-
-from wsgidav.dav_error import DAVError
+from typing import BinaryIO
 
 from sandbox.names import check_name
-from sandbox.paths import destination, matches, timestamp, written
+from sandbox.paths import destination, matches, written
 from sandbox.put_handler import PutServer
-from sandbox.receive import HASHES
+from sandbox.report import report
 from sandbox.resources import oc_file_id
 from sandbox.sabre import (
-    ALLOWED,
-    Multistatus,
     SabreError,
     already_there,
-    bad_request,
-    clark,
     conflict,
     forbidden,
     insufficient_storage,
     locked,
     locked_in_move,
-    parse_xml,
     precondition_failed,
 )
-from sandbox.search import report
 from sandbox.tree import Entry, split
-from sandbox.wsgi import HTML, Body, Environ, StartResponse, answer, read_body
+from sandbox.wsgi import HTML, Body, Environ, StartResponse, answer
 
 
 class FileServer(PutServer):
     """Answers one request on the files."""
-
-    def do_OPTIONS(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        headers = [*self.provider.dav_headers, ("Allow", ALLOWED), ("MS-Author-Via", "DAV"), ("Accept-Ranges", "bytes")]
-        return answer(environ, start_response, HTTPStatus.OK, [*headers, HTML])
 
     def do_GET(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         path = environ["PATH_INFO"]
@@ -128,57 +114,12 @@ class FileServer(PutServer):
             headers = [("OC-FileId", oc_file_id(entry.file_id))]
         return written(environ, start_response, headers, created=existing is None)
 
-    def do_PATCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """A checksum of what is stored, on request."""
-        kind = environ.get("HTTP_X_RECALCULATE_HASH", "")
-        if kind not in HASHES:
-            raise bad_request("X-Recalculate-Hash header missing or unknown")
-        with self.account.tree.lock:
-            entry = self.check_preconditions(environ)
-            if entry is None or entry.is_folder:
-                raise self.missing(environ["PATH_INFO"])
-            digest = hashlib.new(kind, self.account.tree.disk_path(entry).read_bytes()).hexdigest()
-            entry.checksum = f"{kind.upper()}:{digest}"
-            headers = [("OC-Checksum", entry.checksum)]
-        return answer(environ, start_response, HTTPStatus.NO_CONTENT, headers)
-
-    def do_PROPPATCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """The date of the last change and the favourite flag; all else is refused."""
-        root = parse_xml(read_body(environ))
-        with self.account.tree.lock:
-            entry = self.check_preconditions(environ)
-            if entry is None:
-                raise self.missing(environ["PATH_INFO"])
-            properties: list[tuple[str, Any]] = []
-            for element in root.iterfind(f"{clark('d:set')}/{clark('d:prop')}/*"):
-                done = self._set_property(entry, element.tag, element.text or "")
-                properties.append((element.tag, None if done else DAVError(HTTPStatus.NOT_FOUND)))
-            result = Multistatus()
-            result.add(self.provider.resource(entry, environ).get_href(), properties)
-        return result.respond(environ, start_response)
-
     def do_REPORT(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         return report(self.account, self.provider, environ, start_response)
 
-    def _set_property(self, entry: Entry, name: str, value: str) -> bool:
-        if name == clark("oc:favorite"):
-            entry.favorite = value == "1"
-        elif name == clark("d:getlastmodified") and timestamp(value) is not None:
-            self.account.tree.set_mtime(entry, int(float(value)))
-        else:
-            return False
-        return True
-
     def _send(self, environ: Environ, start_response: StartResponse, content: BinaryIO) -> Body:
-        is_head_method = environ["REQUEST_METHOD"] == "HEAD"
         try:
-            yield from self._send_resource(environ, start_response, is_head_method=is_head_method)
-        except DAVError as error:
-            entry = environ["sandbox.opened"].entry
-            start = environ["HTTP_RANGE"].partition("=")[2].partition("-")[0]
-            message = f"The start offset ({start}) exceeded the size of the entity ({entry.size})"
-            headers = [("ETag", f'"{entry.etag}"'), ("Last-Modified", formatdate(entry.mtime, usegmt=True))]
-            raise SabreError(error.value, "RequestedRangeNotSatisfiable", message, headers=headers) from error
+            yield from self._send_resource(environ, start_response, is_head_method=environ["REQUEST_METHOD"] == "HEAD")
         finally:
             content.close()
 

@@ -101,11 +101,3 @@ def matches(header: str, entry: Entry) -> bool:
     if header.strip() == "*":
         return True
     return not entry.is_folder and entry.etag in (etag.strip().strip('"') for etag in header.split(","))
-
-
-def timestamp(value: str) -> int | None:
-    """Seconds as a client gives them, None if they are none."""
-    try:
-        return int(float(value))
-    except (ValueError, OverflowError):
-        return None

@@ -3,8 +3,8 @@
 from sandbox.names import check_name
 from sandbox.paths import PathServer, written
 from sandbox.receive import CutOffError, receive
-from sandbox.sabre import bad_request, conflict, forbidden, locked
-from sandbox.tree import Entry, split
+from sandbox.sabre import conflict, forbidden, locked
+from sandbox.tree import Entry
 from sandbox.writing import place, releasing
 from sandbox.wsgi import Body, Environ, StartResponse
 
@@ -31,12 +31,8 @@ class PutServer(PathServer):
         """The folder and name to write to; raises what Sabre answers if the file may not be written."""
         path = environ["PATH_INFO"]
         entry = self.check_preconditions(environ)
-        if "HTTP_CONTENT_RANGE" in environ:
-            raise bad_request("Content-Range on PUT requests are forbidden.")
         if entry and entry.is_folder:
             raise conflict("PUT is not allowed on non-files.")
-        if environ.get("HTTP_X_NC_WEBDAV_AUTO_MKCOL") == "1":
-            self._make_parents(path)
         parent, name = self.parent_of(path)
         if parent is None or not parent.is_folder:
             raise self.missing(path.rstrip("/").rpartition("/")[0])
@@ -48,11 +44,6 @@ class PutServer(PathServer):
         if not (entry.allows("update") if entry else parent.allows("create")):
             raise forbidden()
         return parent, name
-
-    def _make_parents(self, path: str) -> None:
-        folder = self.account.tree.root
-        for name in split(path)[:-1]:
-            folder = self.account.tree.find(folder.below(name)) or self.account.tree.add_folder(folder, name)
 
     def _abandon(self, parent: Entry, name: str) -> None:
         entry = parent.children.get(name)

@@ -211,7 +211,7 @@ class _FileProperties(Readable):
         clark("oc:favorite"): lambda self: str(int(self.entry.favorite)),
         clark("nc:system-tags"): _system_tags,
         clark("nc:upload_time"): _upload_time,
-        clark("nc:creation_time"): lambda self: str(self.entry.creation_time),
+        clark("nc:creation_time"): lambda _: "0",
     }
     allprop = (
         "d:getlastmodified",
@@ -254,7 +254,7 @@ class FileResource(_FileProperties, DAVNonCollection):  # type: ignore[misc]  # 
         return self.entry.etag
 
     def support_ranges(self) -> bool:
-        return True
+        return False
 
     def get_last_modified(self) -> int:
         return self.entry.mtime

@@ -10,18 +10,14 @@ from sandbox.dav import NextcloudServer
 from sandbox.resources import Account, FilesProvider, content_type
 from sandbox.sabre import (
     DAV_HEADERS,
-    Multistatus,
     SabreError,
     bad_request,
-    clark,
     conflict,
     forbidden,
     not_found,
-    parse_xml,
     precondition_failed,
 )
-from sandbox.search import search
-from sandbox.tag_resources import ListResource, TagFilesResource, TagResource
+from sandbox.tag_resources import ListResource, TagResource
 from sandbox.tags import Tag
 from sandbox.tree import split
 from sandbox.wsgi import HTML, Body, Environ, StartResponse, answer, read_body
@@ -51,10 +47,6 @@ class RootProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
                 return self._all_tags(environ)
             case ["systemtags", tag_id]:
                 return self._tag(environ, tag_id)
-            case ["systemtags", tag_id, "files"]:
-                tag = self.tag(tag_id)
-                href = f"{self.top}/systemtags/{tag_id}/files"
-                return TagFilesResource(environ, href, tag, self._existing(tag)) if tag else None
             case ["systemtags-relations", "files", file_id]:
                 return self._tags_of(environ, file_id)
             case ["systemtags-assigned", media]:
@@ -104,9 +96,6 @@ class RootServer(NextcloudServer):
     """Answers one request on what is not the account's files."""
 
     provider: RootProvider
-
-    def do_SEARCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        return search(self.account, self.provider.files, environ, start_response)
 
     def do_MKCOL(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
         """Nobody makes folders here, in other accounts' uploads for example."""
@@ -159,22 +148,6 @@ class RootServer(NextcloudServer):
                 raise forbidden(f"No permission to unassign tag {tag_id}")
             self.account.tags.take_off(file_id, tag)
         return answer(environ, start_response, HTTPStatus.NO_CONTENT, [])
-
-    def do_PROPPATCH(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Replace the whole list of what a tag is on."""
-        root = parse_xml(read_body(environ))
-        listed = root.find(f"{clark('d:set')}/{clark('d:prop')}/{clark('nc:object-ids')}")
-        with self.account.tree.lock:
-            resource = self.provider.get_resource_inst(environ["PATH_INFO"], environ)
-            if not isinstance(resource, TagFilesResource) or listed is None:
-                raise self.missing(environ["PATH_INFO"])
-            if not resource.tag.user_assignable:
-                raise forbidden(f"No permission to assign tag {resource.tag.tag_id}")
-            ids = [int(element.text or "") for element in listed.iter(clark("nc:id"))]
-            self.account.tags.replace_files(resource.tag, ids)
-        result = Multistatus()
-        result.add(resource.get_href(), [(listed.tag, "")])
-        return result.respond(environ, start_response)
 
     def missing(self, path: str) -> SabreError:
         match split(path):

@@ -18,15 +18,6 @@ class TagResource(Leaf):
         self.tag = tag
         self.files = None if files is None else sorted(files)
 
-    def _object_ids(self) -> Value:
-        element = etree.Element(clark("nc:object-ids"))
-        for file_id in self.files or ():
-            # The name of the list is the name of its items too.
-            item = etree.SubElement(element, clark("nc:object-ids"))
-            etree.SubElement(item, clark("nc:id")).text = str(file_id)
-            etree.SubElement(item, clark("nc:type")).text = "files"
-        return element
-
     def _assignable(self) -> Value:
         return "true" if self.tag.user_assignable else "false"
 
@@ -42,13 +33,6 @@ class TagResource(Leaf):
         clark("nc:reference-fileid"): lambda self: "-1" if self.files is None else str(self.files[-1]),
     }
     allprop: Sequence[str] = ("d:resourcetype", "d:getetag")
-
-
-class TagFilesResource(TagResource):
-    """What a tag is on, as one list of ids."""
-
-    table = {clark("nc:object-ids"): TagResource._object_ids, clark("d:getetag"): TagResource.table[clark("d:getetag")]}  # noqa: RUF012
-    allprop = ("d:getetag",)
 
 
 class ListResource(Folder):

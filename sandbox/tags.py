@@ -1,7 +1,7 @@
 """Collaborative ("system") tags and what they are on."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 LONGEST_NAME = 64
@@ -86,14 +86,6 @@ class Tags:
         self._of_file[file_id].remove(tag.tag_id)
         tag.etag = self._etag()
         return True
-
-    def replace_files(self, tag: Tag, file_ids: Iterable[int]) -> None:
-        """Let a tag be on these and on nothing else."""
-        for tag_ids in self._of_file.values():
-            tag_ids.discard(tag.tag_id)
-        for file_id in file_ids:
-            self._of_file.setdefault(file_id, set()).add(tag.tag_id)
-        tag.etag = self._etag()
 
     def forget(self, file_id: int) -> None:
         """Drop what is known of a deleted file."""

@@ -35,7 +35,6 @@ class Entry:
     mtime: int = 0
     size: int = 0
     upload_time: int = 0
-    creation_time: int = 0
     checksum: str = ""
     favorite: bool = False
     locked: bool = False
@@ -197,12 +196,10 @@ class Tree:
         self._notice(entry, path.stat())
 
     def set_mtime(self, entry: Entry, mtime: int) -> None:
-        """Date a file or folder. Nextcloud takes a file of another date for a changed one: its checksum goes."""
+        """Date a file. Nextcloud takes a file of another date for a changed one: its checksum goes."""
         path = self.disk_path(entry)
         os.utime(path, (mtime, mtime))
-        if entry.is_folder:
-            entry.mtime = mtime
-        elif entry.parent:
+        if entry.parent:
             with _keeping_dates(entry.parent):
                 self._notice(entry, path.stat())
 

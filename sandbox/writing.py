@@ -57,14 +57,12 @@ def place(
             entry.mtime = new_date
     with tree.lock:
         entry.upload_time = int(tree.clock())
-        if "HTTP_X_OC_CTIME" in environ:
-            entry.creation_time = _date(environ["HTTP_X_OC_CTIME"])
         entry.checksum = _checksum(environ)
         return existing is None, _headers(entry, environ)
 
 
 def _date(header: str) -> int:
-    """X-OC-MTime or X-OC-CTime in seconds, as Nextcloud's MtimeSanitizer takes it."""
+    """X-OC-MTime in seconds, as Nextcloud's MtimeSanitizer takes it."""
     try:
         date = int(float(header))
     except (ValueError, OverflowError) as error:
@@ -92,10 +90,9 @@ def _checksum(environ: Environ) -> str:
 
 
 def _headers(entry: Entry, environ: Environ) -> Headers:
-    dates = ("X-OC-MTime", "X-OC-CTime")
-    accepted = [date for date in dates if "HTTP_" + date.upper().replace("-", "_") in environ]
+    accepted = [("X-OC-MTime", "accepted")] if "HTTP_X_OC_MTIME" in environ else []
     return [
-        *((date, "accepted") for date in accepted),
+        *accepted,
         ("OC-FileId", oc_file_id(entry.file_id)),
         ("ETag", f'"{entry.etag}"'),
         ("OC-ETag", f'"{entry.etag}"'),

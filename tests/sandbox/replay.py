@@ -176,17 +176,14 @@ class Replay:
 
 
 COMPARED_HEADERS = {
-    "Accept-Ranges",
     "Allow",
     "Connection",
     "Content-Disposition",
     "Content-Location",
-    "Content-Range",
     "Content-Type",
     "DAV",
     "ETag",
     "Last-Modified",
-    "MS-Author-Via",
     "OC-Checksum",
     "OC-ETag",
     "OC-FileId",
@@ -196,7 +193,6 @@ COMPARED_HEADERS = {
     "X-Hash-SHA1",
     "X-Hash-SHA256",
     "X-Nextcloud-Maintenance-Mode",
-    "X-OC-CTime",
     "X-OC-MTime",
     "X-User-Id",
 }

@@ -1,11 +1,14 @@
 """What was done between the recorded requests, by hand or by requests that were not recorded."""
 
+import hashlib
 import os
 import socket
 import struct
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
+
+import requests
 
 from sandbox.nextcloud import Nextcloud
 
@@ -95,11 +98,28 @@ def _tags_of_the_administrator(scenario: Scenario) -> None:
     scenario.nextcloud.create_tag("invisible", user_assignable=False, user_visible=False)
 
 
+def _tagged_images(scenario: Scenario) -> None:
+    scenario.at("16:52:53")
+    scenario.nextcloud.untag("Photos", "queued")
+    scenario.nextcloud.tag("Photos/one.png", "queued")
+    scenario.nextcloud.tag("Photos/two.png", "queued")
+
+
 def _tagged_files(scenario: Scenario) -> None:
     scenario.file("16:58:01", "Other/far.txt", b"far", "queued")
     scenario.file("16:58:02", "Photos/sub/deep.png", 9017, "queued")
     scenario.file("16:58:03", "Photos2/near.txt", b"near", "queued")
     scenario.nextcloud.tag("Photos/one.png", "done")
+
+
+def _written_in_other_ways(scenario: Scenario) -> None:
+    scenario.file("16:58:41", "F/te.txt", 5)
+    scenario.file("16:58:41", "F/ct.txt", 12)
+    scenario.file("16:58:41", "F/auto/deep/p.txt", 12)
+    nextcloud, content = scenario.nextcloud, b"content one\n"
+    headers = {"OC-Checksum": f"SHA256:{hashlib.sha256(content).hexdigest()}"}
+    login = (nextcloud.user, nextcloud.password)
+    requests.put(f"{nextcloud.files_url}F/ckw.txt", content, headers=headers, auth=login, timeout=20).raise_for_status()
 
 
 def _to_delete(scenario: Scenario) -> None:
@@ -166,20 +186,20 @@ SCENES: dict[int, Callable[[Scenario], None]] = {
     8: _photos,
     35: _tags_of_the_administrator,
     54: lambda scenario: scenario.nextcloud.tag("Photos/one.png", "restricted"),
-    63: lambda scenario: scenario.nextcloud.untag("Photos", "queued"),
+    66: _tagged_images,
     68: _tagged_files,
     92: lambda scenario: scenario.file("16:58:13", "E/a.png", 8776, "queued"),
     108: lambda scenario: scenario.file("16:58:20", "Other/target.png", 30, "done"),
     111: _source_and_target,
     112: lambda scenario: scenario.file("16:58:24", "E/dirA/in.png", 9000, "queued"),
     119: lambda scenario: scenario.folder("16:58:27", "F"),
-    160: lambda scenario: scenario.file("16:58:41", "F/te.txt", 5),
+    160: _written_in_other_ways,
     161: _to_delete,
     174: lambda scenario: scenario.folder("17:04:00", "ET2"),
     179: lambda scenario: scenario.file("17:04:09", "H/g.txt", b"0123456789abcdefghij"),
     265: _maintenance(on=True),
     275: _maintenance(on=False),
-    276: lambda scenario: scenario.file("17:04:50", "K/l.txt", b"content one\n"),
+    280: lambda scenario: scenario.file("17:04:50", "K/l.txt", b"content one\n"),
     281: Scenario.begin_slow_put,
     286: Scenario.end_slow_put,
     287: _locked_file,
@@ -213,7 +233,6 @@ NOT_PLAYED = {
     261: "a disabled account: a 503 like that of maintenance",
     263: "a host name that the server does not trust: set up by whoever runs the server",
     264: "a host name that the server does not trust: set up by whoever runs the server",
-    279: "locks that are pretended to macOS",
     333: "a client that falls silent: takes as long as the server's timeout",
     334: "a client that falls silent: takes as long as the server's timeout",
 }

@@ -15,7 +15,6 @@ HERE = Path(__file__).parent
 # Which exchange, what of its answer, and why the difference does no harm.
 KNOWN = {
     ("023-*", "error"): "the XML parser's own words: only the exception is the same",
-    ("187-*", "*"): "several ranges in one GET: WsgiDAV sends the last one; neither daemon asks for ranges",
     ("274-*", "body"): "a page for people: only its status and headers are the same",
     ("293-*", "property d:quota-used-bytes"): "the recorded account held more than the recording tells",
 }
