@@ -1,0 +1,1 @@
+"""A throwaway Vault and Nextcloud on loopback, for the demo and the tests."""

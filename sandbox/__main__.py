@@ -1,6 +1,6 @@
 """`python -m sandbox`: a Vault and a Nextcloud on loopback until Ctrl-C or SIGTERM.
 
-Prints what reaches them as lines for a shell: `eval` them, or copy them, and the daemons run against these two.
+Prints the addresses and logins as `export` lines. `eval` them, and the daemons run against these two servers.
 """
 
 import signal
@@ -16,7 +16,7 @@ def main() -> None:
     stops = {signal.SIGINT, signal.SIGTERM}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         stops.add(signal.SIGHUP)
-    # Blocked in all threads, and so delivered to nothing but the wait below: what was begun is always tidied up.
+    # Blocked in all threads, so that only the wait below receives them and the servers are always cleaned up.
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     with Vault() as vault, Nextcloud() as nextcloud:
         seed(vault, nextcloud)

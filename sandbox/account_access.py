@@ -1,4 +1,4 @@
-"""What tests and the demo do to an account as people and administrators do, and see of it, without WebDAV."""
+"""What people and administrators do with an account, for tests and the demo to do and look at without WebDAV."""
 
 import secrets
 import tempfile
@@ -10,7 +10,7 @@ from sandbox.tree import RIGHTS, Entry
 
 
 class AccountAccess:
-    """Paths are below the account's folder ("raw/a.jpg"); FileNotFoundError where nothing is."""
+    """Paths are relative to the account's folder ("raw/a.jpg"); FileNotFoundError if nothing is there."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -19,30 +19,30 @@ class AccountAccess:
         self._links: dict[str, int] = {}
 
     def create_tag(self, name: str, *, user_assignable: bool = True, user_visible: bool = True) -> int:
-        """Make a tag, as an administrator may, and give its id. ValueError if one of that name exists."""
+        """The id of a new tag, made with an administrator's rights. ValueError if the name is taken."""
         with self._tree.lock:
             tag = self._tags.create(name, user_visible=user_visible, user_assignable=user_assignable)
         if tag is None:
-            raise ValueError(f"there is a tag {name!r} already")
+            raise ValueError(f"the tag {name!r} exists already")
         return tag.tag_id
 
     def delete_tag(self, name: str) -> None:
-        """Remove a tag, from all files too. KeyError if there is none of that name."""
+        """Delete a tag. KeyError if there is none of that name."""
         with self._tree.lock:
             self._tags.delete(self._tags.named(name).tag_id)
 
     def tag(self, path: str, tag_name: str) -> None:
-        """Put an existing tag on a file or folder. KeyError if there is no such tag."""
+        """Assign an existing tag to a file or folder. KeyError if there is no such tag."""
         with self._tree.lock:
             self._tags.assign(self._entry(path).file_id, self._tags.named(tag_name))
 
     def untag(self, path: str, tag_name: str) -> None:
-        """Take a tag off. KeyError if there is no such tag."""
+        """Unassign a tag. KeyError if there is no such tag."""
         with self._tree.lock:
-            self._tags.take_off(self._entry(path).file_id, self._tags.named(tag_name))
+            self._tags.unassign(self._entry(path).file_id, self._tags.named(tag_name))
 
     def tags_of(self, path: str) -> set[str]:
-        """The names of the visible tags on a file or folder."""
+        """The names of the visible tags of a file or folder."""
         with self._tree.lock:
             return {tag.name for tag in self._tags.on(self._entry(path).file_id)}
 
@@ -52,12 +52,12 @@ class AccountAccess:
             return self._entry(path).file_id
 
     def etag(self, path: str) -> str:
-        """The ETag of a file or folder, without its quotes."""
+        """The ETag of a file or folder without its quotes."""
         with self._tree.lock:
             return self._entry(path).etag
 
     def lock(self, path: str) -> None:
-        """Lock a file: 423 for all but MOVE, which gets 500."""
+        """Lock a file: requests on it get 423, a MOVE 500."""
         with self._tree.lock:
             self._entry(path).locked = True
 
@@ -74,8 +74,8 @@ class AccountAccess:
     def write(self, path: str, content: bytes, *, mtime: int | None = None) -> None:
         """Upload a file, over an existing one or as a new one, with a date in seconds; makes missing folders.
 
-        As by any client: what was there becomes a version, and a checksum is gone. Writing into `folder` on disk is
-        what somebody does behind the server's back, who then finds a changed file: no version.
+        The old content becomes a version, and the checksum is cleared, as with any client. A test that writes into
+        `folder` on disk does so behind the server's back: the server then finds a changed file, and keeps no version.
         """
         with self._tree.lock, tempfile.NamedTemporaryFile(dir=self._tree.spool, delete=False) as received:
             received.write(content)
@@ -131,7 +131,7 @@ class AccountAccess:
             return self._entry(path).mtime
 
     def checksum(self, path: str) -> str:
-        """What OC-Checksum said when the content of a file was written, "" if nothing did."""
+        """The OC-Checksum header that came with the content of a file, "" without one."""
         with self._tree.lock:
             return self._entry(path).checksum
 
@@ -185,9 +185,9 @@ class AccountAccess:
     def set_rights(
         self, path: str, *, update: bool = True, create: bool = True, delete: bool = True, share: bool = True
     ) -> None:
-        """Let a file or folder be one that somebody else shared with the account, with these rights and to read.
+        """Make a file or folder one that somebody else shared with the account, readable and with these rights.
 
-        They hold for everything below too.
+        They apply to everything below too.
         """
         allowed = {"update": update, "create": create, "delete": delete, "share": share}
         with self._tree.lock:
@@ -211,13 +211,13 @@ class AccountAccess:
         return token
 
     def read_link(self, token: str) -> bytes | None:
-        """What a public link shows: the content of its file wherever it lies, None where that is gone."""
+        """What a public link shows: the content of its file, wherever that was moved; None if the file is gone."""
         with self._tree.lock:
             entry = self._tree.by_id(self._links[token])
             return None if entry is None else self._tree.disk_path(entry).read_bytes()
 
     def uploads(self) -> list[str]:
-        """The names of the upload folders that are there."""
+        """The names of the account's upload folders."""
         with self._tree.lock:
             return sorted(self._account.uploads)
 

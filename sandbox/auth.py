@@ -1,4 +1,4 @@
-"""Who may come in."""
+"""Authentication, and the throttling of addresses that tried too many wrong passwords."""
 
 import base64
 import threading
@@ -12,7 +12,7 @@ LONGEST_DELAY = 25_000
 
 
 class Auth:
-    """Knows the password, and who tried too many wrong ones."""
+    """Knows the login, and which addresses tried wrong ones. `clock` tells the time in seconds."""
 
     def __init__(self, user: str, password: str, clock: Callable[[], float]) -> None:
         self.user = user
@@ -22,20 +22,20 @@ class Auth:
         self._failures: dict[str, list[float]] = {}
 
     def is_throttled(self, address: str) -> bool:
-        """Whether too many wrong passwords came from an address; then the right one does not help."""
+        """Whether an address sent too many wrong passwords; the right one is not accepted then either."""
         since = self._clock() - FAILURES_COUNT_FOR
         with self._lock:
             self._failures[address] = [when for when in self._failures.get(address, ()) if when > since]
             return len(self._failures[address]) >= FAILURES_ALLOWED
 
     def delay(self, address: str) -> int:
-        """Milliseconds for which Nextcloud says it would hold an answer up."""
+        """The delay in milliseconds that Nextcloud's capabilities report for an address."""
         with self._lock:
             failures = len(self._failures.get(address, ()))
         return min(LONGEST_DELAY, 100 * 2**failures) if failures else 0
 
     def admits(self, address: str, user: str, password: str) -> bool:
-        """Whether this is the account's login; a right one lets earlier wrong ones be forgotten."""
+        """Whether this is the account's login. A right login clears the wrong ones from its address."""
         right = (user, password) == (self.user, self.password)
         with self._lock:
             if right:

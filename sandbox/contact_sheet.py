@@ -1,4 +1,4 @@
-"""A sheet with images before and after, side by side at their true relation."""
+"""A contact sheet: images before and after, side by side at the same scale."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +30,8 @@ def size_of(file: Path) -> tuple[int, int] | None:
         return None
 
 
-def sheet(pairs: list[Pair], target: Path) -> Path:
-    """Draw the sheet; the first few pairs if there are many."""
+def draw_contact_sheet(pairs: list[Pair], target: Path) -> Path:
+    """Draw at most MOST_ROWS pairs, one below the other, into `target`, which is returned."""
     rows = [_row(pair) for pair in pairs[:MOST_ROWS]]
     width = max(row.width for row in rows) + 2 * MARGIN
     height = sum(row.height + MARGIN for row in rows) + MARGIN
@@ -46,7 +46,7 @@ def sheet(pairs: list[Pair], target: Path) -> Path:
 
 def _row(pair: Pair) -> Image.Image:
     with Image.open(pair.after) as after, Image.open(pair.before) as before:
-        # One factor for both: what is twice as large looks twice as large.
+        # One factor for both, so that an image that is twice as large looks twice as large.
         factor = min(1.0, WIDEST / after.width)
         left, right = _on_paper(before, factor), _on_paper(after, factor)
         captions = [f"{pair.before.name}  {before.width} x {before.height}", f"{after.width} x {after.height}"]
@@ -55,7 +55,7 @@ def _row(pair: Pair) -> Image.Image:
     font = ImageFont.load_default(13)
     row.paste(left, (0, 0))
     row.paste(right, (left.width + MARGIN, 0))
-    # The name has only the room beneath the small image: it may go on below the other.
+    # A long name runs on below the other image.
     pen.text((0, left.height + 4), captions[0], INK, font)
     pen.text((left.width + MARGIN, right.height + 4), captions[1], INK, font)
     return row

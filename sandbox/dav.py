@@ -1,8 +1,8 @@
-"""WsgiDAV's request server, bent to what Nextcloud answers, for what all of its WebDAV addresses have in common."""
+"""WsgiDAV's request server, adapted to Nextcloud's answers; the base of the servers of all WebDAV addresses."""
 
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any, NoReturn, override
 
 from wsgidav.request_server import RequestServer
 
@@ -12,7 +12,7 @@ from sandbox.wsgi import Body, Environ, StartResponse, read_body
 
 
 class NextcloudServer(RequestServer):  # type: ignore[misc]  # WsgiDAV has no types
-    """Answers one request. Refusals are raised as SabreError and answered in Sabre's form."""
+    """Answers one request. Errors are raised as SabreError and answered in SabreDAV's form."""
 
     def __init__(self, provider: Any, account: Account) -> None:
         super().__init__(provider)
@@ -20,19 +20,20 @@ class NextcloudServer(RequestServer):  # type: ignore[misc]  # WsgiDAV has no ty
         self.account = account
         self._possible_methods += ["REPORT"]
 
+    @override
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
         try:
             yield from super().__call__(environ, start_response)
-        except SabreError as refusal:
-            yield from refusal.respond(environ, start_response)
+        except SabreError as error:
+            yield from error.respond(environ, start_response)
 
     def _fail(self, value: int, **_: Any) -> NoReturn:
-        """WsgiDAV's refusals, as Sabre words them."""
+        """Turn WsgiDAV's own errors into SabreDAV's."""
         exception = "MethodNotAllowed" if value == HTTPStatus.METHOD_NOT_ALLOWED else "BadRequest"
         raise SabreError(value, exception, HTTPStatus(value).phrase)
 
     def do_PROPFIND(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Without a depth everything below is told, as with `Depth: infinity`."""
+        """List properties. Without a Depth header everything below is listed, as with `Depth: infinity`."""
         wanted = wanted_properties(read_body(environ))
         with self.account.tree.lock:
             resource = self.provider.get_resource_inst(environ["PATH_INFO"], environ)
@@ -43,7 +44,7 @@ class NextcloudServer(RequestServer):  # type: ignore[misc]  # WsgiDAV has no ty
             return multistatus(resources, wanted).respond(environ, start_response, self.provider.dav_headers)
 
     def missing(self, path: str) -> SabreError:
-        """The refusal for a path that leads nowhere."""
+        """The 404 for a path where nothing is."""
         raise NotImplementedError
 
 

@@ -1,7 +1,7 @@
-"""`./run.sh demo`: the daemons at work on this machine, with nothing configured and nothing left behind.
+"""Show the daemons at work on this machine. Nothing needs to be configured, and nothing is left behind.
 
-Images go into the raw folder of a throwaway Nextcloud; the scaler doubles them; they get tags, as a person would give
-them; the mover files them. Both daemons run as they do every day, as processes with settings from a Vault.
+Images are put into the raw folder of a throwaway Nextcloud, the scaler upscales them, they are tagged as a person would
+do it, and the mover files them. Both daemons run as processes with settings from a Vault, as they do in production.
 """
 
 import os
@@ -15,22 +15,23 @@ from pathlib import Path
 
 import click
 
-from sandbox.contact_sheet import Pair, sheet, size_of
+from sandbox.contact_sheet import Pair, draw_contact_sheet, size_of
 from sandbox.drawings import draw
 from sandbox.nextcloud import Nextcloud
 from sandbox.seed import ORGANIZED, RAW, UNSORTED, exports, seed
 from sandbox.vault import Vault
 
 TAGS = ("ai:landscapes", "ai:patterns")
-# As if the images had been there for a while: what was changed just now is left to settle first.
+# The scaler leaves an image that changed within the last seconds to settle.
 A_WHILE = 60.0
 
 
 @click.command(help=__doc__)
 @click.argument("images", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--keep", is_flag=True, help="Leave the servers running afterwards, and say how to reach them.")
+@click.option("--keep", is_flag=True, help="Leave the servers running afterwards, and print how to reach them.")
 def main(images: tuple[Path, ...], keep: bool) -> None:
-    # As with Ctrl-C, so that the servers go too.
+    """Run the demo with copies of `images`, or with drawn ones."""
+    # Exit as on Ctrl-C, so that the servers are stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(0))
     with Vault() as vault, Nextcloud() as nextcloud, tempfile.TemporaryDirectory() as state:
@@ -40,14 +41,14 @@ def main(images: tuple[Path, ...], keep: bool) -> None:
         environ = _environ(vault, Path(state))
         failed = _scale(nextcloud, environ, originals)
         failed = _file(nextcloud, environ) or failed
-        _say_how_to_go_on()
+        _print_next_steps()
         if keep:
             _keep(vault, nextcloud)
     sys.exit(failed)
 
 
 def _fill(raw: Path, images: tuple[Path, ...], originals: Path) -> None:
-    """Images under names that start with the prefix, among files that have no business with the scaler."""
+    """Put images whose names start with the prefix into the raw folder, and files that the scaler must leave alone."""
     originals.mkdir()
     if images:
         for image in images:
@@ -63,7 +64,7 @@ def _fill(raw: Path, images: tuple[Path, ...], originals: Path) -> None:
 
 
 def _environ(vault: Vault, state: Path) -> dict[str, str]:
-    """The environment of the daemons: this one's, but for settings that would lead to other servers."""
+    """The environment of the daemons: ours, without settings that name other servers."""
     environ = {
         name: value
         for name, value in os.environ.items()
@@ -80,7 +81,7 @@ def _scale(nextcloud: Nextcloud, environ: dict[str, str], originals: Path) -> in
     _show(nextcloud.folder, RAW, UNSORTED)
     pairs = _pairs(originals, nextcloud.folder / UNSORTED)
     if pairs:
-        click.echo(f"\nBefore and after, as an image: {sheet(pairs, Path.cwd() / 'before-after.png')}")
+        click.echo(f"\nContact sheet, before and after: {draw_contact_sheet(pairs, Path.cwd() / 'before-after.png')}")
     return status
 
 
@@ -116,7 +117,7 @@ def _run(daemon: str, environ: dict[str, str]) -> tuple[int, float]:
     click.secho(f"\n$ {daemon} --once", bold=True)
     started = time.monotonic()
     command = [sys.executable, "-c", f"from {daemon}.main import main; main()", "--once"]
-    status = subprocess.run(command, env=environ, check=False).returncode  # noqa: S603 - our own
+    status = subprocess.run(command, env=environ, check=False).returncode  # noqa: S603 -- our own program
     return status, time.monotonic() - started
 
 
@@ -132,24 +133,24 @@ def _show(top: Path, *folders: str) -> None:
             click.echo("    (empty)")
 
 
-def _say_how_to_go_on() -> None:
+def _print_next_steps() -> None:
     click.secho("\nOn your own server", bold=True)
     click.echo(
         "  1. Write your settings into your Vault (settings.json: see the top of scaler/main.py):\n"
         "       export VAULT_ADDR=https://vault.example.com:8200 VAULT_TOKEN=...\n"
         "       ./run.sh settings settings.json\n"
-        "  2. See whether everything is in reach:  ./run.sh scaler --check;  ./run.sh mover --check\n"
+        "  2. Check that everything can be reached:  ./run.sh scaler --check;  ./run.sh mover --check\n"
         "  3. Start both:  ./run.sh"
     )
 
 
 def _keep(vault: Vault, nextcloud: Nextcloud) -> None:
-    click.secho("\nStill running, until Ctrl-C", bold=True)
+    click.secho("\nThe servers run until Ctrl-C", bold=True)
     click.echo(exports(vault, nextcloud))
     try:
         signal.pause()
     except KeyboardInterrupt:
-        click.echo("Stopped, and everything is gone.")
+        click.echo("Stopped. Everything was removed.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Images to play with, drawn here so that none has to be shipped."""
+"""Sample images for the demo, drawn here so that none has to be shipped."""
 
 import math
 from pathlib import Path
@@ -41,7 +41,7 @@ def _rings() -> Image.Image:
 
 
 def _badge() -> Image.Image:
-    """With transparency, which is kept."""
+    """An image with transparency, which the scaler keeps."""
     image = Image.new("RGBA", (300, 300), (0, 0, 0, 0))
     pen = ImageDraw.Draw(image)
     for petal in range(12):

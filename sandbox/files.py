@@ -27,6 +27,7 @@ class FileServer(PutServer):
     """Answers one request on the files."""
 
     def do_GET(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
+        """Send a file; a folder's body is empty."""
         path = environ["PATH_INFO"]
         with self.account.tree.lock:
             entry = self.check_preconditions(environ)
@@ -34,10 +35,10 @@ class FileServer(PutServer):
                 raise self.missing(path)
             if entry.is_folder:
                 return answer(environ, start_response, HTTPStatus.OK, [HTML])
-            self._refuse_locked(entry)
+            self._check_unlocked(entry)
             if environ.get("HTTP_IF_NONE_MATCH") and matches(environ["HTTP_IF_NONE_MATCH"], entry):
                 return answer(environ, start_response, HTTPStatus.NOT_MODIFIED, [("ETag", f'"{entry.etag}"')])
-            # A copy, and the file opened at once: what others write meanwhile does not get into this answer.
+            # A copy of the entry and an open file, so that what others write meanwhile stays out of this answer.
             resource = self.provider.resource(replace(entry), environ)
             content = self.account.tree.disk_path(entry).open("rb")
         environ["sandbox.opened"] = resource.opened(content)
@@ -47,13 +48,14 @@ class FileServer(PutServer):
     do_HEAD = do_GET  # noqa: N815 -- WsgiDAV's name
 
     def do_DELETE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
+        """Delete a file or folder, into the trash bin unless `X-NC-Skip-Trashbin: true` says otherwise."""
         with self.account.tree.lock:
             entry = self.check_preconditions(environ)
             if entry is None:
                 raise self._missing_or_its_folder(environ["PATH_INFO"])
             if entry.parent is None:
                 raise forbidden("Permission denied to delete home folder")
-            self._refuse_locked(entry)
+            self._check_unlocked(entry)
             if not entry.allows_removal():
                 raise forbidden()
             if environ.get("HTTP_X_NC_SKIP_TRASHBIN") == "true":
@@ -63,6 +65,7 @@ class FileServer(PutServer):
         return answer(environ, start_response, HTTPStatus.NO_CONTENT, [])
 
     def do_MKCOL(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
+        """Make a folder."""
         path = environ["PATH_INFO"]
         with self.account.tree.lock:
             if self.check_preconditions(environ):
@@ -83,6 +86,7 @@ class FileServer(PutServer):
         return answer(environ, start_response, HTTPStatus.CREATED, headers)
 
     def do_MOVE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
+        """Move or rename a file or folder with all that belongs to it. A locked one gets 500, not 423."""
         with self.account.tree.lock:
             source, parent, name, existing = self._source_and_destination(environ)
             for entry in filter(None, (source, existing)):
@@ -101,9 +105,10 @@ class FileServer(PutServer):
         return written(environ, start_response, headers, created=existing is None)
 
     def do_COPY(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
+        """Copy a file or folder: new ids, no tags, no checksum."""
         with self.account.tree.lock:
             source, parent, name, existing = self._source_and_destination(environ)
-            self._refuse_locked(source)
+            self._check_unlocked(source)
             check_name(name)
             self.account.check_space(parent.path, source.total_size())
             if not parent.allows("update" if existing else "create"):
@@ -115,6 +120,7 @@ class FileServer(PutServer):
         return written(environ, start_response, headers, created=existing is None)
 
     def do_REPORT(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
+        """Find what carries certain tags."""
         return report(self.account, self.provider, environ, start_response)
 
     def _send(self, environ: Environ, start_response: StartResponse, content: BinaryIO) -> Body:
@@ -130,7 +136,7 @@ class FileServer(PutServer):
     def _is_locked(self, entry: Entry) -> bool:
         return any(each.locked or (each.parent, each.name) in self.account.being_written for each in entry.walk())
 
-    def _refuse_locked(self, entry: Entry) -> None:
+    def _check_unlocked(self, entry: Entry) -> None:
         if self._is_locked(entry):
             raise locked(entry.path)
 
@@ -148,7 +154,7 @@ class FileServer(PutServer):
         self.account.tree.remove(entry)
 
     def _source_and_destination(self, environ: Environ) -> tuple[Entry, Entry, str, Entry | None]:
-        """What to move or copy, the folder and name to take it to, and what is there; in Sabre's order of checks."""
+        """What to move or copy, the target's folder and name, and what is there; checked in SabreDAV's order."""
         source = self.check_preconditions(environ)
         path = destination(environ, self.provider)
         names, source_names = split(path), split(environ["PATH_INFO"])

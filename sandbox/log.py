@@ -1,4 +1,4 @@
-"""What the server was asked."""
+"""The log of the requests that the server got."""
 
 import threading
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 class Record:
     """One request as the server saw it.
 
-    `path` is decoded, without query; header names are in lower case; `status` is None where no answer was begun;
-    `peer` is the client's port, one for each connection; `time` is time.monotonic() at its arrival, in seconds.
+    path: decoded, without the query. headers: names in lower case. status: None if no answer was begun.
+    peer: the client's port, one for each connection. time: time.monotonic() at its arrival, in seconds.
     """
 
     method: str
@@ -21,14 +21,14 @@ class Record:
 
 
 class Log:
-    """What was asked, in the order of the answers. Safe for threads."""
+    """The requests in the order of their answers. Safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._records: list[Record] = []
 
     def add(self, record: Record) -> None:
-        """Note a request."""
+        """Add a request."""
         with self._lock:
             self._records.append(record)
 

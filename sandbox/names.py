@@ -1,4 +1,4 @@
-"""Names that Nextcloud does not take."""
+"""The names that Nextcloud does not allow."""
 
 from sandbox.sabre import SabreError, invalid_path
 
@@ -8,12 +8,12 @@ FORBIDDEN_NAMES = (".htaccess",)
 
 
 def check_name(name: str) -> None:
-    """Raise the refusal that a file or folder of this name gets."""
-    if refusal := _refusal(name):
-        raise refusal
+    """Raise SabreError if no file or folder may have this name."""
+    if error := _error(name):
+        raise error
 
 
-def _refusal(name: str) -> SabreError | None:
+def _error(name: str) -> SabreError | None:
     if len(name.encode()) > LONGEST_NAME:
         return invalid_path("Filename is too long")
     if name.lower() in FORBIDDEN_NAMES:

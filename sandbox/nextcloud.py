@@ -31,19 +31,19 @@ from sandbox.wsgi import Body, Environ, StartResponse
 
 HOST = "127.0.0.1"
 THREADS = 40
-# Longer than the pauses between two polls, so that kept connections are still there.
+# Longer than the pause between two polls, so that connections are still open then.
 IDLE_SECONDS = 60
 
-# What it has to say at less is of no use to those who run the demo or the tests.
+# Its lower levels are noise in the demo and the tests.
 logging.getLogger("wsgidav").setLevel(logging.CRITICAL)
 
 
 class Nextcloud(AccountAccess):
-    """The server, running from `with` to its end: files on disk in a temporary folder, the rest in memory.
+    """The server, running inside `with`: files on disk in a temporary folder, the rest in memory.
 
-    user, password: the login; random if not given. user_id: the account's id where it is not the login name.
-    base_path: "/cloud" for a Nextcloud under a sub-path. latency: seconds that every request waits first.
-    quota: bytes that the account may hold. clock: what tells the server the time.
+    user, password: the login; the password is random if not given. user_id: the account's id, if it is not the login.
+    base_path: "/cloud" for a Nextcloud under a sub-path. latency: seconds by which every request is delayed.
+    quota: bytes that the account may hold. clock: tells the server the time in seconds since 1970.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Nextcloud(AccountAccess):
             self._temporary.cleanup()
 
     def start(self) -> None:
-        """Listen, on the port of the last time if there was one."""
+        """Start listening, on the same port as before after a `stop`."""
         if self._server is not None:
             return
         server = _Server(
@@ -100,7 +100,7 @@ class Nextcloud(AccountAccess):
             shutdown_timeout=1,
         )
         server.prepare()
-        # Connections inherit it, and do not keep the port from being listened on again.
+        # Connections inherit it, so that the port can be listened on again while they are closing.
         server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._port = server.bind_addr[1]
         self._thread = threading.Thread(target=server.serve, name="sandbox-nextcloud", daemon=True)
@@ -108,7 +108,7 @@ class Nextcloud(AccountAccess):
         self._server = server
 
     def stop(self) -> None:
-        """Stop listening and drop all connections; files, tags and passwords stay."""
+        """Stop listening and close all connections; files, tags and passwords stay."""
         if self._server is None or self._thread is None:
             return
         self._server.stop()
@@ -117,44 +117,44 @@ class Nextcloud(AccountAccess):
 
     @property
     def url(self) -> str:
-        """The server's root, without a slash at its end."""
+        """The server's root, without a trailing slash."""
         return f"http://{HOST}:{self._port}{self._account.base_path}"
 
     @property
     def files_url(self) -> str:
-        """The account's files."""
+        """The address of the account's files, with a trailing slash."""
         return f"{self.url}/remote.php/dav/files/{self.user_id}/"
 
     @property
     def webdav_url(self) -> str:
-        """The account's files at the older address."""
+        """The older address of the account's files, with a trailing slash."""
         return f"{self.url}/remote.php/webdav/"
 
     @property
     def password(self) -> str:
-        """What logs in now."""
+        """The current password."""
         return self._auth.password
 
     def set_password(self, password: str) -> None:
-        """Let this password log in, and no other."""
+        """Change the password."""
         self._auth.password = password
 
     def forgive_failures(self) -> None:
-        """Forget wrong passwords, as the passing of half an hour would."""
+        """Forget wrong passwords, as after half an hour."""
         self._auth.forgive()
 
     @property
     def requests(self) -> list[Record]:
-        """What was asked since the start or the last `clear_log`, in the order of the answers."""
+        """The requests since the start or the last `clear_log`, in the order of their answers."""
         return self._router.log.all()
 
     def clear_log(self) -> None:
-        """Forget the requests up to now."""
+        """Empty the log of requests."""
         self._router.log.clear()
 
     @property
     def maintenance(self) -> bool:
-        """Whether everything is answered with 503."""
+        """Whether the server is in maintenance mode and answers 503."""
         return self._router.maintenance
 
     @maintenance.setter
@@ -163,7 +163,7 @@ class Nextcloud(AccountAccess):
 
     @property
     def latency(self) -> float:
-        """Seconds that every request waits before it is looked at."""
+        """Seconds by which every request is delayed."""
         return self._router.latency
 
     @latency.setter
@@ -172,7 +172,7 @@ class Nextcloud(AccountAccess):
 
     @property
     def quota(self) -> int | None:
-        """Bytes that the account may hold, None for any number."""
+        """Bytes that the account may hold; None for no limit."""
         return self._account.quota
 
     @quota.setter
@@ -205,7 +205,7 @@ def _webdav(account: Account) -> WsgiDAVApp:
 
 
 class _Dispatch(BaseMiddleware):  # type: ignore[misc]  # WsgiDAV has no types
-    """In the place of WsgiDAV's own resolver: the request server that fits the address."""
+    """Replaces WsgiDAV's resolver: picks the request server for the address."""
 
     SERVERS: ClassVar = {
         FilesProvider: FileServer,
@@ -220,11 +220,11 @@ class _Dispatch(BaseMiddleware):  # type: ignore[misc]  # WsgiDAV has no types
 
 
 class _Server(wsgi.Server):
-    """The web server, quick to stop and silent."""
+    """The web server, which stops quickly and logs nothing."""
 
     expiration_interval = 0.05
-    # With the usual ten, a daemon's eleven connections are closed after each answer.
+    # With the default of ten, a daemon's eleven connections would be closed after each answer.
     keep_alive_conn_limit = 1000
 
     def error_log(self, *_: object, **__: object) -> None:
-        """Say nothing: a client that goes away is what tests do."""
+        """Log nothing: tests make clients disappear on purpose."""

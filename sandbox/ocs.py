@@ -1,4 +1,4 @@
-"""Nextcloud's own interface beside WebDAV: what it can do, and whose account this is."""
+"""The OCS API: the server's capabilities, and who the user is."""
 
 import hashlib
 from http import HTTPStatus
@@ -81,7 +81,7 @@ class Ocs:
         return reply.failure(998, HTTPStatus.NOT_FOUND, "Invalid query, please check the syntax.", [])
 
     def _known(self) -> dict[str, Any]:
-        """The capabilities, less what is switched off."""
+        """The capabilities without those that are switched off."""
         files = CAPABILITIES["files"]
         if not self._account.tree.versioning:
             files = {name: value for name, value in files.items() if name not in VERSIONING}
@@ -97,7 +97,7 @@ class Ocs:
 
 
 class _Reply:
-    """Answers of Nextcloud's own interface, in its older or newer form."""
+    """Answers of the OCS API in the form of version 1 or 2."""
 
     def __init__(self, environ: Environ, start_response: StartResponse, *, new: bool) -> None:
         self._environ = environ

@@ -1,8 +1,8 @@
-"""What WebDAV requests on the account's files have in common: the path, what is there, and its conditions."""
+"""What WebDAV requests on the account's files share: paths, conditional headers and the destination."""
 
 import re
 from http import HTTPStatus
-from typing import Any
+from typing import Any, override
 
 from sandbox.dav import NextcloudServer
 from sandbox.resources import FilesProvider
@@ -21,11 +21,12 @@ class PathServer(NextcloudServer):
 
     provider: FilesProvider
 
+    @override
     def missing(self, path: str) -> SabreError:
         return no_such_file("/" + "/".join(split(path)))
 
     def check_preconditions(self, environ: Environ) -> Entry | None:
-        """The entry at the path of the request, if what its conditional headers say holds."""
+        """The entry at the path of the request, None if there is none; SabreError 412 if a conditional header fails."""
         entry = self.account.tree.find(environ["PATH_INFO"])
         wanted = environ.get("HTTP_IF_MATCH")
         if wanted and entry is None:
@@ -43,10 +44,10 @@ class PathServer(NextcloudServer):
         return entry
 
     def _evaluate_if_headers(self, res: Any, environ: Environ) -> None:
-        """Done before WsgiDAV gets to send a file."""
+        """Nothing to do for WsgiDAV: check_preconditions evaluates the headers."""
 
     def parent_of(self, path: str) -> tuple[Entry | None, str]:
-        """The folder that a path's last name is in, if there is one, and that name."""
+        """The folder of a path, None if there is none, and the last name."""
         *folders, name = split(path)
         return self.account.tree.find("/".join(folders)), name
 
@@ -59,7 +60,7 @@ def written(environ: Environ, start_response: StartResponse, headers: Headers, *
 
 
 def check_if(environ: Environ, files: FilesProvider, own: str) -> None:
-    """Raise what Sabre answers if the If header does not hold: RFC 4918, 10.4, of which no lock token ever holds.
+    """Raise what SabreDAV answers if the If header fails (RFC 4918, 10.4). No lock token is ever valid here.
 
     `own` is the path of the request below the base ("files/alice/a.txt"), for conditions that name no path.
     """
@@ -97,7 +98,7 @@ def destination(environ: Environ, files: FilesProvider) -> str:
 
 
 def matches(header: str, entry: Entry) -> bool:
-    """Whether an entry has one of the ETags in an If-Match or If-None-Match; a folder never has."""
+    """Whether an entry has one of the ETags of an If-Match or If-None-Match header; a folder never has."""
     if header.strip() == "*":
         return True
     return not entry.is_folder and entry.etag in (etag.strip().strip('"') for etag in header.split(","))

@@ -1,4 +1,4 @@
-"""PUT: a body received beside the tree, then put in its place at once."""
+"""PUT: the body is received into a temporary file, which then replaces the file at once."""
 
 from sandbox.names import check_name
 from sandbox.paths import PathServer, written
@@ -28,7 +28,7 @@ class PutServer(PathServer):
         return written(environ, start_response, hashes + headers, created=created)
 
     def _check_put(self, environ: Environ) -> tuple[Entry, str]:
-        """The folder and name to write to; raises what Sabre answers if the file may not be written."""
+        """The folder and name to write to; SabreError if the file may not be written."""
         path = environ["PATH_INFO"]
         entry = self.check_preconditions(environ)
         if entry and entry.is_folder:

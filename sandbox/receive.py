@@ -1,4 +1,4 @@
-"""The body of a PUT, received beside everything else."""
+"""Receiving the body of a PUT."""
 
 import hashlib
 import tempfile
@@ -14,7 +14,7 @@ BLOCK = 1 << 20
 
 
 class CutOffError(SabreError):
-    """The client went away in the middle of a body."""
+    """The client disconnected in the middle of a body."""
 
     def __init__(self, expected: str | None, received: int) -> None:
         message = f"Expected filesize of {expected} bytes but read (from Nextcloud client) and wrote {received} bytes."
@@ -22,9 +22,9 @@ class CutOffError(SabreError):
 
 
 def receive(environ: Environ, spool: Path) -> tuple[Path, Headers]:
-    """The body in a temporary file in `spool`, and the headers that tell its hashes if they were asked for.
+    """The body in a temporary file in `spool`, and headers with the hashes that X-Hash asked for.
 
-    Raises CutOffError, and leaves no file, if the body ends early.
+    Raises CutOffError and leaves no file if the body ends early.
     """
     asked = environ.get("HTTP_X_HASH", "")
     hashes = [hashlib.new(kind) for kind in HASHES if asked in (kind, "all")]

@@ -12,7 +12,7 @@ from sandbox.wsgi import Body, Environ, StartResponse, read_body
 
 
 def report(account: Account, provider: FilesProvider, environ: Environ, start_response: StartResponse) -> Body:
-    """oc:filter-files: all files and folders that carry every tag asked for; the folder it is sent to is ignored."""
+    """oc:filter-files: all files and folders that have every tag asked for, whatever folder the request names."""
     root = parse_xml(read_body(environ))
     with account.tree.lock:
         where = account.tree.find(environ["PATH_INFO"])

@@ -1,9 +1,9 @@
-"""What can be asked for by PROPFIND: WsgiDAV's resources over the account's files and over the tags."""
+"""WsgiDAV's resources over the account's files, and the properties that PROPFIND gets from them."""
 
 import mimetypes
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn, override
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from lxml import etree
@@ -27,7 +27,7 @@ mimetypes.add_type("image/jp2", ".jp2")
 
 
 def content_type(name: str) -> str:
-    """The media type that Nextcloud tells from a name."""
+    """The media type that Nextcloud derives from a name."""
     return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
 
 
@@ -70,30 +70,35 @@ class Readable:
     allprop: Sequence[str]
 
     def get_property_names(self, *, is_allprop: bool) -> list[str]:
+        """The names of the properties that allprop gives, in Clark notation."""
         del is_allprop
         return [name for name in map(clark, self.allprop) if self.table[name](self) is not None]
 
     def get_property_value(self, name: str) -> "str | etree._Element":
+        """The value of a property; DAVError 404 without it."""
         value = self.table[name](self) if name in self.table else None
         if value is None:
             raise DAVError(HTTP_NOT_FOUND)
         return value
 
 
-def _refuse() -> NoReturn:
+def _not_allowed() -> NoReturn:
     raise DAVError(HTTP_FORBIDDEN)
 
 
 class Folder(Readable, DAVCollection):  # type: ignore[misc]  # WsgiDAV has no types
-    """A collection that is only read through WsgiDAV; writing goes by the request handlers."""
+    """A collection that WsgiDAV only reads; the request handlers do the writing."""
 
+    @override
     def get_member_names(self) -> list[str]:
-        _refuse()
+        _not_allowed()
 
+    @override
     def get_member(self, name: str) -> None:
         del name
-        _refuse()
+        _not_allowed()
 
+    @override
     def get_member_list(self) -> Sequence[Readable]:
         raise NotImplementedError
 
@@ -105,15 +110,17 @@ class Leaf(Folder):
         super().__init__("/", environ)
         self._href = href
 
+    @override
     def get_href(self) -> str:
         return self._href
 
+    @override
     def get_member_list(self) -> Sequence[Readable]:
         return []
 
 
 class _FileProperties(Readable):
-    """What files and folders have in common."""
+    """The properties of files and folders."""
 
     entry: Entry
     account: Account
@@ -236,32 +243,40 @@ class FileResource(_FileProperties, DAVNonCollection):  # type: ignore[misc]  # 
         self.content: BinaryIO | None = None
 
     def opened(self, content: BinaryIO) -> "FileResource":
-        """This resource with its bytes at hand."""
+        """This resource with an open file to send."""
         self.content = content
         return self
 
+    @override
     def get_href(self) -> str:
         return encode_path(self.provider.top + self.entry.path)
 
+    @override
     def get_content_length(self) -> int:
         return self.entry.size
 
+    @override
     def get_content_type(self) -> str:
         kind = content_type(self.entry.name)
         return f"{kind};charset=UTF-8" if kind.startswith("text/") else kind
 
+    @override
     def get_etag(self) -> str:
         return self.entry.etag
 
+    @override
     def support_ranges(self) -> bool:
         return False
 
+    @override
     def get_last_modified(self) -> int:
         return self.entry.mtime
 
+    @override
     def get_content(self) -> BinaryIO | None:
         return self.content
 
+    @override
     def finalize_headers(self, environ: Environ, response_headers: Headers) -> None:
         del environ
         response_headers[:] = [header for header in response_headers if header[0] not in ("Accept-Ranges", "Date")]
@@ -285,16 +300,18 @@ class FolderResource(_FileProperties, Folder):
         self.with_tags = provider.with_tags
         self.entry = entry
 
+    @override
     def get_href(self) -> str:
         return encode_path(self.provider.top + self.entry.path.rstrip("/") + "/")
 
+    @override
     def get_member_list(self) -> Sequence[Readable]:
         members = self.entry.children
         return [self.provider.resource(members[name], self.environ) for name in sorted(members)]
 
 
 class FilesProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
-    """The account's files below one address; only the newer one shows tags."""
+    """The account's files below one of two addresses; only the newer one shows tags."""
 
     def __init__(self, account: Account, *, older: bool) -> None:
         super().__init__()
@@ -306,23 +323,24 @@ class FilesProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
         self.dav_headers = OLDER_DAV_HEADERS if older else DAV_HEADERS
 
     def relative(self, path: str) -> str:
-        """A path in the account as it is below the address that clients call the base: "files/alice/a.txt"."""
+        """A path in the account ("/a.txt") relative to the base of the address ("files/alice/a.txt")."""
         return (self._below_base + path).lstrip("/")
 
     def path_below_base(self, header: str) -> str:
-        """The decoded path below the base that an address in a header has, without a slash at its start."""
+        """The decoded path of the address in a header, relative to the base; 403 if it is not below it."""
         path = unquote_to_bytes(urlsplit(header.encode("latin-1").decode()).path).decode()
         if path != self._base and not path.startswith(f"{self._base}/"):
             raise forbidden(f"Requested uri ({path}) is out of base uri ({self._base}/)")
         return path.removeprefix(self._base).strip("/")
 
+    @override
     def get_resource_inst(self, path: str, environ: Environ) -> "FileResource | FolderResource | None":
         if "sandbox.opened" in environ:
             opened: FileResource = environ["sandbox.opened"]
             return opened
         entry = self.account.tree.find(path)
         if entry is not None and entry.is_folder:
-            # Its ETag tells of all below it.
+            # Its ETag depends on everything below it.
             self.account.tree.refresh(entry)
         return self.resource(entry, environ) if entry else None
 

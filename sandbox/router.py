@@ -1,4 +1,4 @@
-"""What stands before WebDAV: the log, delays, maintenance mode, passwords, and the addresses that are no WebDAV."""
+"""The entry point: logging, latency, maintenance mode, passwords, and the addresses that are not WebDAV."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from sandbox.resources import Account
 from sandbox.sabre import SabreError, no_such_file
 from sandbox.wsgi import HTML, App, Body, Environ, Headers, StartResponse, answer, json_bytes
 
-REFUSED = (
+NOT_AUTHENTICATED = (
     "No public access to this resource., AppAPIAuth has not passed, This request is not for a federated calendar, {0}, "
     "No 'Authorization: Bearer' header found. Either the client didn't send one, or the server is mis-configured, {0}"
 )
@@ -41,6 +41,7 @@ class Router:
         self.maintenance = False
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        """Answer one request, and log it once."""
         arrived = time.monotonic()
         raw = urlsplit(environ["REQUEST_URI"]).path if "://" in environ["REQUEST_URI"] else environ["REQUEST_URI"]
         path = _decode(raw.split("?")[0])
@@ -50,20 +51,20 @@ class Router:
             begun.append(int(status[:3]))
             self.log.add(_record(environ, path, begun[0], arrived))
             if begun[0] in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-                # WsgiDAV closes the connection if there is no length, HTTP wants none here.
+                # WsgiDAV closes the connection without a length, but HTTP allows none here.
                 headers = [header for header in headers if header[0] != "Content-Length"]
             return start_response(status, headers, exc_info)
 
         if self.latency:
-            time.sleep(self.latency)  # what a server far away takes
+            time.sleep(self.latency)
         try:
             yield from self._route(environ, begin, raw, path)
-        except SabreError as refusal:
-            yield from refusal.respond(environ, begin)
+        except SabreError as error:
+            yield from error.respond(environ, begin)
         except Exception as error:
             if begun:
                 raise
-            # As PHP does; a hung-up connection would not tell what is wrong with the sandbox.
+            # As PHP does. A closed connection would not show what is wrong with the sandbox.
             failure = SabreError(HTTPStatus.INTERNAL_SERVER_ERROR, type(error).__name__, str(error))
             yield from failure.respond(environ, begin)
         finally:
@@ -123,7 +124,7 @@ class Router:
         environ["SCRIPT_NAME"] = self.base_path
         environ["PATH_INFO"] = path
         environ["wsgidav.auth.user_name"] = self.user_id
-        # The web server reads what is left of a body, WsgiDAV's own way of doing so is not needed.
+        # The web server reads the rest of a body itself; WsgiDAV need not.
         environ["wsgidav.all_input_read"] = 1
         return self.webdav(environ, start_response)
 
@@ -136,7 +137,7 @@ class Router:
         login = login_of(environ)
         if login and self.auth.admits(address, *login):
             return
-        message = REFUSED.format(WRONG_PASSWORD if login else NO_HEADER)
+        message = NOT_AUTHENTICATED.format(WRONG_PASSWORD if login else NO_HEADER)
         realm = 'Basic realm="Nextcloud", charset="UTF-8"'
         if environ.get("HTTP_X_REQUESTED_WITH") == "XMLHttpRequest":
             message, realm = "Cannot authenticate over ajax calls", 'DummyBasic realm="Nextcloud"'
@@ -152,7 +153,7 @@ def _record(environ: Environ, path: str, status: int | None, arrived: float) -> 
 
 
 def _decode(raw: str) -> str:
-    """A path from a request line; what is not UTF-8 is taken for Latin-1, as Nextcloud does."""
+    """The decoded path of a request line. What is not UTF-8 is read as Latin-1, as in Nextcloud."""
     octets = unquote_to_bytes(raw.encode("latin-1"))
     try:
         return octets.decode()

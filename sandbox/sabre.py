@@ -1,4 +1,4 @@
-"""Answers in the form of SabreDAV, the library that Nextcloud speaks WebDAV with."""
+"""Answers in the form of SabreDAV, the library that Nextcloud uses for WebDAV."""
 
 import functools
 import re
@@ -40,7 +40,7 @@ def clark(name: str) -> str:
 
 
 class SabreError(Exception):
-    """A refusal: an HTTP status, the name of the PHP exception, a message, and what else its XML says."""
+    """An error answer: the HTTP status, the name of the PHP exception, a message, more XML (`extra`) and headers."""
 
     def __init__(
         self, status: int, exception: str, message: str, *, extra: str = "", headers: Iterable[tuple[str, str]] = ()
@@ -53,12 +53,12 @@ class SabreError(Exception):
         self.headers = list(headers)
 
     def with_headers(self, headers: Iterable[tuple[str, str]]) -> Self:
-        """This refusal with more headers."""
+        """This error with more headers."""
         self.headers += headers
         return self
 
     def respond(self, environ: Environ, start_response: StartResponse) -> Body:
-        """Answer a request with this refusal."""
+        """Answer a request with this error."""
         own = ' xmlns:o="http://owncloud.org/ns"' if "<o:" in self.extra else ""
         message = f"<s:message>{escape(self.message)}</s:message>" if self.message else "<s:message/>"
         body = (
@@ -77,7 +77,7 @@ def not_found(message: str) -> SabreError:
 
 
 def no_such_file(path: str) -> SabreError:
-    """404 for a path that leads nowhere; Nextcloud writes those in the top folder with two slashes."""
+    """404 for a path where nothing is. Nextcloud writes two slashes before a name in the top folder."""
     return not_found(f"File with name {'/' if path.count('/') == 1 else ''}{path} could not be located")
 
 
@@ -97,21 +97,21 @@ def forbidden(message: str = "") -> SabreError:
 
 
 def precondition_failed(message: str, header: str = "", etag: str = "") -> SabreError:
-    """412, naming the header that was not met, and the ETag that there is instead."""
+    """412, with the name of the header that failed and the actual ETag."""
     extra = f"  <s:header>{header}</s:header>\n" if header else ""
     headers = [("ETag", f'"{etag}"')] if etag else []
     return SabreError(HTTPStatus.PRECONDITION_FAILED, "PreconditionFailed", message, extra=extra, headers=headers)
 
 
 def invalid_path(message: str) -> SabreError:
-    """400 for a name that Nextcloud does not take."""
+    """400 for a name that Nextcloud does not allow."""
     reason = escape(message)
     extra = f'  <o:retry xmlns:o="o:">false</o:retry>\n  <o:reason xmlns:o="o:">{reason}</o:reason>\n'
     return SabreError(HTTPStatus.BAD_REQUEST, r"OCA\DAV\Connector\Sabre\Exception\InvalidPath", message, extra=extra)
 
 
 def already_there() -> SabreError:
-    """405 for a MKCOL of what exists."""
+    """405 for a MKCOL of something that exists."""
     message = "The resource you tried to create already exists"
     return SabreError(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message, headers=[("Allow", ALLOWED)])
 
@@ -123,7 +123,7 @@ def locked(path: str) -> SabreError:
 
 
 def locked_in_move(path: str) -> SabreError:
-    """500, which is what a MOVE of a locked file gets instead of 423."""
+    """500, which a MOVE of a locked file gets instead of 423."""
     return SabreError(HTTPStatus.INTERNAL_SERVER_ERROR, r"OCP\Lock\LockedException", f'"{path}" is locked')
 
 
@@ -133,7 +133,7 @@ def insufficient_storage(message: str) -> SabreError:
 
 
 def parse_xml(body: bytes) -> "etree._Element":
-    """The root of a request's XML; 400 if it is none."""
+    """The root of a request's XML; 400 if it is not well-formed."""
     try:
         return etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True))
     except etree.XMLSyntaxError as error:
@@ -141,13 +141,13 @@ def parse_xml(body: bytes) -> "etree._Element":
 
 
 class Multistatus:
-    """A 207 answer in the making."""
+    """Builds a 207 answer (RFC 4918, 13)."""
 
     def __init__(self) -> None:
         self._root = etree.Element(clark("d:multistatus"), nsmap=NAMESPACES)
 
     def add(self, href: str, properties: Properties) -> None:
-        """One resource: the properties it has with 200, those it lacks with 404."""
+        """Add a resource: the properties it has with 200, those it lacks with 404."""
         response = etree.SubElement(self._root, clark("d:response"))
         etree.SubElement(response, clark("d:href")).text = href
         had = [(name, value) for name, value in properties if not isinstance(value, DAVError)]
@@ -176,7 +176,7 @@ class Multistatus:
         headers: Iterable[tuple[str, str]] = (),
         content_type: str = XML_TYPE,
     ) -> Body:
-        """Answer a request with all that was added."""
+        """Answer a request with the resources that were added."""
         headers = [*headers, ("Content-Type", content_type)]
         body = b'<?xml version="1.0"?>\n' + etree.tostring(self._root, encoding="utf-8")
         return answer(environ, start_response, HTTPStatus.MULTI_STATUS, headers, body)

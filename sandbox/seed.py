@@ -1,4 +1,4 @@
-"""What a fresh pair of servers needs before the daemons can run against it."""
+"""Prepares a new Vault and Nextcloud for the daemons: folders and settings."""
 
 import shlex
 from pathlib import Path
@@ -10,7 +10,7 @@ RAW, UNSORTED, ORGANIZED = "data/AI/_raw", "data/AI/_unsorted", "data/AI/organiz
 
 
 def seed(vault: Vault, nextcloud: Nextcloud) -> None:
-    """Make the folders that the daemons work on, and write the secrets that tell of them."""
+    """Make the folders that the daemons work on, and write the settings into Vault."""
     for folder in (RAW, UNSORTED, ORGANIZED):
         Path(nextcloud.folder, folder).mkdir(parents=True, exist_ok=True)
     login = {"username": nextcloud.user, "password": nextcloud.password}
@@ -25,7 +25,7 @@ def seed(vault: Vault, nextcloud: Nextcloud) -> None:
 
 
 def exports(vault: Vault, nextcloud: Nextcloud) -> str:
-    """How to reach both, as lines for a shell."""
+    """The addresses and logins of both servers as `export` lines for a shell."""
     variables = {
         "VAULT_ADDR": vault.address,
         "VAULT_TOKEN": vault.token,

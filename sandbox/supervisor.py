@@ -1,11 +1,11 @@
-"""Runs a server for as long as somebody holds this program's standard input open, then tidies up.
+"""Runs a server for as long as the parent process keeps this program's standard input open, then cleans up.
 
-    python keeper.py FOLDER COMMAND...
+    python supervisor.py FOLDER COMMAND...
 
-The end of standard input comes when the holder closes it and when the holder dies, however it dies (SIGKILL too,
-and whichever of its threads started this). Then the server is ended and FOLDER removed. Should this program itself
-be killed, the kernel kills the server: PR_SET_PDEATHSIG is told of the death of the *thread* that forked, which here
-is the only one. Imports nothing of the project, to start quickly.
+Standard input ends when the parent closes it and when the parent dies, even by SIGKILL and whichever of its threads
+started this. The server is killed then, and FOLDER removed. If this program itself is killed, the kernel kills the
+server: PR_SET_PDEATHSIG acts on the death of the *thread* that forked, and here there is only one. This module imports
+nothing of the project, to start quickly.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Keep the server; see the module's text."""
+    """Run the server; see the module's docstring."""
     folder, *command = sys.argv[1:]
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
@@ -34,7 +34,7 @@ def main() -> None:
                 preexec_fn=_die_with_parent,
             )
         sys.stdin.buffer.read()
-        # It keeps nothing, so there is nothing to end in order.
+        # The server stores nothing, so it need not shut down in an orderly way.
         server.kill()
         server.wait()
     finally:

@@ -1,8 +1,8 @@
-"""WebDAV requests on all that is not the account's files: the top, other people's files, and tags."""
+"""WebDAV requests on the root and on tags: on everything that is neither files nor uploads nor versions."""
 
 import json
 from http import HTTPStatus
-from typing import Any
+from typing import Any, override
 
 from wsgidav.dav_provider import DAVProvider
 
@@ -27,7 +27,7 @@ UNAVAILABLE = "Entity does not exist or is not available"
 
 
 class RootProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
-    """All that lies directly at /remote.php/dav."""
+    """The resources directly below /remote.php/dav."""
 
     dav_headers = DAV_HEADERS
 
@@ -37,6 +37,7 @@ class RootProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
         self.files = files
         self.top = account.base_path + TOP
 
+    @override
     def get_resource_inst(self, path: str, environ: Environ) -> Any:
         match split(path):
             case []:
@@ -54,7 +55,7 @@ class RootProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
         return None
 
     def tag(self, tag_id: str) -> Tag | None:
-        """The tag of an id as it stands in a path."""
+        """The tag with an id as it appears in a path; None if the user cannot see one."""
         return self.account.tags.visible(int(tag_id)) if tag_id.isdigit() else None
 
     def has_file(self, file_id: str) -> bool:
@@ -84,7 +85,7 @@ class RootProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
         return ListResource(environ, top, members)
 
     def _existing(self, tag: Tag, media: str = "") -> list[int]:
-        """The ids of what carries a tag; with `media` ("image") only of files of that type."""
+        """The ids of the files and folders with a tag; with `media` ("image") only of files of that type."""
         entries = filter(None, map(self.account.tree.by_id, sorted(self.account.tags.files_with(tag.tag_id))))
         if not media:
             return [entry.file_id for entry in entries]
@@ -93,17 +94,17 @@ class RootProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
 
 
 class RootServer(NextcloudServer):
-    """Answers one request on what is not the account's files."""
+    """Answers one request on the root or on tags."""
 
     provider: RootProvider
 
     def do_MKCOL(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Nobody makes folders here, in other accounts' uploads for example."""
+        """No folder can be made here, such as in another account's uploads."""
         del environ, start_response
         raise conflict("Parent node does not exist")
 
     def do_POST(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Create a tag; sent to a file's relations, put it on too."""
+        """Create a tag; if sent to a file's relations, also assign it."""
         body = read_body(environ)
         with self.account.tree.lock:
             match split(environ["PATH_INFO"]):
@@ -118,7 +119,7 @@ class RootServer(NextcloudServer):
         return answer(environ, start_response, HTTPStatus.CREATED, headers)
 
     def do_PUT(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Put a tag on a file or folder."""
+        """Assign a tag to a file or folder."""
         file_id, tag_id = self._relation(environ)
         if not tag_id.isdigit():
             raise bad_request("Invalid tag id")
@@ -134,7 +135,7 @@ class RootServer(NextcloudServer):
         return answer(environ, start_response, HTTPStatus.CREATED, [HTML])
 
     def do_DELETE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Take a tag off a file or folder; users do not delete tags."""
+        """Unassign a tag from a file or folder; users cannot delete tags."""
         if environ["PATH_INFO"].startswith("/systemtags/"):
             raise forbidden(f"No permission to delete tag {split(environ['PATH_INFO'])[-1]}")
         file_id, tag_id = self._relation(environ)
@@ -146,9 +147,10 @@ class RootServer(NextcloudServer):
                 raise not_found(f"Tag with id {tag_id} not present for object {file_id}")
             if not tag.user_assignable:
                 raise forbidden(f"No permission to unassign tag {tag_id}")
-            self.account.tags.take_off(file_id, tag)
+            self.account.tags.unassign(file_id, tag)
         return answer(environ, start_response, HTTPStatus.NO_CONTENT, [])
 
+    @override
     def missing(self, path: str) -> SabreError:
         match split(path):
             case ["files", user, *below]:
@@ -167,12 +169,12 @@ class RootServer(NextcloudServer):
         raise not_found(UNAVAILABLE)
 
     def _create_tag(self, body: bytes) -> Tag:
-        wish = json.loads(body or b"{}")
-        if "name" not in wish:
+        wanted = json.loads(body or b"{}")
+        if "name" not in wanted:
             raise bad_request('Missing "name" attribute')
-        if not wish.get("userVisible", True) or not wish.get("userAssignable", True):
+        if not wanted.get("userVisible", True) or not wanted.get("userAssignable", True):
             raise bad_request("Not sufficient permissions")
-        tag = self.account.tags.create(wish["name"], user_visible=True, user_assignable=True)
+        tag = self.account.tags.create(wanted["name"], user_visible=True, user_assignable=True)
         if tag is None:
             raise conflict("Tag already exists")
         return tag

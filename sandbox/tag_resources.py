@@ -1,6 +1,7 @@
-"""What can be asked of tags by PROPFIND: WsgiDAV's resources over them."""
+"""WsgiDAV's resources over tags, and the properties that PROPFIND gets from them."""
 
 from collections.abc import Iterable, Sequence
+from typing import override
 
 from lxml import etree
 
@@ -11,7 +12,7 @@ from sandbox.wsgi import Environ
 
 
 class TagResource(Leaf):
-    """One tag, in the list of all, on one file, or among those in use."""
+    """One tag. files: the ids of what has it, where the list is one of tags in use; otherwise None."""
 
     def __init__(self, environ: Environ, href: str, tag: Tag, files: Iterable[int] | None = None) -> None:
         super().__init__(environ, href)
@@ -36,16 +37,18 @@ class TagResource(Leaf):
 
 
 class ListResource(Folder):
-    """A collection that has members and, beside being one, no properties."""
+    """A collection with members and no property but its type."""
 
     def __init__(self, environ: Environ, href: str, members: Sequence[Readable]) -> None:
         super().__init__("/", environ)
         self.href = href
         self.members = members
 
+    @override
     def get_href(self) -> str:
         return self.href
 
+    @override
     def get_member_list(self) -> Sequence[Readable]:
         return self.members
 

@@ -1,4 +1,4 @@
-"""Collaborative ("system") tags and what they are on."""
+"""Collaborative ("system") tags and what they are assigned to."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,7 +9,7 @@ LONGEST_NAME = 64
 
 @dataclass(slots=True)
 class Tag:
-    """One tag. Who may not assign it may not take it off either; an invisible one does not exist for the user."""
+    """One tag. `user_assignable` covers unassigning too; an invisible tag does not exist for the user."""
 
     tag_id: int
     name: str
@@ -19,7 +19,7 @@ class Tag:
 
 
 class Tags:
-    """All tags of the server and the ids of the files and folders that carry them. Callers hold the tree's lock."""
+    """All tags of the server and the ids of the files and folders that have them. Callers hold the tree's lock."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -27,7 +27,7 @@ class Tags:
         self._of_file: dict[int, set[int]] = {}
 
     def create(self, name: str, *, user_visible: bool, user_assignable: bool) -> Tag | None:
-        """A new tag, its name cut to what Nextcloud holds; None where one of that name exists in any case."""
+        """A new tag, its name cut to Nextcloud's limit; None if the name is taken, upper and lower case being equal."""
         name = name.strip()[:LONGEST_NAME]
         if any(tag.name.casefold() == name.casefold() for tag in self._tags.values()):
             return None
@@ -36,42 +36,42 @@ class Tags:
         return tag
 
     def delete(self, tag_id: int) -> None:
-        """Remove a tag, and take it off everything."""
+        """Delete a tag; nothing has it any more."""
         del self._tags[tag_id]
         for tag_ids in self._of_file.values():
             tag_ids.discard(tag_id)
 
     def all_visible(self) -> list[Tag]:
-        """The tags that the user may see, by name."""
+        """The tags that the user can see, sorted by name."""
         return sorted((tag for tag in self._tags.values() if tag.user_visible), key=lambda tag: tag.name)
 
     def visible(self, tag_id: int) -> Tag | None:
-        """The tag of this id if the user may see it."""
+        """The tag with this id, None if the user cannot see one."""
         tag = self._tags.get(tag_id)
         return tag if tag and tag.user_visible else None
 
     def exists(self, tag_id: str) -> bool:
-        """Whether there is a tag of this id, seen by the user or not."""
+        """Whether there is a tag with this id, visible or not."""
         return tag_id.isdigit() and int(tag_id) in self._tags
 
     def named(self, name: str) -> Tag:
-        """The tag of exactly this name; raises KeyError."""
+        """The tag with exactly this name; KeyError if there is none."""
         for tag in self._tags.values():
             if tag.name == name:
                 return tag
         raise KeyError(name)
 
     def on(self, file_id: int) -> list[Tag]:
-        """The visible tags on a file or folder, by name."""
+        """The visible tags of a file or folder, sorted by name."""
         tags = (self._tags[tag_id] for tag_id in self._of_file.get(file_id, ()))
         return sorted((tag for tag in tags if tag.user_visible), key=lambda tag: tag.name)
 
     def files_with(self, tag_id: int) -> set[int]:
-        """The ids of what carries a tag."""
+        """The ids of the files and folders with a tag."""
         return {file_id for file_id, tag_ids in self._of_file.items() if tag_id in tag_ids}
 
     def assign(self, file_id: int, tag: Tag) -> bool:
-        """Put a tag on; False if it was there."""
+        """Assign a tag; False if it was assigned already."""
         tag_ids = self._of_file.setdefault(file_id, set())
         if tag.tag_id in tag_ids:
             return False
@@ -79,8 +79,8 @@ class Tags:
         tag.etag = self._etag()
         return True
 
-    def take_off(self, file_id: int, tag: Tag) -> bool:
-        """Take a tag off; False if it was not there."""
+    def unassign(self, file_id: int, tag: Tag) -> bool:
+        """Unassign a tag; False if it was not assigned."""
         if tag.tag_id not in self._of_file.get(file_id, ()):
             return False
         self._of_file[file_id].remove(tag.tag_id)
@@ -88,9 +88,9 @@ class Tags:
         return True
 
     def forget(self, file_id: int) -> None:
-        """Drop what is known of a deleted file."""
+        """Forget a file that was deleted for good."""
         self._of_file.pop(file_id, None)
 
     def _etag(self) -> str:
-        # Made from whole seconds, as Nextcloud's: two changes within one second look like one.
+        # Made from whole seconds, as in Nextcloud: two changes within one second look like one.
         return hashlib.md5(str(int(self._clock())).encode()).hexdigest()  # noqa: S324 -- guards nothing

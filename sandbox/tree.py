@@ -1,4 +1,4 @@
-"""The files of one Nextcloud account: a folder on disk, and what Nextcloud knows of each file beside its bytes."""
+"""The files of one Nextcloud account: a folder on disk, and what Nextcloud stores about each file besides its bytes."""
 
 import contextlib
 import hashlib
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# As after a fresh installation; ids soon have a digit more, which shows who sorts them as text.
+# As after a fresh installation. The number of digits soon changes, which exposes code that sorts ids as text.
 FIRST_ID = 93
 RIGHTS = frozenset({"share", "update", "create", "delete"})
 
@@ -63,7 +63,7 @@ class Entry:
         return entries[::-1]
 
     def walk(self) -> Iterator["Entry"]:
-        """This entry and all that is known below it."""
+        """This entry and all entries below it."""
         yield self
         for child in self.children.values():
             yield from child.walk()
@@ -91,9 +91,9 @@ class Trashed:
 
 
 class Tree:
-    """Entries over a folder on disk. What others write into that folder is noticed when its path is next asked for.
+    """Entries over a folder on disk. Changes that others make on disk are noticed when the path is next asked for.
 
-    Callers hold `lock` over everything that must be seen or done as one.
+    Callers hold `lock` around everything that must be atomic.
     """
 
     def __init__(self, top: Path, clock: Callable[[], float]) -> None:
@@ -124,7 +124,7 @@ class Tree:
         return entry
 
     def by_id(self, file_id: int) -> Entry | None:
-        """The entry with this id, or None."""
+        """The entry with this id, None if it is gone or in the trash bin."""
         entry = self._entries.get(file_id)
         if entry is None or not self.is_attached(entry):
             return None
@@ -135,7 +135,7 @@ class Tree:
         return self.folder.joinpath(*(each.disk_name for each in entry.lineage()[1:]))
 
     def refresh(self, folder: Entry) -> None:
-        """Take over what was added, changed or removed on disk in or below a folder."""
+        """Notice what was added, changed or removed on disk in or below a folder."""
         found: dict[str, os.DirEntry[str]] = {}
         with os.scandir(self.disk_path(folder)) as listing:
             for item in listing:
@@ -188,7 +188,7 @@ class Tree:
         return dict(sorted((entry.versions | {entry.mtime: self.disk_path(entry)}).items()))
 
     def truncate(self, entry: Entry) -> None:
-        """What a PUT that was cut off leaves of the file it was to replace."""
+        """Empty a file, as Nextcloud does when the PUT that was to replace it is cut off."""
         path = self.disk_path(entry)
         os.truncate(path, 0)
         os.utime(path, (self.clock(), self.clock()))
@@ -250,7 +250,7 @@ class Tree:
         self._attach(item.entry, parent, name)
 
     def is_attached(self, entry: Entry) -> bool:
-        """Whether an entry that was found earlier still lies in the tree."""
+        """Whether an entry that was found earlier is still in the tree."""
         lineage = entry.lineage()
         above_and_below = itertools.pairwise(lineage)
         return lineage[0] is self.root and all(up.children.get(low.name) is low for up, low in above_and_below)
@@ -263,7 +263,7 @@ class Tree:
             entry.mtime = max(entry.mtime, now)
 
     def _keep_version(self, entry: Entry) -> None:
-        """What a file contains now becomes a version under the date it has; an empty one is not kept."""
+        """Make the current content of a file a version under its date; an empty one is not kept."""
         if not self.versioning or not entry.size:
             return
         version = self._versions / f"{entry.file_id}.v{entry.mtime}"
@@ -311,7 +311,7 @@ class Tree:
         if entry.seen == (status.st_mtime_ns, status.st_size):
             return
         mtime = int(status.st_mtime)
-        # As Nextcloud's scanner does: with the date unchanged in whole seconds, the ETag is kept, whatever the size.
+        # As in Nextcloud's scanner: while the date is the same in whole seconds, the ETag stays, whatever the size.
         if mtime != entry.storage_mtime:
             entry.etag = hashlib.md5(f"{mtime} {entry.file_id} {entry.inode} {status.st_size}".encode()).hexdigest()  # noqa: S324 -- guards nothing
         entry.storage_mtime = entry.mtime = mtime

@@ -1,4 +1,4 @@
-"""WebDAV requests on uploads in chunks: a folder, its chunks, and the MOVE of `.file` that puts them in their place.
+"""WebDAV requests of chunked uploads: MKCOL, PUT of chunks, and the MOVE of `.file` that assembles them.
 
 The steps: https://docs.nextcloud.com/server/latest/developer_manual/client_apis/WebDAV/chunking.html, version 1.
 """
@@ -6,6 +6,7 @@ The steps: https://docs.nextcloud.com/server/latest/developer_manual/client_apis
 import tempfile
 from http import HTTPStatus
 from pathlib import Path
+from typing import override
 
 from sandbox.dav import NextcloudServer
 from sandbox.names import check_name
@@ -33,6 +34,7 @@ class UploadServer(NextcloudServer):
 
     provider: UploadsProvider
 
+    @override
     def missing(self, path: str) -> SabreError:
         return no_such_file("/" + "/".join(split(path)[:1]))
 
@@ -52,14 +54,14 @@ class UploadServer(NextcloudServer):
         return answer(environ, start_response, HTTPStatus.CREATED, [HTML])
 
     def do_PUT(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Take a chunk. With a destination and OC-Total-Length a full account is told now."""
+        """Receive a chunk: 507 at once if Destination and OC-Total-Length say that the file will not fit."""
         with self.account.tree.lock:
             upload, name = self._chunk(environ)
             if name not in upload.chunks:
                 self._check_space_at_destination(environ)
         content, headers = receive(environ, self.account.tree.spool)
         with self.account.tree.lock:
-            # It may have been given up meanwhile.
+            # It may have been deleted in the meantime.
             if self.account.uploads.get(upload.name) is not upload:
                 content.unlink()
                 raise self.missing(environ["PATH_INFO"])
@@ -73,7 +75,7 @@ class UploadServer(NextcloudServer):
         return written(environ, start_response, headers, created=replaced is None)
 
     def do_DELETE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Give an upload up."""
+        """Delete an upload."""
         with self.account.tree.lock:
             match split(environ["PATH_INFO"]):
                 case [name] if name in self.account.uploads:
@@ -83,7 +85,7 @@ class UploadServer(NextcloudServer):
         return answer(environ, start_response, HTTPStatus.NO_CONTENT, [])
 
     def do_MOVE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Put the chunks, one after the other, in the place of a file."""
+        """Assemble the chunks into a file, new or existing."""
         with self.account.tree.lock:
             self._check_if_headers(environ)
             parent, name = self._target(environ)
@@ -91,7 +93,7 @@ class UploadServer(NextcloudServer):
             self._check_assembly(environ, upload, parent, name)
             with tempfile.NamedTemporaryFile(dir=self.account.tree.spool, delete=False) as file:
                 content = Path(file.name)
-            upload.assembled(content)
+            upload.assemble(content)
             self.account.being_written.add((parent, name))
         with releasing(self.account, parent, name):
             created, headers = place(self.account, parent, name, content, environ, self.account.before_marker)
@@ -99,7 +101,7 @@ class UploadServer(NextcloudServer):
         return written(environ, start_response, headers, created=created)
 
     def _check_if_headers(self, environ: Environ) -> None:
-        """If-Match is about what is moved, the upload; If is about any file."""
+        """Check If-Match against the upload, which is what is moved, and If against the files that it names."""
         if_match = environ.get("HTTP_IF_MATCH", "")
         upload = self.account.uploads.get(split(environ["PATH_INFO"])[0])
         if if_match and (upload is None or if_match != f'"{upload.etag}"'):
@@ -108,7 +110,7 @@ class UploadServer(NextcloudServer):
         check_if(environ, self.provider.files, f"uploads/{self.account.user_id}{environ['PATH_INFO']}")
 
     def _target(self, environ: Environ) -> tuple[Entry, str]:
-        """The folder and name that the upload is to get."""
+        """The folder and name of the file to write."""
         path = destination(environ, self.provider.files)
         *folders, name = split(path) or [""]
         parent = self.account.tree.find("/".join(folders))
@@ -137,7 +139,7 @@ class UploadServer(NextcloudServer):
         expected = environ.get("HTTP_OC_TOTAL_LENGTH")
         if expected is not None and expected != str(upload.size):
             raise bad_request(f"Chunks on server do not sum up to {expected} but to {upload.size} bytes")
-        # SabreDAV creates the file anew, over the existing one: the folder must allow that too.
+        # SabreDAV calls createFile even if the file exists, so the folder must allow it too.
         if not parent.allows("create") or (existing and not existing.allows("update")):
             self.account.uploads.pop(upload.name).remove()
             raise forbidden()
@@ -146,7 +148,7 @@ class UploadServer(NextcloudServer):
             raise locked(parent.below(name))
 
     def _finish(self, upload: Upload) -> None:
-        """Remove what was put in place; 403 if somebody else did, although the file has its new content."""
+        """Delete the upload. 403 if somebody did so meanwhile, although the file has its new content."""
         with self.account.tree.lock:
             if self.account.uploads.get(upload.name) is not upload:
                 raise forbidden()

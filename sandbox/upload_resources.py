@@ -1,8 +1,8 @@
-"""What can be asked of uploads by PROPFIND: WsgiDAV's resources over an account's upload folders."""
+"""WsgiDAV's resources over an account's uploads, and the properties that PROPFIND gets from them."""
 
 from collections.abc import Sequence
 from email.utils import formatdate
-from typing import Any
+from typing import Any, override
 
 from lxml import etree
 from wsgidav.dav_provider import DAVProvider
@@ -17,7 +17,7 @@ WHOLE = ".file"
 
 
 class UploadFolder(Folder):
-    """One upload, or the folder of all."""
+    """The folder of one upload, or of all uploads."""
 
     def __init__(self, environ: Environ, href: str, mtime: int, members: Sequence[Readable]) -> None:
         super().__init__("/", environ)
@@ -25,9 +25,11 @@ class UploadFolder(Folder):
         self._mtime = mtime
         self._members = members
 
+    @override
     def get_href(self) -> str:
         return self._href
 
+    @override
     def get_member_list(self) -> Sequence[Readable]:
         return self._members
 
@@ -44,7 +46,7 @@ class UploadFolder(Folder):
 
 
 class UploadedFile(Leaf):
-    """A chunk, or `.file`, which stands for all chunks in a row."""
+    """A chunk, or `.file`, which stands for the assembled chunks."""
 
     def __init__(self, environ: Environ, href: str, file: Chunk | Upload) -> None:
         super().__init__(environ, href)
@@ -71,6 +73,7 @@ class UploadsProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no type
         self.files = files
         self._top = f"{account.base_path}/remote.php/dav/uploads/{account.user_id}"
 
+    @override
     def get_resource_inst(self, path: str, environ: Environ) -> Any:
         uploads = self.account.uploads
         match split(path):

@@ -1,4 +1,4 @@
-"""Chunked uploads under way: what lies in an account's upload folders."""
+"""The chunked uploads of an account that are in progress."""
 
 import hashlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Chunk:
 
     @property
     def etag(self) -> str:
-        """Without its quotes."""
+        """The ETag without its quotes."""
         return hashlib.md5(f"{self.content} {self.mtime}".encode()).hexdigest()  # noqa: S324 -- guards nothing
 
 
@@ -36,8 +36,8 @@ class Upload:
         """Bytes in all chunks."""
         return sum(chunk.size for chunk in self.chunks.values())
 
-    def assembled(self, target: Path) -> None:
-        """Write the chunks to a file, one after the other by name."""
+    def assemble(self, target: Path) -> None:
+        """Write the chunks to a file in the order of their names."""
         with target.open("wb") as file:
             for block in self._blocks():
                 file.write(block)

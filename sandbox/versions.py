@@ -1,8 +1,8 @@
-"""The versions of files over WebDAV: the list of a file's contents, and bringing one back."""
+"""WebDAV requests on the versions of files: listing them and restoring one."""
 
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any
+from typing import Any, override
 
 from lxml import etree
 from wsgidav.dav_provider import DAVProvider
@@ -16,7 +16,7 @@ from sandbox.wsgi import HTML, Body, Environ, StartResponse, answer
 
 
 class VersionResource(Leaf):
-    """One content of a file: the date that it had in seconds is its name and its ETag."""
+    """One version of a file, the current one included; its date in seconds is its name and ETag."""
 
     def __init__(self, environ: Environ, href: str, entry: Entry, date: int, size: int) -> None:
         super().__init__(environ, href)
@@ -44,6 +44,7 @@ class VersionsProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no typ
         self.account = account
         self.top = f"{account.base_path}/remote.php/dav/versions/{account.user_id}"
 
+    @override
     def get_resource_inst(self, path: str, environ: Environ) -> Any:
         match split(path):
             case ["versions", file_id] if entry := self.file(file_id):
@@ -57,7 +58,7 @@ class VersionsProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no typ
         return None
 
     def file(self, file_id: str) -> Entry | None:
-        """The file of an id as it stands in a path, None too while the server keeps no versions."""
+        """The file with an id as it appears in a path; None without such a file or without the versions app."""
         if not file_id.isdigit() or not self.account.tree.versioning:
             return None
         entry = self.account.tree.by_id(int(file_id))
@@ -69,12 +70,13 @@ class VersionServer(NextcloudServer):
 
     provider: VersionsProvider
 
+    @override
     def missing(self, path: str) -> SabreError:
         del path
         return not_found("")
 
     def do_MOVE(self, environ: Environ, start_response: StartResponse) -> Body:  # noqa: N802 -- WsgiDAV's name
-        """Make a version the content again."""
+        """Restore a version."""
         if f"{self.provider.top}/restore/" not in environ.get("HTTP_DESTINATION", ""):
             raise forbidden()
         with self.account.tree.lock:

@@ -11,13 +11,13 @@ from sandbox.tree import Entry
 from sandbox.wsgi import Environ, Headers
 
 LONGEST_CHECKSUM = 255
-# Nextcloud takes no date of the first day, whatever the time zone.
+# Nextcloud rejects dates of the first day, to be safe in any time zone.
 EARLIEST_DATE = 86_400
 
 
 @contextlib.contextmanager
 def releasing(account: Account, parent: Entry, name: str) -> Iterator[None]:
-    """Let others at a file again that the caller has put into `being_written`."""
+    """Unlock a file at the end that the caller has locked by adding it to `being_written`."""
     try:
         yield
     finally:
@@ -33,10 +33,10 @@ def place(
     environ: Environ,
     before_marker: Callable[[], None] | None = None,
 ) -> tuple[bool, Headers]:
-    """Make a received file the content of `name` in `parent`: whether it is new, and what the answer tells of it.
+    """Make a received file the content of `name` in `parent`; whether the file is new, and headers for the answer.
 
-    `before_marker` is called in between: listings then show the new content and ETag, but the old date and no
-    checksum. As in Nextcloud, a header that is not accepted is answered with 500 after the content was replaced.
+    before_marker: called in between, when listings show the new size and ETag, but the old date and no checksum.
+    As in Nextcloud's File::put, an invalid header is answered with 500 after the content was replaced.
     """
     tree = account.tree
     with tree.lock:
@@ -62,7 +62,7 @@ def place(
 
 
 def _date(header: str) -> int:
-    """X-OC-MTime in seconds, as Nextcloud's MtimeSanitizer takes it."""
+    """X-OC-MTime in seconds, validated as in Nextcloud's MtimeSanitizer."""
     try:
         date = int(float(header))
     except (ValueError, OverflowError) as error:
@@ -78,7 +78,7 @@ def _invalid_date(expected: str, header: str) -> SabreError:
 
 
 def _checksum(environ: Environ) -> str:
-    """OC-Checksum, which is stored and never checked; the database has a limit."""
+    """OC-Checksum, which is stored and never verified; 500 if it does not fit into the database."""
     checksum: str = environ.get("HTTP_OC_CHECKSUM", "").strip()
     if len(checksum) > LONGEST_CHECKSUM:
         message = (

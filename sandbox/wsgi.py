@@ -1,4 +1,4 @@
-"""The few WSGI helpers that the parts of the sandbox share."""
+"""WSGI types and helpers."""
 
 import json
 from collections.abc import Iterable
@@ -29,14 +29,14 @@ class App(Protocol):
 def answer(
     environ: Environ, start_response: StartResponse, status: int, headers: Iterable[tuple[str, str]], body: bytes = b""
 ) -> Body:
-    """A whole answer; HEAD gets the headers alone."""
+    """Send a complete answer; to HEAD only its headers."""
     all_headers = [*headers, ("Content-Length", str(len(body)))]
     start_response(f"{int(status)} {HTTPStatus(status).phrase}", all_headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
 def read_body(environ: Environ) -> bytes:
-    """The whole body of a request, however it is sent; b"" where there is none."""
+    """The whole body of a request, chunked or not; b"" if there is none."""
     if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
         return b""
     body: bytes = environ["wsgi.input"].read()

@@ -1,4 +1,4 @@
-"""The servers that these tests talk to."""
+"""The servers under test."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,7 +12,7 @@ type Ask = Callable[..., requests.Response]
 
 
 class Clock:
-    """A time that stands still until it is moved, in seconds."""
+    """A clock that stands still until it is moved. `now` is in seconds."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -23,7 +23,7 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """What tells `nextcloud` the time."""
+    """The clock of `nextcloud`."""
     return Clock()
 
 
@@ -43,7 +43,7 @@ def vault() -> Iterator[Vault]:
 
 @pytest.fixture
 def ask(nextcloud: Nextcloud) -> Iterator[Ask]:
-    """Sends a request on the account's files: ask("PUT", "a.txt", data=b"...")."""
+    """Send a request on the account's files: ask("PUT", "a.txt", data=b"...")."""
     with requests.Session() as session:
         session.auth = (nextcloud.user, nextcloud.password)
 

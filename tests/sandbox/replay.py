@@ -1,7 +1,7 @@
-"""Plays recorded requests to the sandbox and says where its answers differ from the recorded ones.
+"""Sends recorded requests to the sandbox and reports where its answers differ from the recorded ones.
 
-Ids and ETags cannot be the same; they are paired as they appear, and each must keep to its partner: the recording
-says "the ETag changed" and "the id stayed" by its values, and so does the sandbox.
+Ids and ETags cannot be the same. Each recorded value is paired with the sandbox's at first sight, and the pair must
+hold from then on: where the recording shows a new ETag or the same id, so must the sandbox.
 """
 
 import base64
@@ -26,7 +26,7 @@ type Multistatus = list[list[Any]]
 
 @dataclass(frozen=True)
 class Exchange:
-    """A recorded request and answer. `login` is who asked, None for nobody; `time` is the server's, in seconds."""
+    """A recorded request and answer. login: None without one. time: the server's, in seconds since 1970."""
 
     name: str
     login: str | None
@@ -36,24 +36,24 @@ class Exchange:
 
     @property
     def number(self) -> int:
-        """Its place in the recording."""
+        """Its number in the recording."""
         return int(self.name[:3])
 
 
 @dataclass
 class Pairs:
-    """Values of the recording and what stands in their place here, one to one."""
+    """Values of the recording and the sandbox's values for them, one to one."""
 
     here: dict[str, str] = field(default_factory=dict)
     there: dict[str, str] = field(default_factory=dict)
 
     def learn(self, recorded: str, actual: str) -> bool:
-        """Note a pair; False if either has another partner already."""
+        """Add a pair; False if either value has another partner already."""
         return self.here.setdefault(recorded, actual) == actual and self.there.setdefault(actual, recorded) == recorded
 
 
 def read(path: Path) -> Iterator[Exchange]:
-    """The exchanges of a recording; a body that an earlier request had too is given by that one's name."""
+    """The exchanges of a recording. `body_of` names an earlier request with the same body."""
     bodies: dict[str, str] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         exchange = Exchange(**json.loads(line))
@@ -64,7 +64,7 @@ def read(path: Path) -> Iterator[Exchange]:
 
 
 class Replay:
-    """Sends requests, and pairs what comes back with what was recorded."""
+    """Sends requests, and compares the answers with the recorded ones."""
 
     def __init__(self, url: str, password: Callable[[Exchange], str]) -> None:
         self._url = url
@@ -74,11 +74,11 @@ class Replay:
         self.ids = Pairs()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()
 
     def differences(self, exchange: Exchange) -> dict[str, str]:
-        """What is not as recorded ("status", "header ETag", "property oc:size", ...), and in what way."""
+        """What differs from the recording ("status", "header ETag", "property oc:size", ...), and how."""
         status, headers, body = self._send(exchange)
         found: dict[str, str] = {}
         expected = exchange.response
@@ -108,7 +108,7 @@ class Replay:
         return response.status, dict(response.getheaders()), response.read()
 
     def _path(self, path: str) -> str:
-        """Ids in the addresses of relations and versions are this server's."""
+        """A recorded path with the sandbox's file ids in it."""
         return FILE_ID.sub(lambda match: match[1] + self.ids.here.get(match[2], match[2]), path)
 
     def _to_here(self, value: str) -> str:
@@ -199,9 +199,9 @@ COMPARED_HEADERS = {
 
 
 def parse_multistatus(body: bytes) -> Multistatus | None:
-    """[href, {property: value}, [properties that are 404]] of each response; None if it is no multistatus.
+    """[href, {property: value}, [properties that are 404]] of each response; None if it is not a multistatus.
 
-    A value of more than text is its XML, with the usual prefixes.
+    A value that is not plain text is given as XML with the usual prefixes.
     """
     try:
         root = etree.fromstring(body)
@@ -224,7 +224,7 @@ def parse_multistatus(body: bytes) -> Multistatus | None:
 
 
 def parse_error(body: bytes) -> list[str] | None:
-    """[exception, message, the rest as XML] of a refusal; None if it is none."""
+    """[exception, message, the rest as XML] of a SabreDAV error; None if it is none."""
     try:
         root = etree.fromstring(body)
     except etree.XMLSyntaxError:
@@ -254,7 +254,7 @@ def _xml(element: "etree._Element") -> str:
 
 
 def _content(message: dict[str, Any]) -> str:
-    """The body of a request or answer; where only its length matters, so many of one character."""
+    """The body of a request or answer; `fill` is a character and how often it is repeated."""
     if "fill" in message:
         character, length = message["fill"]
         return str(character * length)

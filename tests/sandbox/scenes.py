@@ -1,4 +1,4 @@
-"""What was done between the recorded requests, by hand or by requests that were not recorded."""
+"""What happened between the recorded requests, by hand or by requests that were not recorded."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ SLOW_PUT_SIZE = 200_000
 
 
 class Scenario:
-    """The sandbox, a clock that tells the recorded time, and what is under way."""
+    """The sandbox, a clock that shows the recorded time, and the request that is in progress."""
 
     def __init__(self, day: str) -> None:
         self.day = day
@@ -30,7 +30,7 @@ class Scenario:
         self.now = datetime.fromisoformat(f"{self.day}T{time}").replace(tzinfo=UTC).timestamp()
 
     def file(self, time: str, path: str, content: bytes | int, *tags: str) -> None:
-        """Have a file (or one of so many bytes) from a time on, with tags."""
+        """Create a file at a time, with this content or of this size, and with tags."""
         self.at(time)
         target = self.nextcloud.folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ class Scenario:
             self.nextcloud.tag(path, tag)
 
     def folder(self, time: str, path: str) -> None:
-        """Have a folder from a time on."""
+        """Create a folder at a time."""
         self.at(time)
         (self.nextcloud.folder / path).mkdir()
         self.nextcloud.file_id(path)
@@ -60,20 +60,20 @@ class Scenario:
         return connection
 
     def begin_slow_put(self) -> None:
-        """Be in the middle of a PUT onto K/l.txt."""
+        """Send half of a PUT onto K/l.txt, and wait until the server is in the middle of it."""
         self._slow = self.begin_put("K/l.txt", SLOW_PUT_SIZE)
         while not any(parent.name == "K" for parent, _ in list(self.nextcloud._account.being_written)):
             pass
 
     def end_slow_put(self) -> None:
-        """Send the rest of it."""
+        """Send the rest of the slow PUT."""
         assert self._slow
         self._slow.sendall(b"s" * (SLOW_PUT_SIZE - SLOW_PUT_SIZE // 2))
         assert b" 204 " in self._slow.recv(1000)
         self._slow.close()
 
     def cut_off(self, path: str, *, reset: bool) -> None:
-        """Break a PUT off, in order or not, and wait until the server has seen it."""
+        """Cut a PUT off by closing or resetting the connection, and wait until the server has noticed."""
         seen = len(self.nextcloud.requests)
         connection = self.begin_put(path, 1000)
         if reset:
@@ -181,7 +181,7 @@ def _after_crash(scenario: Scenario) -> None:
     scenario.file("17:22:54", "P/crash.txt", b"")
 
 
-# Before the exchange of this number.
+# By the number of the exchange before which it happened.
 SCENES: dict[int, Callable[[Scenario], None]] = {
     8: _photos,
     35: _tags_of_the_administrator,
@@ -220,19 +220,19 @@ SCENES: dict[int, Callable[[Scenario], None]] = {
     344: _after_crash,
 }
 
-# The time of an answer is that of its request's arrival; what these wrote fell into the next second.
+# The recorded time is that of the request's arrival. What these wrote fell into the next second.
 WROTE_A_SECOND_LATER = {119, 151, 280, 337}
 
-# What the sandbox has no part for, and why that is no loss to the tests.
+# What the sandbox does not offer, and why the tests do not need it.
 NOT_PLAYED = {
-    33: "by an administrator, of whom the sandbox has none: create_tag stands for him",
-    34: "by an administrator, of whom the sandbox has none: create_tag stands for him",
-    37: "by an administrator, of whom the sandbox has none",
-    110: "the trash bin: neither daemon looks into it",
-    172: "the trash bin: neither daemon looks into it",
-    261: "a disabled account: a 503 like that of maintenance",
-    263: "a host name that the server does not trust: set up by whoever runs the server",
-    264: "a host name that the server does not trust: set up by whoever runs the server",
-    333: "a client that falls silent: takes as long as the server's timeout",
-    334: "a client that falls silent: takes as long as the server's timeout",
+    33: "needs an administrator's login: create_tag does the same",
+    34: "needs an administrator's login: create_tag does the same",
+    37: "needs an administrator's login",
+    110: "the trash bin over WebDAV: neither daemon uses it",
+    172: "the trash bin over WebDAV: neither daemon uses it",
+    261: "a disabled account: a 503 like the one of maintenance mode",
+    263: "an untrusted host name: a matter of the server's configuration",
+    264: "an untrusted host name: a matter of the server's configuration",
+    333: "a client that stops sending: takes as long as the server's timeout",
+    334: "a client that stops sending: takes as long as the server's timeout",
 }

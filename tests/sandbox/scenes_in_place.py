@@ -1,4 +1,4 @@
-"""What was done between the recorded requests of replacing content in place, by requests that were not recorded."""
+"""What happened between the recorded requests of replacing content in place, by requests that were not recorded."""
 
 from collections.abc import Callable
 
@@ -48,7 +48,7 @@ def _folders(scenario: Scenario) -> None:
     scenario.nextcloud.mkdir(f"{TOP}/unsorted")
 
 
-# Before the exchange of this number.
+# By the number of the exchange before which it happened.
 SCENES: dict[int, Callable[[Scenario], None]] = {
     1: _both(_folders, _original("01:32:08", 1)),
     16: _original("01:32:10", 2),
@@ -67,7 +67,7 @@ SCENES: dict[int, Callable[[Scenario], None]] = {
     37: _upload("01:32:17", "scaler-170f4262", CONTENT),
 }
 
-# The time of an answer is that of its request's arrival; what these wrote fell into the next second.
+# The recorded time is that of the request's arrival. What these wrote fell into the next second.
 WROTE_A_SECOND_LATER = {17}
 
 NOT_PLAYED: dict[int, str] = {}

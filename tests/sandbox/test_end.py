@@ -1,4 +1,4 @@
-"""However the program that holds the servers ends, nothing of them is left."""
+"""However the program that started the servers ends, nothing of them is left."""
 
 import re
 import signal
@@ -19,7 +19,7 @@ SECONDS_TO_END = 10
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where all temporary folders of what is started go."""
+    """The folder for the temporary folders of everything that is started."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -28,7 +28,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def running(temporary: Path) -> Iterator["subprocess.Popen[str]"]:
-    """`python -m sandbox`, before it is ready."""
+    """`python -m sandbox`, not yet ready."""
     del temporary
     with subprocess.Popen([sys.executable, "-m", "sandbox"], stdout=subprocess.PIPE, text=True) as process:
         yield process
@@ -42,7 +42,7 @@ def _exports(process: "subprocess.Popen[str]") -> dict[str, str]:
 
 
 def _processes_in(folder: Path) -> list[int]:
-    """Who runs a server whose log is in a folder."""
+    """The ids of the processes that have a folder in their environment."""
     found = []
     for status in Path("/proc").glob("[0-9]*"):
         try:
@@ -60,7 +60,7 @@ def _until(done: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_it_tells_how_to_reach_both_servers_with_the_secrets_written(running: "subprocess.Popen[str]") -> None:
+def test_it_prints_how_to_reach_both_servers_and_has_written_the_settings(running: "subprocess.Popen[str]") -> None:
     exports = _exports(running)
     token = {"X-Vault-Token": exports["VAULT_TOKEN"]}
     address = exports["VAULT_ADDR"]
@@ -93,7 +93,7 @@ def test_a_signal_ends_it_and_all_it_started(
     assert _processes_in(temporary) == []
 
 
-def test_killed_it_takes_the_vault_with_it(running: "subprocess.Popen[str]", temporary: Path) -> None:
+def test_the_vault_ends_when_the_program_is_killed(running: "subprocess.Popen[str]", temporary: Path) -> None:
     _exports(running)
     assert len(_processes_in(temporary)) == 3
     running.kill()
@@ -134,7 +134,7 @@ def test_a_vault_outlives_the_thread_that_started_it(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_a_vault_answers_on_while_its_holder_tidies_up_after_ctrl_c(temporary: Path) -> None:
+def test_a_vault_still_answers_while_its_parent_cleans_up_after_ctrl_c(temporary: Path) -> None:
     program = (
         "import os, signal, threading\nfrom sandbox.vault import Vault\nwith Vault() as vault:\n"
         "    try:\n        os.killpg(0, signal.SIGINT)\n        threading.Event().wait(5)\n"
@@ -146,7 +146,7 @@ def test_a_vault_answers_on_while_its_holder_tidies_up_after_ctrl_c(temporary: P
     _until(lambda: not list(temporary.iterdir()) and not _processes_in(temporary))
 
 
-def test_a_vault_dies_with_what_keeps_it(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vault_ends_when_its_supervisor_is_killed(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with Vault() as vault:
         assert vault._supervisor is not None

@@ -28,7 +28,7 @@ def original(nextcloud: Nextcloud, clock: Clock) -> int:
 
 
 class Uploads:
-    """Uploads in chunks, asked for as a daemon does."""
+    """Sends the requests of a chunked upload, as a daemon does."""
 
     def __init__(self, nextcloud: Nextcloud) -> None:
         self.nextcloud = nextcloud
@@ -45,7 +45,7 @@ class Uploads:
         return self.ask("PUT", "up/00001", data=content, headers=headers)
 
     def assemble(self, path: str = FILE, **headers: str) -> requests.Response:
-        """Put what was uploaded in the place of a file, if that is still what it is now."""
+        """Replace a file with the uploaded content, on the condition that it still has the ETag that it has now."""
         where = self.nextcloud.files_url + path
         condition = f'<{where}> (["{self.nextcloud.etag(path)}"])'
         headers = {"Destination": where, "If": condition, "OC-Total-Length": str(len(UPSCALED))} | {
@@ -56,7 +56,7 @@ class Uploads:
 
 @pytest.fixture
 def uploads(nextcloud: Nextcloud) -> Uploads:
-    """Uploads of the account."""
+    """Chunked uploads to the account."""
     return Uploads(nextcloud)
 
 
@@ -176,12 +176,12 @@ def test_permissions_tell_the_missing_right(
 
 
 @pytest.mark.usefixtures("original")
-def test_a_full_account_is_told_with_the_chunk_if_that_says_where_it_goes(
+def test_a_chunk_gets_507_if_its_destination_and_total_length_do_not_fit(
     nextcloud: Nextcloud, uploads: Uploads
 ) -> None:
     nextcloud.quota = len(ORIGINAL) + len(UPSCALED) - 1
-    told = {"Destination": nextcloud.files_url + FILE, "OC-Total-Length": str(len(UPSCALED))}
-    assert uploads.put(headers=told).status_code == 507
+    headers = {"Destination": nextcloud.files_url + FILE, "OC-Total-Length": str(len(UPSCALED))}
+    assert uploads.put(headers=headers).status_code == 507
     assert uploads.put().status_code == 201
     assert uploads.assemble().status_code == 507
     assert (nextcloud.read(FILE), nextcloud.uploads()) == (ORIGINAL, ["up"])
@@ -222,7 +222,7 @@ def test_an_assembly_that_dies_in_the_middle_leaves_new_content_without_a_marker
 
 @pytest.mark.parametrize("header", [{"X_OC_MTime": "0"}, {"OC_Checksum": "x" * 256}])
 @pytest.mark.usefixtures("original")
-def test_a_header_that_is_not_taken_is_told_after_the_content_was_replaced(
+def test_an_invalid_header_is_answered_after_the_content_was_replaced(
     nextcloud: Nextcloud, uploads: Uploads, header: dict[str, str]
 ) -> None:
     uploads.put()

@@ -1,4 +1,4 @@
-"""The sandbox understands the requests of the library that the mover uses, and is understood by it."""
+"""The sandbox works with nc_py_api, which the mover uses."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,7 +11,7 @@ from sandbox.nextcloud import Nextcloud
 
 @pytest.fixture(params=["", "/cloud"])
 def nextcloud(request: pytest.FixtureRequest) -> Iterator[Nextcloud]:
-    """A server, at the top and under a sub-path, whose login name is not the user id."""
+    """A server at the root and under a sub-path, whose login name is not the user id."""
     with Nextcloud(user="alice@example.org", user_id="u 1", base_path=request.param) as server:
         (server.folder / "Photos").mkdir()
         for name in ("one.jpg", "two.jpg", "three.txt"):
@@ -20,7 +20,7 @@ def nextcloud(request: pytest.FixtureRequest) -> Iterator[Nextcloud]:
 
 
 def _run(nextcloud: Nextcloud, story: Callable[[AsyncNextcloud], Awaitable[None]]) -> None:
-    async def tell() -> None:
+    async def run() -> None:
         client = AsyncNextcloud(
             nextcloud_url=nextcloud.url, nc_auth_user=nextcloud.user, nc_auth_pass=nextcloud.password
         )
@@ -31,7 +31,7 @@ def _run(nextcloud: Nextcloud, story: Callable[[AsyncNextcloud], Awaitable[None]
             await client._session.adapter.close()
             await client._session.adapter_dav.close()
 
-    asyncio.run(tell())
+    asyncio.run(run())
 
 
 def test_it_knows_the_user_and_lists(nextcloud: Nextcloud) -> None:

@@ -1,4 +1,4 @@
-"""What a replay of single requests does not show of the Nextcloud sandbox."""
+"""The sandbox's Nextcloud: what the recorded requests do not show."""
 
 import os
 import socket
@@ -31,7 +31,7 @@ def test_a_file_from_another_client_is_served_with_an_id_and_an_etag(nextcloud: 
     assert (answer.content, answer.headers["ETag"]) == (b"by hand", properties["d:getetag"])
 
 
-def test_a_folders_etag_tells_of_what_others_did_on_disk_far_below(nextcloud: Nextcloud, ask: Ask) -> None:
+def test_a_folders_etag_changes_with_what_others_do_on_disk_far_below(nextcloud: Nextcloud, ask: Ask) -> None:
     def etag() -> str:
         answer = ask("PROPFIND", "a", data=PROPERTIES, headers={"Depth": "0"})
         return _listed(answer)[f"/remote.php/dav/files/{nextcloud.user_id}/a/"]["d:getetag"]
@@ -131,7 +131,7 @@ def _reset_in_the_middle_of_a_put(nextcloud: Nextcloud, name: str) -> None:
         threading.Event().wait(0.005)
 
 
-def test_eleven_wrong_passwords_shut_the_right_one_out_for_half_an_hour(nextcloud: Nextcloud, clock: Clock) -> None:
+def test_eleven_wrong_passwords_lock_the_address_out_for_half_an_hour(nextcloud: Nextcloud, clock: Clock) -> None:
     def status(password: str) -> int:
         return requests.request(
             "PROPFIND", nextcloud.files_url, auth=(nextcloud.user, password), timeout=20
@@ -152,7 +152,7 @@ def test_a_changed_password_counts_at_once(nextcloud: Nextcloud, ask: Ask) -> No
     assert nextcloud.password == "another"
 
 
-def test_it_comes_back_on_its_port_with_all_it_had(nextcloud: Nextcloud, ask: Ask) -> None:
+def test_it_restarts_on_its_port_with_everything_it_had(nextcloud: Nextcloud, ask: Ask) -> None:
     nextcloud.create_tag("kept")
     etag = ask("PUT", "a.txt", data=b"x").headers["ETag"]
     nextcloud.tag("a.txt", "kept")
@@ -204,7 +204,7 @@ def test_under_a_sub_path_with_a_login_that_is_not_the_user_id() -> None:
         assert requests.get(outside, timeout=20).status_code == 404
 
 
-def test_thirty_requests_wait_out_their_latency_side_by_side(nextcloud: Nextcloud) -> None:
+def test_thirty_requests_are_delayed_in_parallel(nextcloud: Nextcloud) -> None:
     nextcloud.latency = 0.2
     login = (nextcloud.user, nextcloud.password)
 
@@ -218,7 +218,7 @@ def test_thirty_requests_wait_out_their_latency_side_by_side(nextcloud: Nextclou
     assert max(times) - min(times) < 2
 
 
-def test_a_name_in_the_other_unicode_form_on_disk_is_found_and_told_in_nfc(nextcloud: Nextcloud, ask: Ask) -> None:
+def test_a_name_in_the_other_unicode_form_on_disk_is_found_and_listed_in_nfc(nextcloud: Nextcloud, ask: Ask) -> None:
     (nextcloud.folder / "cafe\u0301.txt").write_bytes(b"x")
     listed = _listed(ask("PROPFIND", "", headers={"Depth": "1"}))
     assert f"/remote.php/dav/files/{nextcloud.user_id}/caf%c3%a9.txt" in listed
@@ -244,7 +244,7 @@ def test_a_listing_is_consistent_while_many_write(nextcloud: Nextcloud) -> None:
     assert len(list(nextcloud.folder.iterdir())) == 40
 
 
-def test_nothing_is_left_of_it() -> None:
+def test_nothing_is_left_afterwards() -> None:
     before = set(threading.enumerate())
     with Nextcloud() as nextcloud:
         temporary = Path(nextcloud.folder).parent

@@ -1,4 +1,7 @@
-"""The sandbox answers as a Nextcloud 32.0.1 was recorded to, but for what is listed here."""
+"""The sandbox answers like the recorded Nextcloud 32.0.1, except for the differences listed here.
+
+Of the list of uploads in `recorded_in_place.jsonl` (039) only those are kept that the recorded requests made.
+"""
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -12,11 +15,11 @@ from tests.sandbox.replay import Exchange, Replay, read
 
 HERE = Path(__file__).parent
 
-# Which exchange, what of its answer, and why the difference does no harm.
+# The exchange, the part of its answer, and why the difference does no harm.
 KNOWN = {
     ("023-*", "error"): "the XML parser's own words: only the exception is the same",
-    ("274-*", "body"): "a page for people: only its status and headers are the same",
-    ("293-*", "property d:quota-used-bytes"): "the recorded account held more than the recording tells",
+    ("274-*", "body"): "a page for browsers: only its status and headers are the same",
+    ("293-*", "property d:quota-used-bytes"): "the recorded account held more than the recording shows",
 }
 
 
@@ -26,7 +29,7 @@ def differences() -> dict[tuple[str, str], str]:
     return dict(_play("recorded.jsonl", scenes))
 
 
-def test_no_answer_differs_but_where_it_is_listed(differences: dict[tuple[str, str], str]) -> None:
+def test_no_answer_differs_except_where_listed(differences: dict[tuple[str, str], str]) -> None:
     listed = {key for key in differences if any(_matches(row, key) for row in KNOWN)}
     unlisted = {key: differences[key] for key in differences.keys() - listed}
     assert unlisted == {}
@@ -42,15 +45,15 @@ def test_no_answer_differs_where_content_is_replaced_in_place() -> None:
     assert dict(_play("recorded_in_place.jsonl", scenes_in_place)) == {}
 
 
-def _play(recording: str, story: ModuleType) -> Iterator[tuple[tuple[str, str], str]]:
-    scenario = scenes.Scenario(story.DAY)
+def _play(recording: str, scenes_of: ModuleType) -> Iterator[tuple[tuple[str, str], str]]:
+    scenario = scenes.Scenario(scenes_of.DAY)
     with scenario.nextcloud as nextcloud:
         replay = Replay(nextcloud.url, lambda exchange: _password(exchange, nextcloud.password))
         for exchange in read(HERE / recording):
-            if exchange.number in story.SCENES:
-                story.SCENES[exchange.number](scenario)
-            scenario.now = exchange.time + (exchange.number in story.WROTE_A_SECOND_LATER)
-            if exchange.number in story.NOT_PLAYED:
+            if exchange.number in scenes_of.SCENES:
+                scenes_of.SCENES[exchange.number](scenario)
+            scenario.now = exchange.time + (exchange.number in scenes_of.WROTE_A_SECOND_LATER)
+            if exchange.number in scenes_of.NOT_PLAYED:
                 continue
             for what, how in replay.differences(exchange).items():
                 yield (exchange.name, what), how

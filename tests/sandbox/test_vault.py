@@ -1,4 +1,4 @@
-"""The Vault sandbox, asked with the client that the daemons use."""
+"""The sandbox's Vault, with the client that the daemons use."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from sandbox.vault import Vault
 
 @pytest.fixture
 def client(vault: Vault) -> hvac.Client:
-    """A client that may do everything."""
+    """A client with the root token."""
     return hvac.Client(url=vault.address, token=vault.token)
 
 
@@ -36,7 +36,7 @@ def test_a_deleted_secret_is_gone(vault: Vault, client: hvac.Client) -> None:
         client.secrets.kv.v2.read_secret_version("passing", raise_on_deleted_version=True)
 
 
-def test_an_approle_may_do_what_its_policy_says_for_as_long_as_it_says(vault: Vault) -> None:
+def test_an_approle_has_the_rights_and_the_times_it_was_given(vault: Vault) -> None:
     vault.write("webdav", {"a": "b"})
     policy = 'path "secret/data/webdav" { capabilities = ["read"] }'
     role_id, secret_id = vault.approle(policy, token_ttl="30s", token_max_ttl="60s")
@@ -49,7 +49,7 @@ def test_an_approle_may_do_what_its_policy_says_for_as_long_as_it_says(vault: Va
     assert client.auth.token.lookup_self()["data"]["explicit_max_ttl"] == 0
 
 
-def test_a_token_has_its_times_and_can_be_ended(vault: Vault) -> None:
+def test_a_token_has_its_times_and_can_be_revoked(vault: Vault) -> None:
     token = vault.create_token(ttl="30s", max_ttl="60s")
     client = hvac.Client(url=vault.address, token=token)
     data = client.auth.token.lookup_self()["data"]
@@ -59,7 +59,7 @@ def test_a_token_has_its_times_and_can_be_ended(vault: Vault) -> None:
         client.auth.token.lookup_self()
 
 
-def test_sealed_it_answers_503_until_it_is_unsealed(vault: Vault, client: hvac.Client) -> None:
+def test_a_sealed_vault_answers_503_until_it_is_unsealed(vault: Vault, client: hvac.Client) -> None:
     vault.write("kept", {"a": "b"})
     vault.seal()
     try:
@@ -71,7 +71,7 @@ def test_sealed_it_answers_503_until_it_is_unsealed(vault: Vault, client: hvac.C
     assert answer["data"]["data"] == {"a": "b"}
 
 
-def test_the_users_own_token_file_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_token_file_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("VAULT_TOKEN", "somebody's own")
     (tmp_path / ".vault-token").write_text("mine")
@@ -80,7 +80,7 @@ def test_the_users_own_token_file_is_left_alone(tmp_path: Path, monkeypatch: pyt
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {".vault-token": "mine"}
 
 
-def test_its_token_is_in_nobodys_arguments() -> None:
+def test_the_token_is_in_no_process_arguments() -> None:
     with Vault() as vault:
         lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if os.access(path, os.R_OK)]
     assert any(b"-dev-listen-address" in line for line in lines)
