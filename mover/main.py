@@ -1,9 +1,9 @@
 """mover: files the tagged images in a Nextcloud.
 
-It looks every 30 seconds into an unsorted folder for images that carry a tag such as `ai:landscapes`, moves them into
-the folder of that category (`landscapes`, made if it is missing), and takes the tag off. Other tags stay.
+It polls an unsorted folder every 30 seconds for images with a tag such as `ai:landscapes`, moves them to the folder of
+that category (`landscapes`, created if it is missing), and removes the tag. Other tags stay.
 
-Its settings lie in Vault, under `VAULT_KV_MOUNT` (`secret`) and `VAULT_KV_PREFIX` (empty), as two secrets:
+Its settings are in Vault, under `VAULT_KV_MOUNT` (`secret`) and `VAULT_KV_PREFIX` (empty), as two secrets:
 
     webdav/
       host_url   root of the Nextcloud; used where url is missing
@@ -11,11 +11,11 @@ Its settings lie in Vault, under `VAULT_KV_MOUNT` (`secret`) and `VAULT_KV_PREFI
       username   of the account
       password   of the account; an app password (Settings > Security) is faster and can be revoked
     mover_constants/
-      IMAGES_ROOT_DIR       folder that holds a folder for each category
-      UNSORTED_REMOTE_DIR   folder that is looked into
-      PARENT_TAG_VALUE      what stands before the colon: "ai" for tags such as "ai:landscapes"
+      IMAGES_ROOT_DIR       folder that contains a folder for each category
+      UNSORTED_REMOTE_DIR   folder that is polled
+      PARENT_TAG_VALUE      the part before the colon: "ai" for tags such as "ai:landscapes"
 
-As JSON, the way `./run.sh settings FILE.json` takes it:
+As JSON, for `./run.sh settings FILE.json`:
 
     {
       "webdav": {
@@ -31,23 +31,21 @@ As JSON, the way `./run.sh settings FILE.json` takes it:
       }
     }
 
-A tag is PARENT_TAG_VALUE, a colon and the category, in exactly these letters. A category is the name of one folder: it
-may hold spaces, colons and emoji, but neither / nor a backslash. Images whose tag names no such folder stay where
-they are, and the log says so once. Where `scaler_constants` can be read too, its RAW_REMOTE_DIR is no category either.
+A tag is PARENT_TAG_VALUE, a colon and the category, case-sensitive. A category is the name of one folder: it may
+contain spaces, colons and emoji, but neither / nor a backslash. Images whose tag names no such folder stay where they
+are, and the log says so once. If `scaler_constants` can be read, its RAW_REMOTE_DIR cannot be a category either.
 
-An image that already lies in the folder of its category loses the tag as well: so a mover that was stopped between the
-move and the tag is completed by the next.
+If a mover is interrupted between move and untag, the next one removes the tag. Note: tagging an image that is already
+in its category's folder removes the tag again.
 
-The account is an ordinary one: its own login is enough. AppAPI, the "Python API" extension of Nextcloud for external
-apps, is not needed.
+An ordinary account with its own login is enough. AppAPI, the "Python API" of Nextcloud for external apps, is not
+needed.
 
-`--check` looks at Vault and the settings, at the login, at the unsorted folder and whether its images may be moved
-away, at the right to make folders in IMAGES_ROOT_DIR, and at the tags: how many name a category, and which do not. It
-also says how tags are found out: with the listing of the folder, one request a poll, or, on an older Nextcloud, tag by
-tag.
+`--check` checks Vault and the settings, the login, the unsorted folder and whether its images may be moved away, the
+right to create folders in IMAGES_ROOT_DIR, and the tags: how many name a category, and which do not. It also says
+where tags come from: the listing of the folder (one request per poll) or, on an older Nextcloud, a search for each tag.
 """
 
-import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -58,7 +56,7 @@ from shared.cli import Options, common_options
 from shared.start import importing
 
 if TYPE_CHECKING:
-    from shared.shutdown import StopToken
+    from shared.retry import RetryPolicy
 
 
 @click.command(context_settings={"auto_envvar_prefix": "MOVER", "help_option_names": ["-h", "--help"]})
@@ -66,42 +64,50 @@ if TYPE_CHECKING:
 def main(options: Options) -> None:
     """File the tagged images in a Nextcloud.
 
-    Settings come from Vault; the README says which.
+    Settings come from Vault; see the README.
     """
-    # --help needs none of what follows.
+    # Imported here so that --help is quick.
     with importing():
         from shared.app import run
 
-    sys.exit(run("mover", options, lambda stop: work(options, stop)))
+    sys.exit(run("mover", options, lambda retry: work(options, retry)))
 
 
-def work(options: Options, stop: "StopToken") -> int:
-    """Poll after poll until asked to stop; the exit status."""
+def work(options: Options, retry: "RetryPolicy") -> int:
+    """Poll until asked to stop; return the exit status."""
     with importing():
         from mover.check import check
-        from mover.config import Settings
+        from mover.config import MoverSettings
         from mover.service import MoverService
         from shared.config.settings import SettingsSource
         from shared.config.vault import Vault
-        from shared.retry import of_process
         from shared.scheduler import PollLoop
 
-    vault = Vault(os.environ)
+    vault = Vault(_environment_of_vault())
     if options.check:
-        return asyncio.run(check(vault))
-    settings = SettingsSource(Settings(vault).read, stop.clock)
-    mover = MoverService(of_process())
-    with asyncio.Runner() as loop:
-        try:
-            if options.dry_run:
-                loop.run(mover.dry_run(settings.current()))
-                return 0
-            poll_loop = PollLoop(stop, options.frequency, once=options.once)
-            for _ in poll_loop.polls():
-                with poll_loop.poll():
-                    config = settings.current()
-                    if poll_loop.auth_allowed(config.account):
-                        poll_loop.record(loop.run(mover.poll(config)))
-            return poll_loop.exit_status
-        finally:
-            loop.run(mover.close())
+        return check(vault, retry)
+    settings = SettingsSource(MoverSettings(vault).read, retry.stop.clock)
+    with MoverService(retry) as mover:
+        if options.dry_run:
+            mover.dry_run(settings.current())
+            return 0
+        poll_loop = PollLoop(retry.stop, options.frequency, once=options.once)
+        for _ in poll_loop.polls():
+            with poll_loop.poll():
+                config = settings.current()
+                if poll_loop.auth_allowed(config.account):
+                    poll_loop.record(mover.poll(config))
+        return poll_loop.exit_status
+
+
+def _environment_of_vault() -> dict[str, str]:
+    """The environment for Vault, after WEBDAV_CACERT was given precedence over the authorities for all servers.
+
+    niquests, which nc_py_api is built on, prefers those for all servers, so they are removed from the environment of
+    this process; Vault keeps them.
+    """
+    if not os.environ.get("WEBDAV_CACERT"):
+        return dict(os.environ)
+    general = [os.environ.pop(name, "") for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")]
+    cacert = os.environ.get("VAULT_CACERT") or general[0] or general[1]
+    return os.environ | {"VAULT_CACERT": cacert}

@@ -1,12 +1,12 @@
-"""One image into its category's folder, whatever others do meanwhile."""
+"""Moves an image into the folder of its category, even if others move or change it meanwhile."""
 
-import asyncio
-from collections import defaultdict
+import threading
+from dataclasses import dataclass
+from enum import Enum
 
 from loguru import logger
 
-from mover.nextcloud import Nextcloud
-from mover.selection import File, Path, PlannedMove, Rules, free_name
+from mover.selection import PlannedMove, Rules, free_name
 from shared.errors import (
     ErrorPolicy,
     Failure,
@@ -19,129 +19,158 @@ from shared.errors import (
     ServerUnreachable,
 )
 from shared.retry import RetryPolicy
+from shared.webdav.store import Connections, Entry, Prop, Store
 
-# Names tried for one image, in case others take the free ones meanwhile.
+# Names tried for one image, since others may take a free one meanwhile.
 NAMES = 5
+_VERSION = (Prop.TYPE, Prop.ETAG, Prop.FILE_ID)
+# None of these tells what happened: an attempt whose answer was lost may have moved the image, and Nextcloud may answer
+# a lost race with 403.
+_INCONCLUSIVE = (PreconditionFailed, NotFound, ParentNotFound, Forbidden, ServerUnavailable, ServerUnreachable)
 
 
 class FolderUnusable(Failure):
-    """A category's folder cannot be made or used, whichever image is to go there."""
+    """The folder of a category cannot be created or used."""
 
     policy = ErrorPolicy.SKIP
 
 
 class ServerDown(ServerUnavailable):
-    """The server does not even say what lies where, so no other image would fare better."""
+    """The server does not even tell where an image is, so the other images would fail too."""
+
+    policy = ErrorPolicy.DEFER
+
+
+class Outcome(Enum):
+    """The result of a move."""
+
+    FILED = "filed"
+    TAKEN_AWAY = "taken away"  # by a person, or by another mover under another name
+    CHANGED = "changed"  # there is another version, which the next poll files
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The outcome of a move, and the name under which an image was filed."""
+
+    outcome: Outcome
+    name: str = ""
 
 
 class FileMover:
-    """Moves images for one task, several at a time.
+    """Moves images of one account; several threads may use it at once.
 
     Args:
-        retry: repeats what the server was not able to do.
+        retry: repeats a move that is known not to have happened.
     """
 
-    def __init__(self, nextcloud: Nextcloud, rules: Rules, retry: RetryPolicy) -> None:
-        self._nextcloud = nextcloud
+    def __init__(self, connections: Connections, rules: Rules, retry: RetryPolicy) -> None:
+        self._connections = connections
         self._rules = rules
         self._retry = retry
-        self._there: set[Path] = set()
-        self._making: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._folders = CategoryFolders()
 
-    async def move(self, planned: PlannedMove) -> str | None:
-        """Move an image into its category's folder, never over another.
-
-        Returns:
-            the name it has there; None if it was taken away meanwhile.
+    def move(self, planned: PlannedMove) -> Moved:
+        """Move an image into the folder of its category, never over another file.
 
         Raises:
-            PreconditionFailed: it was changed meanwhile.
-            Failure: it lies where it was, as far as can be known.
+            Failure: it was not moved, as far as the server tells.
         """
         folder = self._rules.folder(planned.category)
-        return await self._retry.call_async(lambda: self._move(planned.file, folder))
+        with self._connections.connect() as store:
+            return self._retry(lambda: self._attempt(store, planned.file, folder))
 
-    async def _move(self, file: File, folder: Path) -> str | None:
-        """May be repeated: what an earlier try has done is found."""
+    def _attempt(self, store: Store, file: Entry, folder: str) -> Moved:
+        """Safe to repeat: it detects what an earlier attempt did."""
         name = file.name
         for _ in range(NAMES):
-            await self._make(folder)
+            self._folders.ensure(store, folder)
             try:
-                await self._nextcloud.move(file, (*folder, name))
-            except (
-                PreconditionFailed,
-                NotFound,
-                ParentNotFound,
-                Forbidden,
-                ServerUnavailable,
-                ServerUnreachable,
-            ) as failure:
-                # None of these tells what happened: a try whose answer was lost may have moved it, and a Nextcloud
-                # answers a lost race with 403 too.
-                if not await self._still_there(file):
-                    return await self._found_in(folder, file)
-                name = await self._other_name(failure, file, folder, name)
+                store.move(file.href, store.href(folder, name), if_match=file.etag)
+            except _INCONCLUSIVE as error:
+                found = _look_for(store, file, folder)
+                if found is not None:
+                    return found
+                name = self._next_name(store, error, file=file, folder=folder, name=name)
             else:
-                return name
-        raise NotAccepted(f"No name could be had in {'/'.join(folder)}: others take them all")
+                return Moved(Outcome.FILED, name)
+        raise NotAccepted(f"No name is free for {file.name} in {folder}: all {NAMES} that were tried are taken")
 
-    async def _still_there(self, file: File) -> bool:
-        try:
-            now = await self._nextcloud.stat(file.path)
-        except ServerUnavailable as busy:
-            raise ServerDown(busy.message, busy.hint, retry_after=busy.retry_after) from None
-        if now is None or now.id != file.id:
-            return False
-        if now.etag != file.etag:
-            raise PreconditionFailed(f"{file.name} was changed since it was listed")
-        return True
-
-    async def _found_in(self, folder: Path, file: File) -> str | None:
-        """The name under which a file came there after all, by a try that looked lost or by another mover."""
-        return next((other.name for other in await self._files_in(folder) if other.id == file.id), None)
-
-    async def _other_name(self, failure: Failure, file: File, folder: Path, name: str) -> str:
-        """The name for the next try, if there is to be one."""
-        if isinstance(failure, PreconditionFailed):
-            return free_name(file.name, [other.name for other in await self._files_in(folder)])
-        if isinstance(failure, ParentNotFound):
-            await self._check_folder(folder)
+    def _next_name(self, store: Store, error: Failure, *, file: Entry, folder: str, name: str) -> str:
+        """The name to try next after a move that did not happen; raises the error if no name would help."""
+        if isinstance(error, PreconditionFailed):
+            return free_name(file.name, [other.name for other in _list(store, folder)])
+        if isinstance(error, ParentNotFound):
+            self._folders.forget(store, folder)
             return name
-        raise failure
+        raise error
 
-    async def _files_in(self, folder: Path) -> tuple[File, ...]:
-        try:
-            return (await self._nextcloud.list_folder(folder)).files
-        except NotFound:
-            return ()
 
-    # --- folders ------------------------------------------------------------------------------------------------------
+def _look_for(store: Store, file: Entry, folder: str) -> Moved | None:
+    """The outcome of a move that failed; None if the image is where it was."""
+    try:
+        there = store.stat(file.href, _VERSION)
+    except (ServerUnavailable, ServerUnreachable) as error:
+        raise ServerDown(error.message, error.hint) from error
+    if there is not None and there.file_id == file.file_id:
+        return None if there.etag == file.etag else Moved(Outcome.CHANGED)
+    name = next((other.name for other in _list(store, folder) if other.file_id == file.file_id), None)
+    return Moved(Outcome.TAKEN_AWAY) if name is None else Moved(Outcome.FILED, name)
 
-    async def _make(self, folder: Path) -> None:
-        """Make sure, once, that a folder is there."""
-        async with self._making[folder]:
+
+def _list(store: Store, folder: str) -> tuple[Entry, ...]:
+    try:
+        return store.list_folder(store.href(folder), _VERSION).entries
+    except NotFound:
+        return ()
+
+
+class CategoryFolders:
+    """Creates the folders of categories, each once, one at a time."""
+
+    def __init__(self) -> None:
+        self._there: set[str] = set()
+        self._lock = threading.Lock()
+
+    def ensure(self, store: Store, folder: str) -> None:
+        """Create a folder if it does not exist.
+
+        Raises:
+            FolderUnusable: it cannot be created.
+        """
+        with self._lock:
             if folder in self._there:
                 return
             try:
-                made = await self._make_with_parents(folder)
-            except (Forbidden, NotAccepted) as failure:
-                raise FolderUnusable(f"The folder {'/'.join(folder)} cannot be made ({failure.message})") from None
+                made = _make_with_parents(store, folder)
+            except (Forbidden, NotAccepted) as error:
+                raise FolderUnusable(f"The folder {folder} cannot be created ({error.message})") from error
             self._there.add(folder)
             if made:
-                logger.info("Made the folder {}", "/".join(folder))
+                logger.info("Created the folder {}", folder)
 
-    async def _make_with_parents(self, folder: Path) -> bool:
-        try:
-            return await self._nextcloud.make_folder(folder)
-        except ParentNotFound:
-            # One that was there is no folder.
-            if len(folder) == 1 or not await self._make_with_parents(folder[:-1]):
-                raise FolderUnusable(f"The folder {'/'.join(folder)} cannot be made: a file is in its way") from None
-        return await self._nextcloud.make_folder(folder)
+    def forget(self, store: Store, folder: str) -> None:
+        """Look for a folder again, since it has vanished.
 
-    async def _check_folder(self, folder: Path) -> None:
-        """Find out why nothing can be moved into a folder that was there: taken away, or a file."""
-        self._there.discard(folder)
-        there = await self._nextcloud.stat(folder)
+        Raises:
+            FolderUnusable: a file has its name.
+        """
+        with self._lock:
+            self._there.discard(folder)
+        there = store.stat(store.href(folder), _VERSION)
         if there is not None and not there.is_folder:
-            raise FolderUnusable(f"{'/'.join(folder)} is a file, so nothing can be filed there")
+            raise FolderUnusable(f"{folder} is a file, so no image can be filed there")
+
+
+def _make_with_parents(store: Store, folder: str) -> bool:
+    """Create a folder; False if it existed."""
+    try:
+        return store.make_folder(store.href(folder))
+    except ParentNotFound as error:
+        parent = folder.rpartition("/")[0]
+        # A parent that existed before is not a folder.
+        if not parent or not _make_with_parents(store, parent):
+            raise FolderUnusable(
+                f"The folder {folder} cannot be created: a file has the name of a folder above it"
+            ) from error
+    return store.make_folder(store.href(folder))

@@ -1,119 +1,141 @@
-"""What lies in the unsorted folder, and what an interrupted mover has left elsewhere, in as few requests as can be."""
+"""Finds tagged images in the unsorted folder, and what interrupted movers left, in as few requests as possible."""
 
+import contextlib
+import functools
+import urllib.parse
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from mover.nextcloud import Nextcloud
-from mover.selection import File, Rules, Tag, category_of, note_of, unfinished
+from mover.selection import Leftover, Rules, leftovers_in, lying_in, notes_of, usable_tags
+from mover.tags import TagClient
 from shared.errors import NotFound
 from shared.retry import RetryPolicy
+from shared.webdav.store import Entry, Href, Listing, Prop, Store, Tag
 
-# How often to look for what other movers have left, seconds.
+# Seconds between two searches for leftovers.
 ROUND_EVERY = 600.0
+_OF_FILE = (Prop.TYPE, Prop.ETAG, Prop.MEDIA_TYPE, Prop.FILE_ID, Prop.TAGS)
+# Nextcloud lists a collection of tags itself only if a property is requested that it has: its type.
+_OF_TAG = (Prop.TYPE, Prop.TAG_ID, Prop.TAG_NAME, Prop.TAG_ASSIGNABLE)
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one poll has seen.
+    """What a poll found.
 
     Attributes:
-        files: all that lies in the unsorted folder with its tags, and maybe what lies elsewhere.
-        unfinished: images that lie in their category's folder, each with the tag that is still on.
-        notes: sentences about images that stay, beside those that follow from `files`.
-        new_round: whether a new round of looking everywhere has begun.
+        files: in the unsorted folder, with their tags.
+        notes: sentences about images that stay, in addition to those that follow from `files`.
+        leftovers: found by the same requests.
     """
 
-    files: tuple[File, ...]
-    unfinished: tuple[tuple[File, Tag], ...]
+    files: tuple[Entry, ...]
     notes: tuple[str, ...] = ()
-    new_round: bool = False
+    leftovers: tuple[Leftover, ...] = ()
 
 
 class Scanner:
-    """Looks, for one task.
+    """Finds what there is to do in one account.
 
-    A listing of the unsorted folder tells all about it in one request: file ids, ETags and tags. A REPORT by tag finds
-    what was moved and not untagged; all of them are asked for at first, later one in each poll, in rounds.
+    One listing of the unsorted folder contains file ids, ETags and tags. An image that was moved but not untagged is in
+    the folder of a category whose tag is in use. One request lists the tags in use, and the folder of each is listed:
+    all of them in the first poll, one per poll later.
 
     Args:
-        retry: repeats what the server was not able to do.
+        root_url: of the Nextcloud.
+        retry: for its clock and its stop token.
 
     Attributes:
-        tags_told: whether listings tell tags. Older servers are asked tag by tag, in every poll.
+        tags_listed: whether listings contain tags. On older servers, every poll searches the account for each tag.
     """
 
-    def __init__(self, nextcloud: Nextcloud, rules: Rules, retry: RetryPolicy) -> None:
-        self.tags_told = True
-        self._nextcloud = nextcloud
+    def __init__(self, root_url: str, rules: Rules, tags: TagClient, retry: RetryPolicy) -> None:
+        self.tags_listed = True
+        self._root_url = root_url
         self._rules = rules
+        self._tags = tags
         self._retry = retry
-        self._clock = retry.stop.clock
-        self._round_at: float | None = None
-        self._to_ask: deque[tuple[Tag, str]] = deque()
+        self._round_began: float | None = None
+        self._to_list: deque[tuple[Tag, str]] = deque()
+
+    @property
+    def round_due(self) -> bool:
+        """Whether it is time to search all folders for leftovers."""
+        return self._round_began is None or self._retry.stop.clock() - self._round_began >= ROUND_EVERY
 
     def start_over(self) -> None:
-        """Look everywhere in the next poll: a tag could not be taken off."""
-        self._round_at = None
+        """Search all folders for leftovers in the next poll, since a tag could not be removed."""
+        self._round_began = None
 
-    async def stat(self) -> Scan:
-        """See what there is to do.
+    def scan(self, store: Store) -> Scan:
+        """What is in the unsorted folder.
 
         Raises:
-            NotFound: the unsorted folder is not there.
+            NotFound: the folder does not exist.
         """
-        try:
-            if self.tags_told:
-                listing = await self._retry.call_async(lambda: self._nextcloud.list_folder(self._rules.unsorted))
-                self.tags_told = listing.tags_told
-                if self.tags_told:
-                    return await self._round(listing.files)
-            return await self._ask_by_tag()
-        except NotFound:
-            raise NotFound(
-                f"The folder {'/'.join(self._rules.unsorted)} is not there",
-                "Make it, or correct mover_constants/UNSORTED_REMOTE_DIR in Vault.",
-            ) from None
+        if self.tags_listed:
+            listing = list_unsorted(store, self._rules)
+            self.tags_listed = has_tags(listing)
+            if self.tags_listed:
+                return Scan(listing.entries)
+        return self._search(store)
 
-    async def _round(self, files: tuple[File, ...]) -> Scan:
-        first, new = self._round_at is None, self._round_is_due()
-        if new:
-            tags = await self._retry.call_async(self._nextcloud.tags)
-            self._to_ask = deque(_usable(tags, self._rules))
-        # Beside the listing no more than one request, but for the first poll.
-        asked = len(self._to_ask) if first else 0 if new else 1
-        found: list[tuple[File, Tag]] = []
-        for tag, category in list(self._to_ask)[:asked]:
-            found += [(file, tag) for file in unfinished(await self._tagged(tag), category, self._rules)]
-            self._to_ask.popleft()
-        return Scan(files, tuple(found), new_round=new)
+    def leftovers(self, store: Store, scan: Scan) -> list[Leftover]:
+        """What interrupted movers left; call it after filing what `scan` found."""
+        first, due = self._round_began is None, self.round_due
+        if due:
+            in_use = list_tags(store, self._root_url, "systemtags-assigned/image") if self.tags_listed else []
+            self._to_list = deque(usable_tags(in_use, self._rules))
+            self._round_began = self._retry.stop.clock()
+        # After the first poll, at most one request besides the listing of the unsorted folder.
+        count = len(self._to_list) if first else int(not due and bool(self._to_list))
+        found = list(scan.leftovers)
+        for _ in range(count):
+            self._retry.stop.check()
+            tag, category = self._to_list.popleft()
+            folder = self._rules.folder(category)
+            with contextlib.suppress(NotFound):
+                found += leftovers_in(folder, store.list_folder(store.href(folder), _OF_FILE).entries, tag)
+        return found
 
-    async def _ask_by_tag(self) -> Scan:
-        tags = await self._retry.call_async(self._nextcloud.tags)
-        files: dict[str, File] = {}
-        found: list[tuple[File, Tag]] = []
-        for tag, folder in _usable(tags, self._rules):
-            for file in await self._tagged(tag):
-                known = files.get(file.id, replace(file, tags=()))
-                files[file.id] = replace(file, tags=(*known.tags, tag))
-            found += [(file, tag) for file in unfinished(files.values(), folder, self._rules) if tag in file.tags]
-        named = [(tag, category) for tag in sorted(tags) if (category := category_of(tag.name, self._rules))]
-        notes = tuple(note for tag, category in named if (note := note_of(tag, category)))
-        return Scan(tuple(files.values()), tuple(found), notes, new_round=self._round_is_due())
-
-    def _round_is_due(self) -> bool:
-        """Whether a new round begins, which is noted."""
-        now = self._clock()
-        due = self._round_at is None or now - self._round_at >= ROUND_EVERY
-        self._round_at = now if due else self._round_at
-        return due
-
-    async def _tagged(self, tag: Tag) -> list[File]:
-        self._retry.stop.check()
-        return await self._retry.call_async(lambda: self._nextcloud.tagged(tag, self._rules.unsorted))
+    def _search(self, store: Store) -> Scan:
+        """Search the account for each tag that names a category."""
+        tags = list_tags(store, self._root_url, "systemtags")
+        files: dict[str | None, Entry] = {}
+        leftovers: list[Leftover] = []
+        for tag, category in usable_tags(tags, self._rules):
+            self._retry.stop.check()
+            found = self._retry(functools.partial(self._tags.tagged, tag))
+            for file in lying_in(self._rules.unsorted, found):
+                known = files[file.file_id].tags if file.file_id in files else None
+                files[file.file_id] = replace(file, tags=(*(known or ()), tag))
+            folder = self._rules.folder(category)
+            leftovers += leftovers_in(folder, lying_in(folder, found), tag)
+        return Scan(tuple(files.values()), notes_of(tags, self._rules), tuple(leftovers))
 
 
-def _usable(tags: Iterable[Tag], rules: Rules) -> list[tuple[Tag, str]]:
-    """The tags that can be taken off and lead to a folder, with their categories."""
-    named = [(tag, category_of(tag.name, rules)) for tag in sorted(tags)]
-    return [(tag, category) for tag, category in named if isinstance(category, str) and tag.removable]
+def list_unsorted(store: Store, rules: Rules) -> Listing:
+    """The listing of the unsorted folder.
+
+    Raises:
+        NotFound: the folder does not exist.
+    """
+    try:
+        return store.list_folder(store.href(rules.unsorted), _OF_FILE)
+    except NotFound as error:
+        raise NotFound(
+            f"The folder {rules.unsorted} does not exist",
+            "Create it, or correct mover_constants/UNSORTED_REMOTE_DIR in Vault.",
+        ) from error
+
+
+def has_tags(listing: Listing) -> bool:
+    """Whether a listing contains tags with their ids; older servers leave them out."""
+    return listing.itself.tags is not None and all(tag.id for file in listing.entries for tag in file.tags or ())
+
+
+def list_tags(store: Store, root_url: str, collection: str) -> list[Tag]:
+    """The tags in a collection: all that the account can see, or those in use."""
+    dav = urllib.parse.urlsplit(root_url).path + "remote.php/dav/"
+    entries = store.list_folder(Href(f"{dav}{collection}/"), _OF_TAG).entries
+    return [tag for entry in entries for tag in entry.tags or ()]

@@ -1,246 +1,272 @@
-"""One look at the images, and everything that follows from it."""
+"""The mover's poll: files the images in the unsorted folder, then finishes what interrupted movers left."""
 
-import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self
 
 from loguru import logger
 
 from mover.config import MoverConfig
-from mover.move import FileMover, FolderUnusable, ServerDown
-from mover.nextcloud import Nextcloud
+from mover.move import FileMover, FolderUnusable, Outcome
 from mover.scanner import Scanner
-from mover.selection import File, PlannedMove, Tag, select
-from shared.errors import Cancelled, ErrorPolicy, Failure, PreconditionFailed
+from mover.selection import Leftover, PlannedMove, select
+from mover.tags import TagClient
+from shared.errors import Cancelled, ErrorPolicy, Failure, NotWebDav
+from shared.log_once import LogOnce
+from shared.poll_report import PollReport
 from shared.retry import RetryPolicy
 from shared.scheduler import ends_poll
+from shared.webdav.account import WebDavAccount
+from shared.webdav.store import Connections, Entry, Tag
 
-# Images on their way at one time. If the password changes meanwhile, so many requests are refused.
+# Images moved concurrently. If the password changes meanwhile, at most this many requests are rejected.
 AT_ONCE = 5
-
-
-@dataclass
-class Report:
-    """What became of the images of one poll."""
-
-    filed: int = 0
-    finished: int = 0
-    passed_by: int = 0
-    failed: list[Failure] = field(default_factory=list)
-
-    def log(self, seconds: float) -> None:
-        """One line, if there was anything to do."""
-        counts = {
-            "filed": self.filed,
-            "finished after an interruption": self.finished,
-            "changed or taken meanwhile": self.passed_by,
-            "failed": len(self.failed),
-        }
-        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        logger.log("INFO" if said else "DEBUG", "Poll finished in {:.1f} s: {}", seconds, said or "nothing to do")
-
-
-class LogOnce:
-    """Says things once while they last."""
-
-    def __init__(self) -> None:
-        self._before: set[str] = set()
-        self._now: set[str] = set()
-
-    def say(self, level: str, line: str) -> None:
-        """Log it, unless it was said already in this poll or the last."""
-        if line not in self._before | self._now:
-            logger.log(level, "{}", line)
-        self._now.add(line)
-
-    def next_poll(self) -> None:
-        """Forget what did not last."""
-        self._before, self._now = self._now, set()
+FILED, FINISHED, LEFT = "filed", "finished after an interruption", "changed or taken away meanwhile"
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
-    """What the server would not do, and what was said about it."""
+    """The version and category of an image that the server did not accept, and the line that was logged."""
 
     etag: str | None
     category: str
     line: str
 
+    def concerns(self, planned: PlannedMove) -> bool:
+        """Whether a planned move would fail in the same way."""
+        return (self.etag, self.category) == (planned.file.etag, planned.category)
 
-class Connection:
-    """A login to the server and what was found out there, for one task."""
+
+class Session:
+    """The connections to one account, and what was found out with one configuration.
+
+    Args:
+        retry: knows of this account alone.
+
+    Raises:
+        Failure: the server did not say who the account is.
+        NotWebDav: it is no Nextcloud.
+    """
 
     def __init__(self, config: MoverConfig, retry: RetryPolicy) -> None:
         self.config = config
-        self.nextcloud = Nextcloud(config.account)
-        self.scanner = Scanner(self.nextcloud, config.rules, retry)
-        self.file_mover = FileMover(self.nextcloud, config.rules, retry)
-        self.skip_list: dict[str, SkippedFile] = {}
+        self.retry = retry
+        self.connections = open_nextcloud(config.account, retry)
+        self.tags = TagClient(config.account, self.connections)
+        self.scanner = Scanner(self.connections.root_url, config.rules, self.tags, retry)
+        self.file_mover = FileMover(self.connections, config.rules, retry)
+        self.skip_list: dict[str | None, SkippedFile] = {}
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.connections.close()
+        self.tags.close()
+
+
+def open_nextcloud(account: WebDavAccount, retry: RetryPolicy) -> Connections:
+    """Connections to an account on a Nextcloud.
+
+    Raises:
+        Failure: the server did not say who the account is.
+        NotWebDav: it is not a Nextcloud.
+    """
+    # Whatever the settings call it: a bare address can only be a Nextcloud's root.
+    connections = account.model_copy(update={"is_host": True}).open(retry)
+    if connections.root_url:
+        return connections
+    message = f"{account.base_url} does not answer like a Nextcloud"
+    try:
+        with contextlib.closing(connections), connections.connect() as store:
+            store.stat(store.href(""))
+    except NotWebDav as error:
+        message += f" ({error.message})"
+    raise NotWebDav(
+        message, "The mover needs one: correct webdav/url (https://host/remote.php/dav/files/USER/) in Vault."
+    )
 
 
 class MoverService:
-    """What outlives a poll: the connection, and what was said already.
-
-    Args:
-        retry: repeats what the server was not able to do.
-    """
+    """Keeps the session and what was logged from one poll to the next; use it in a `with` block."""
 
     def __init__(self, retry: RetryPolicy) -> None:
         self._retry = retry
-        self._stop = retry.stop
         self._log_once = LogOnce()
-        self._connection: Connection | None = None
+        self._session: Session | None = None
 
-    async def close(self) -> None:
-        """Hang up."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            await connection.nextcloud.close()
+    def __enter__(self) -> Self:
+        return self
 
-    async def poll(self, config: MoverConfig) -> Sequence[Failure]:
-        """File everything that is there, and finish what was left half done.
+    def __exit__(self, *_: object) -> None:
+        if self._session is not None:
+            self._session.close()
+
+    def poll(self, config: MoverConfig) -> Sequence[Failure]:
+        """File all tagged images, and finish what interrupted movers left.
 
         Returns:
             what failed; each was logged.
 
         Raises:
-            Failure: nothing could be done at all, or nothing more.
-            Cancelled: on request.
+            Failure: the poll ended early.
+            Cancelled: the daemon was asked to stop.
         """
-        started = self._stop.clock()
-        report = Report()
-        connection = await self._connect(config)
-        scan = await connection.scanner.stat()
-        if scan.new_round:
-            connection.skip_list.clear()
-        await self._finish_all(connection, scan.unfinished, report)
-        plan = select(scan.files, config.rules)
-        for note in (*scan.notes, *plan.notes):
-            self._log_once.say("WARNING", note)
-        try:
-            await self._file_all(connection, plan.planned_moves, report)
-        finally:
-            self._log_once.next_poll()
-            report.log(self._stop.clock() - started)
-        return report.failed
+        return _Poll(self._session_for(config), self._log_once).run()
 
-    async def dry_run(self, config: MoverConfig) -> None:
-        """Log what one poll would do; change nothing."""
-        connection = await self._connect(config)
-        scan = await connection.scanner.stat()
-        plan = select(scan.files, config.rules)
-        for file, tag in scan.unfinished:
-            logger.info("would take the tag {!r} off {}, which lies where it belongs", tag.name, "/".join(file.path))
+    def dry_run(self, config: MoverConfig) -> None:
+        """Log what a poll would do; change nothing."""
+        session, rules = self._session_for(config), config.rules
+        with session.connections.connect() as store:
+            scan = session.scanner.scan(store)
+            leftovers = session.scanner.leftovers(store, scan)
+        plan = select(scan.files, rules)
         for planned in plan.planned_moves:
-            target = "/".join((*config.rules.folder(planned.category), planned.file.name))
-            logger.info("would move {} to {} and take off {!r}", "/".join(planned.file.path), target, planned.tag.name)
+            source, target = f"{rules.unsorted}/{planned.file.name}", rules.folder(planned.category)
+            logger.info(
+                "would move {} to {}/{} and remove the tag {!r}", source, target, planned.file.name, planned.tag.name
+            )
+        for left in leftovers:
+            logger.info(
+                "would remove the tag {!r} from {}, which is in its category's folder already", left.tag.name, left.path
+            )
         for note in (*scan.notes, *plan.notes):
             logger.info("{}", note)
-        if not scan.unfinished and not plan.planned_moves:
-            logger.info("would do nothing: there is nothing to do")
+        if not leftovers and not plan.planned_moves:
+            logger.info("nothing to do")
 
-    async def _connect(self, config: MoverConfig) -> Connection:
-        if self._connection is None or self._connection.config != config:
-            await self.close()
-            # Kept only once it has worked: one request alone tells whether the password is right.
-            connection = Connection(config, self._retry)
-            try:
-                await self._retry.call_async(connection.nextcloud.log_in)
-            except BaseException:
-                await connection.nextcloud.close()
-                raise
-            self._connection = connection
-        return self._connection
+    def _session_for(self, config: MoverConfig) -> Session:
+        if self._session is not None and self._session.config != config:
+            self._session.close()
+            self._session = None
+        if self._session is None:
+            self._session = Session(config, self._retry.for_new_account())
+        return self._session
 
-    # --- what was left half done --------------------------------------------------------------------------------------
 
-    async def _finish_all(self, connection: Connection, unfinished: Iterable[tuple[File, Tag]], report: Report) -> None:
-        """Take off the tags of images that lie in their category's folder."""
-        for file, tag in unfinished:
-            self._stop.check()
-            if await self._untag(connection, file, tag, report):
-                report.finished += 1
-                logger.info("{} was there already: took the tag {!r} off", "/".join(file.path), tag.name)
+class _Poll:
+    """The state of one poll."""
 
-    async def _untag(self, connection: Connection, file: File, tag: Tag, report: Report) -> bool:
-        """Take a tag off; if that fails, a later poll does it."""
+    def __init__(self, session: Session, log_once: LogOnce) -> None:
+        self._session = session
+        self._log_once = log_once
+        self._stop = session.retry.stop
+        self._report = PollReport()
+        # Set once all other images would fail in the same way.
+        self._halted: Failure | None = None
+
+    def run(self) -> list[Failure]:
+        """Run the poll; return what failed."""
+        started = self._stop.clock()
+        scanner, connections = self._session.scanner, self._session.connections
+        if scanner.round_due:
+            self._session.skip_list.clear()
+        # A single request first, in case the password is wrong.
+        with connections.connect() as store:
+            scan = scanner.scan(store)
+        plan = select(scan.files, self._session.config.rules)
+        for note in (*scan.notes, *plan.notes):
+            self._log_once.log("WARNING", note)
         try:
-            return await self._retry.call_async(lambda: connection.nextcloud.untag(file, tag))
-        except Failure as failure:
-            connection.scanner.start_over()
-            if ends_poll(failure):
-                raise
-            report.failed.append(failure)
-            self._log_once.say("ERROR", f"The tag {tag.name!r} is still on {file.name}: {failure}")
-            return False
+            self._file_all(plan.planned_moves)
+            with connections.connect() as store:
+                leftovers = scanner.leftovers(store, scan)
+            self._finish_all(leftovers)
+        finally:
+            self._log_once.next_poll()
+            self._report.log(self._stop.clock() - started)
+        return self._report.failed
 
-    # --- filing -------------------------------------------------------------------------------------------------------
+    # --- filing -----------------------------------------------------------------------------------------------------
 
-    async def _file_all(self, connection: Connection, planned_moves: Sequence[PlannedMove], report: Report) -> None:
-        """File several at a time, until all are done or nothing more can be."""
-        connection.skip_list = {
-            planned.file.id: refusal
-            for planned in planned_moves
-            if (refusal := connection.skip_list.get(planned.file.id)) and _same(refusal, planned)
-        }
-        halted: list[Failure] = []
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def in_turn(planned: PlannedMove) -> None:
-            async with turns:
-                if not halted and not self._stop.requested:
-                    await self._file(connection, planned, report, halted)
-
-        async with asyncio.TaskGroup() as group:
-            for planned in planned_moves:
-                if refusal := connection.skip_list.get(planned.file.id):
-                    self._log_once.say("ERROR", refusal.line)
-                else:
-                    group.create_task(in_turn(planned))
-        if halted:
-            raise halted[0]
+    def _file_all(self, planned_moves: Sequence[PlannedMove]) -> None:
+        """File several images at a time, until all are done or the poll has to end."""
+        skipped = self._keep_skipped(planned_moves)
+        to_file = [planned for planned in planned_moves if planned.file.file_id not in skipped]
+        if to_file:
+            with ThreadPoolExecutor(AT_ONCE, "move") as executor:
+                futures = [executor.submit(self._file, planned) for planned in to_file]
+            for future in futures:
+                self._report.add(future.result())
+        if self._halted:
+            raise self._halted
         self._stop.check()
 
-    async def _file(self, connection: Connection, planned: PlannedMove, report: Report, halted: list[Failure]) -> None:
-        file = planned.file
+    def _keep_skipped(self, planned_moves: Iterable[PlannedMove]) -> dict[str | None, SkippedFile]:
+        """The images to skip again, each logged once; others are removed from the skip list."""
+        listed = self._session.skip_list
+        skipped = {
+            planned.file.file_id: entry
+            for planned in planned_moves
+            if (entry := listed.get(planned.file.file_id)) and entry.concerns(planned)
+        }
+        for entry in skipped.values():
+            self._log_once.log("ERROR", entry.line)
+        self._session.skip_list = dict(skipped)
+        return skipped
+
+    def _file(self, planned: PlannedMove) -> PollReport:
+        """File one image in its own thread, unless the poll has to end."""
+        report = PollReport()
+        name = planned.file.name
+        if self._halted or self._stop.requested:
+            return report
         try:
-            name = await connection.file_mover.move(planned)
-            if name is None:
-                report.passed_by += 1
-                logger.info("{} was taken away meanwhile", file.name)
-                return
-            report.filed += 1
-            await self._untag(connection, file, planned.tag, report)
-            self._say_filed(planned, name)
-        except PreconditionFailed:
-            report.passed_by += 1
-            logger.info("{} was changed meanwhile", file.name)
+            moved = self._session.file_mover.move(planned)
+            if moved.outcome is not Outcome.FILED:
+                report.counts[LEFT] += 1
+                logger.info("{} was {} meanwhile", name, moved.outcome.value)
+                return report
+            report.counts[FILED] += 1
+            self._untag(planned.file, planned.tag, report)
+            self._say_filed(planned, moved.name)
         except Cancelled:
             # The others end by themselves.
-            return
+            pass
         except Failure as failure:
-            if ends_poll(failure) or isinstance(failure, ServerDown):
-                halted.append(failure)
+            if ends_poll(failure):
+                self._halted = self._halted or failure
             else:
-                self._note(connection, planned, failure, report)
-        except Exception as mistake:  # noqa: BLE001 - logged with its traceback
-            # One image must not keep the others.
-            logger.exception("{} is left where it is, for a reason nobody foresaw", file.name)
-            report.failed.append(Failure(f"{file.name} cannot be filed for a reason nobody foresaw ({mistake!r})"))
+                report.failed.append(failure)
+                self._note(planned, failure)
+        except Exception as error:  # noqa: BLE001 - one image must not stop the others; logged with its traceback
+            logger.exception("Internal error while filing {}; skipped", name)
+            report.failed.append(Failure(f"Internal error while filing {name} ({error!r}); skipped"))
+        return report
 
-    def _note(self, connection: Connection, planned: PlannedMove, failure: Failure, report: Report) -> None:
-        report.failed.append(failure)
+    def _note(self, planned: PlannedMove, failure: Failure) -> None:
+        """Log why an image stays, and skip it from now on if a retry is pointless."""
         line = str(failure) if isinstance(failure, FolderUnusable) else f"{planned.file.name}: {failure}"
-        self._log_once.say("ERROR", line)
+        self._log_once.log("ERROR", line)
         if failure.policy is ErrorPolicy.SKIP:
-            connection.skip_list[planned.file.id] = SkippedFile(planned.file.etag, planned.category, line)
+            self._session.skip_list[planned.file.file_id] = SkippedFile(planned.file.etag, planned.category, line)
 
     def _say_filed(self, planned: PlannedMove, name: str) -> None:
         logger.success("{} → {}/{}", planned.file.name, planned.category, name)
         if planned.left_on:
             others = ", ".join(map(repr, planned.left_on))
-            logger.warning("{} names several categories: filed under {}, left on: {}", name, planned.category, others)
+            logger.warning(
+                "{} has tags of several categories: filed under {}; these tags stay: {}", name, planned.category, others
+            )
 
+    # --- tags -------------------------------------------------------------------------------------------------------
 
-def _same(refusal: SkippedFile, planned: PlannedMove) -> bool:
-    return (refusal.etag, refusal.category) == (planned.file.etag, planned.category)
+    def _finish_all(self, leftovers: Iterable[Leftover]) -> None:
+        """Remove the tags of images that are in the folder of their category."""
+        for left in leftovers:
+            self._stop.check()
+            if self._untag(left.file, left.tag, self._report):
+                self._report.counts[FINISHED] += 1
+                logger.info("{} was filed already: removed the tag {!r}", left.path, left.tag.name)
+
+    def _untag(self, file: Entry, tag: Tag, report: PollReport) -> bool:
+        """Remove a tag; if that fails, a later poll does it."""
+        try:
+            return self._session.retry(lambda: self._session.tags.unassign(file, tag))
+        except Failure as failure:
+            self._session.scanner.start_over()
+            if ends_poll(failure):
+                raise
+            report.failed.append(failure)
+            self._log_once.log("ERROR", f"The tag {tag.name!r} is still on {file.name}: {failure}")
+            return False

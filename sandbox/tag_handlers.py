@@ -17,7 +17,7 @@ from sandbox.sabre import (
     not_found,
     precondition_failed,
 )
-from sandbox.tag_resources import ListResource, TagResource
+from sandbox.tag_resources import ListResource, TagResource, TopResource
 from sandbox.tags import Tag
 from sandbox.tree import split
 from sandbox.wsgi import HTML, Body, Environ, StartResponse, answer, read_body
@@ -41,7 +41,7 @@ class RootProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
     def get_resource_inst(self, path: str, environ: Environ) -> Any:
         match split(path):
             case []:
-                return ListResource(environ, f"{self.top}/", [])
+                return TopResource(environ, f"{self.top}/", self.account.user_id)
             case ["files", user]:
                 return ListResource(environ, f"{self.top}/files/{user}/", [])
             case ["systemtags"]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from typing import override
+from urllib.parse import quote
 
 from lxml import etree
 
@@ -59,3 +60,19 @@ class ListResource(Folder):
 
     table = {clark("d:resourcetype"): _resource_type}  # noqa: RUF012
     allprop = ("d:resourcetype",)
+
+
+class TopResource(ListResource):
+    """The top of all, which says who asks (RFC 5397)."""
+
+    def __init__(self, environ: Environ, href: str, user_id: str) -> None:
+        super().__init__(environ, href, [])
+        self.user_id = user_id
+
+    def _principal(self) -> Value:
+        element = etree.Element(clark("d:current-user-principal"))
+        address = f"{self.href}principals/users/{quote(self.user_id, safe='')}/"
+        etree.SubElement(element, clark("d:href")).text = address
+        return element
+
+    table = {**ListResource.table, clark("d:current-user-principal"): _principal}  # noqa: RUF012

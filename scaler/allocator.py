@@ -1,7 +1,7 @@
-"""How the C library hands out memory: blocks of the size that images take are used again, not begged for anew.
+"""Makes the C library reuse the large blocks of memory that images need.
 
-By default glibc gives such a block back to the kernel at once, which clears every page of the next one: a fifth of the
-processor time that upscaling an image takes. Elsewhere than on glibc nothing happens here.
+By default glibc returns such a block to the kernel at once, which then clears every page of the next one: a fifth of
+the processor time that upscaling an image takes. With other C libraries this does nothing.
 """
 
 import contextlib
@@ -13,15 +13,15 @@ _LIBRARY = ctypes.CDLL(None)
 
 
 def keep_blocks() -> None:
-    """Keep freed blocks for the next image, of all threads together; to be called before they start."""
+    """Keep freed blocks for the next image, for all threads together; call it before they start."""
     with contextlib.suppress(AttributeError):
-        # An arena for each thread, as is usual, would keep a set of blocks for each.
+        # By default each thread has an arena, which would keep its own blocks.
         _LIBRARY.mallopt(_ARENA_MAX, 1)
         _LIBRARY.mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
         _LIBRARY.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST_KEPT)
 
 
 def give_back() -> None:
-    """Return to the kernel what no image needs any more."""
+    """Return unused blocks to the kernel."""
     with contextlib.suppress(AttributeError):
         _LIBRARY.malloc_trim(0)

@@ -1,25 +1,30 @@
-"""What the scaler tries on `--check`."""
+"""`--check` of the scaler."""
 
 import contextlib
 
 from scaler import names
-from scaler.claims import Folders, honours_conditions, inside
-from scaler.config import read_config
-from scaler.limits import Limits
-from scaler.recovery import make_ready, not_there
-from scaler.service import ScalerConfig
-from scaler.upscale_job import load_opencv
+from scaler.claims import ClaimMoves, Folders, honours_if_match
+from scaler.config import ScalerConfig, read_config
+from scaler.detection import detect_in_place
+from scaler.in_place import PROPERTIES, InPlaceFolders
+from scaler.memory_budget import Limits
+from scaler.moves import NameLock, inside
+from scaler.pipeline import load_opencv
+from scaler.recovery import Recovery, missing_folder
+from scaler.rights import allowed, forbidden_folder
+from scaler.selection import image_names
 from shared.checks import Checks, Skip
 from shared.config.vault import Vault
 from shared.errors import NotFound
-from shared.webdav.store import Store
+from shared.retry import RetryPolicy
+from shared.webdav.store import Connections, Entry, Listing, Store
 
 
-def check(vault: Vault, bounds: Limits) -> int:
-    """Try everything that a poll needs; the exit status, 1 if something failed.
+def check(vault: Vault, bounds: Limits, retry: RetryPolicy) -> int:
+    """Check everything that a poll needs; return the exit status, 1 if something failed.
 
-    Makes the two hidden folders, and in them a small file that is removed again: rights can only be found out by
-    using them.
+    On a Nextcloud a small file is replaced in place and removed again. Elsewhere the two hidden folders are created,
+    and a small file is moved through them, because rights can only be found out by using them.
     """
     checks = Checks()
     with contextlib.suppress(Skip):
@@ -28,8 +33,12 @@ def check(vault: Vault, bounds: Limits) -> int:
         with checks.trying("Vault and settings") as found:
             config = read_config(vault)
             found += [vault.address, f"login by {vault.login.source}", vault.path("scaler_constants")]
-        with config.account.connect() as store:
-            _check_server(checks, store, config)
+        with checks.trying("Server, user name and password") as found:
+            connections = config.account.open(retry)
+            with connections.connect() as store:
+                found.append(_check_base(store))
+        with contextlib.closing(connections), connections.connect() as store:
+            _check_folders(checks, store, connections, config, retry)
     return checks.exit_status
 
 
@@ -37,25 +46,67 @@ def _check_machine(checks: Checks, bounds: Limits) -> None:
     with checks.trying("OpenCV"):
         load_opencv()
     with checks.trying("This machine") as found:
-        found += [f"{bounds.cores} images compute at a time", f"in {bounds.memory / 2**20:,.0f} MiB of memory"]
+        found += [f"{bounds.cores} images are computed at a time", f"in {bounds.memory / 2**20:,.0f} MiB of memory"]
 
 
-def _check_server(checks: Checks, store: Store, config: ScalerConfig) -> None:
+def _check_base(store: Store) -> str:
+    base = store.href("")
+    if store.stat(base) is None:
+        raise NotFound(f"{base} does not exist", "Correct webdav/url in Vault.")
+    return base
+
+
+def _check_folders(
+    checks: Checks, store: Store, connections: Connections, config: ScalerConfig, retry: RetryPolicy
+) -> None:
     folders = Folders.of(store, config.raw, config.unsorted)
-    with checks.trying("Server, user name and password") as found:
-        base = store.href("")
-        if store.stat(base) is None:
-            raise NotFound(f"{base} is not there", "Correct webdav/url in Vault.")
-        found.append(base)
     with checks.trying(f"RAW_REMOTE_DIR {config.raw}") as found:
         try:
-            listing = store.list_folder(folders.raw)
-        except NotFound:
-            raise not_there(config.raw, "scaler_constants/RAW_REMOTE_DIR") from None
+            listing = store.list_folder(folders.raw, PROPERTIES)
+        except NotFound as error:
+            raise missing_folder(config.raw, "scaler_constants/RAW_REMOTE_DIR") from error
         found.append(f"{len(listing.entries)} entries")
-        found.append("its ETag tells changes" if listing.folder_etag else "it is listed at each poll")
+        found.append("its ETag shows changes" if listing.itself.tree_etag else "it is listed at each poll")
+    if not (connections.user_id and _check_in_place(checks, store, connections, config, listing)):
+        _check_claims(checks, store, folders, config, retry)
+
+
+def _check_in_place(
+    checks: Checks,
+    store: Store,
+    connections: Connections,
+    config: ScalerConfig,
+    listing: Listing,
+) -> bool:
+    """Whether images are replaced in place."""
+    with checks.trying(f"Rights in {config.raw} and {config.unsorted}"):
+        unsorted = store.stat(store.href(config.unsorted), PROPERTIES)
+        if unsorted is None:
+            raise missing_folder(config.unsorted, "scaler_constants/UNSORTED_REMOTE_DIR")
+        _check_rights(config, listing, unsorted)
+    with checks.trying("Replacing a file in place") as found:
+        in_place = InPlaceFolders.of(connections, store.href(config.raw), store.href(config.unsorted))
+        capability = detect_in_place(store, connections, in_place)
+        found.append(
+            "works: everything attached to an image stays, and its original becomes a version of it"
+            if capability.supported
+            else f"does not work, so copies are published and originals deleted: {capability.reason}"
+        )
+    return capability.supported
+
+
+def _check_rights(config: ScalerConfig, listing: Listing, unsorted: Entry) -> None:
+    is_image = image_names(config.prefixes)
+    images = [entry for entry in listing.entries if not entry.is_folder and is_image(entry.name)]
+    paths = (config.raw, config.unsorted)
+    failures = allowed(images, listing.itself, unsorted, paths).failures
+    if failure := forbidden_folder(listing.itself, unsorted, paths) or next(iter(failures), None):
+        raise failure
+
+
+def _check_claims(checks: Checks, store: Store, folders: Folders, config: ScalerConfig, retry: RetryPolicy) -> None:
     with checks.trying(f"UNSORTED_REMOTE_DIR {config.unsorted}, and rights in both"):
-        make_ready(store, folders)
+        Recovery(store, ClaimMoves(folders, retry, NameLock()), names.new_owner()).make_ready()
     with checks.trying("Upload, move and delete") as found:
         found.append(_try_steps(store, folders))
 
@@ -66,11 +117,13 @@ def _try_steps(store: Store, folders: Folders) -> str:
     there = first
     try:
         store.put(first, b"written by --check")
-        conditional = honours_conditions(store, first, second)
+        conditional = honours_if_match(store, first, second)
         there = first if conditional else second
         for target in (third, inside(folders.claims, names.new_id(owner))):
             store.move(there, target)
             there = target
     finally:
         store.delete(there)
-    return "If-Match is honoured" if conditional else "If-Match is ignored, so every original is looked at once more"
+    return (
+        "If-Match is honoured" if conditional else "If-Match is ignored, so every claimed original is checked once more"
+    )

@@ -1,20 +1,32 @@
-"""From a verified upload to a published image: claim the original, publish the copy, delete the claim.
+"""Publication by claim, on servers that cannot replace a file in place: claim the original, publish the copy, clean up.
 
-An answer other than one's own 201 proves nothing, so after every other one the server is looked at before going on.
+Of several scalers that hold a copy of one original, the one whose MOVE of the original into the hidden folder succeeds
+may publish. docs/design.md has the table of states; `recovery` finishes what a stopped scaler has left.
 """
 
 import contextlib
 import threading
-import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
 
 from scaler import names
+from scaler.moves import (
+    NameLock,
+    Outcome,
+    OutcomeUnknown,
+    VerifiedMove,
+    inside,
+    move_numbered,
+    move_own,
+    parent_and_name,
+)
 from scaler.names import ClaimName
-from shared import retry
-from shared.errors import ErrorPolicy, Failure, Forbidden, NotFound, PreconditionFailed
-from shared.webdav.store import Entry, Href, Store
+from scaler.pipeline import Published, Upload, UploadFolderGone, Upscaled
+from shared.errors import Failure, Forbidden, NotAccepted, NotFound, PreconditionFailed
+from shared.filenames import HIDDEN_FOLDER, numbered
+from shared.retry import RetryPolicy
+from shared.webdav.store import Entry, Href, Store, strong
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,208 +47,152 @@ class Folders:
     unsorted_path: str
 
     @property
-    def destination_hash(self) -> str:
+    def destination(self) -> str:
         """Says in a claim's name which unsorted folder it belongs to."""
-        return names.destination_hash_of(self.unsorted_path)
+        return names.destination_hash(self.unsorted_path)
 
     @staticmethod
     def of(store: Store, raw: str, unsorted: str) -> "Folders":
         """From the paths in the settings."""
         return Folders(
             raw=store.href(raw),
-            claims=store.href(f"{raw}/{names.HIDDEN_FOLDER}"),
+            claims=store.href(f"{raw}/{HIDDEN_FOLDER}"),
             unsorted=store.href(unsorted),
-            uploads=store.href(f"{unsorted}/{names.HIDDEN_FOLDER}"),
+            uploads=store.href(f"{unsorted}/{HIDDEN_FOLDER}"),
             raw_path=raw,
             unsorted_path=unsorted,
         )
 
 
-class OutcomeUnknown(Failure):
-    """Nobody knows whether a claim took effect, or ever will: nothing may be deleted, recovery looks later."""
+@dataclass(frozen=True)
+class ClaimMoves:
+    """The moves of claims and uploads, each with its outcome verified; several threads may use it at once.
 
-
-class FolderGone(Failure):
-    """The hidden upload folder vanished; what was claimed meanwhile is settled by recovery, before it is made anew."""
-
-    policy = ErrorPolicy.DEFER
-
-    def __init__(
-        self,
-        what: str = "The hidden folder for uploads has vanished",
-        hint: str = "Nobody but the scaler should touch it.",
-    ) -> None:
-        super().__init__(what, hint)
-
-
-def inside(folder: Href, name: str) -> Href:
-    """The address of a name in a folder."""
-    return Href(folder + urllib.parse.quote(name, safe=""))
-
-
-def claim(store: Store, original: Entry, target: Href, *, conditional: bool) -> bool:
-    """Move the original out of everybody's way; True if it is ours now.
-
-    Args:
-        conditional: whether the server refuses the move where the ETag is another than listed.
-
-    Returns:
-        False where it certainly is not: somebody else has it, or it was replaced.
-
-    Raises:
-        OutcomeUnknown: an earlier attempt may still take effect.
-        Forbidden: the account may not move it away.
+    Attributes:
+        folders: where this scaler works.
+        retry: repeats what is safe to repeat.
+        name_lock: of the process.
     """
 
-    def resolve(failure: Failure, *, certain: bool) -> bool:
-        if store.stat(target) is not None:
-            return True
-        if certain and isinstance(failure, NotFound | PreconditionFailed):
-            return False
-        # Some servers answer a lost race with 403.
-        if certain and isinstance(failure, Forbidden) and store.stat(original.href) is None:
-            return False
-        raise failure
+    folders: Folders
+    retry: RetryPolicy
+    name_lock: NameLock
 
-    etag = original.etag if conditional else None
+    def claim(self, store: Store, original: Entry, target: Href, *, conditional: bool) -> bool:
+        """Move the original out of everybody's way; True if it is ours now.
+
+        Args:
+            conditional: whether the server rejects the move if the ETag is not the listed one.
+
+        Returns:
+            False where it certainly is not: somebody else has it, or it was replaced.
+
+        Raises:
+            OutcomeUnknown: an earlier attempt may still take effect.
+            Forbidden: the account may not move it away.
+        """
+
+        def resolve(error: Failure, all_answered: bool) -> Outcome | None:
+            if store.stat(target) is not None:
+                return Outcome.MOVED
+            if all_answered and isinstance(error, NotFound | PreconditionFailed):
+                return Outcome.SOURCE_GONE
+            # Some servers answer a lost race with 403.
+            if all_answered and isinstance(error, Forbidden) and store.stat(original.href) is None:
+                return Outcome.SOURCE_GONE
+            return None
+
+        etag = original.etag if conditional else None
+        move = VerifiedMove(lambda: store.move(original.href, target, if_match=etag), resolve)
+        try:
+            outcome = move.run(self.retry)
+        except OutcomeUnknown:
+            raise
+        except Failure:
+            if _is_listed(store, target):
+                return True
+            raise
+        # A copy is deleted where there is no claim.
+        return outcome is Outcome.MOVED or _is_listed(store, target)
+
+    def publish(self, store: Store, upload: Href, folder: Href, name: Callable[[int], str]) -> str | None:
+        """Move an upload to its final name, or to the first number of it that is free.
+
+        Args:
+            name: the final name with a number.
+
+        Returns:
+            the name; None if the upload is no longer there, because somebody else has published it.
+
+        Raises:
+            UploadFolderGone: its folder is not there either, so nobody can tell.
+            OutcomeUnknown: it may still be published; recovery looks later.
+        """
+        published = move_numbered(store, self.retry, upload, folder=folder, name=name, lock=self.name_lock)
+        if published is None:
+            _confirm_gone(store, upload)
+        return published
+
+    def discard(self, store: Store, upload: Href) -> Href | None:
+        """Put an upload that cannot be published out of the reach of others, before its original is moved back.
+
+        Returns:
+            where it is now; None if it was published after all.
+        """
+        target = Href(upload + names.DISCARDED)
+        if move_own(store, self.retry, upload, target) is not Outcome.SOURCE_GONE:
+            return target
+        _confirm_gone(store, upload)
+        return None
+
+    def release(self, store: Store, claimed: Href, original: str) -> str | None:
+        """Move a claimed original back to its name, beside whoever has taken it; None if the claim is gone."""
+        return move_numbered(
+            store,
+            self.retry,
+            claimed,
+            folder=self.folders.raw,
+            name=lambda number: numbered(original, number),
+            lock=self.name_lock,
+        )
+
+
+def _is_listed(store: Store, href: Href) -> bool:
+    """Whether a listing of its folder shows a file: a 404 can come from anywhere."""
+    folder, name = parent_and_name(href)
     try:
-        ours = _move_and_verify(lambda: store.move(original.href, target, if_match=etag), resolve)
-    except OutcomeUnknown:
-        raise
-    except Failure:
-        if _is_listed(store, target):
-            return True
-        raise
-    return ours or _is_listed(store, target)
-
-
-def _is_listed(store: Store, claimed: Href) -> bool:
-    """Whether a claim is there after all: a 404 can come from anywhere, and a copy is deleted where there is none."""
-    folder, _, quoted = claimed.rpartition("/")
-    try:
-        listing = store.list_folder(Href(folder + "/"))
+        listing = store.list_folder(folder)
     except NotFound:
         return False
-    except Failure as failure:
-        raise OutcomeUnknown(f"Whether an image was claimed is not known yet ({failure.message})") from None
-    return any(entry.name == urllib.parse.unquote(quoted) for entry in listing.entries)
-
-
-def _move_and_verify[T](move: Callable[[], None], resolve: Callable[..., T]) -> T | Literal[True]:
-    """Repeat a move that is looked after before it is given up; True if it was answered as hoped for.
-
-    Args:
-        judge: gets what failed, and whether all attempts before were answered for good; looks what became of the move,
-            and raises the failure again if that does not tell.
-
-    Raises:
-        OutcomeUnknown: an attempt whose answer did not come may still take effect.
-        Failure: the server refused, at the first attempt.
-    """
-    certain = True
-
-    def attempt() -> T | Literal[True]:
-        nonlocal certain
-        try:
-            move()
-        except Failure as failure:
-            before, certain = certain, False
-            try:
-                return resolve(failure, certain=before)
-            except Failure as said:
-                # A look that fails leaves open what the move did.
-                certain = before and said is failure and failure.policy is not ErrorPolicy.RETRY
-                raise
-        return True
-
-    try:
-        return retry.of_process()(attempt)
-    except Failure as failure:
-        if certain:
-            raise
-        raise OutcomeUnknown(f"Whether an image was moved is not known yet ({failure.message})") from None
-
-
-def publish(store: Store, upload: Href, folder: Href, name: Callable[[int], str]) -> str | None:
-    """Move an upload to its final name, or to the first number of it that is free.
-
-    Args:
-        name: the final name with a number.
-
-    Returns:
-        the name; None if the upload is no longer there, because somebody else has published it.
-
-    Raises:
-        UploadFolderGone: its folder is not there either, so nobody can tell.
-        OutcomeUnknown: it may still be published; recovery looks later.
-    """
-    number = 1
-    while True:
-        with _only_one(name(number)):
-            moved = _move_own(store, upload, inside(folder, name(number)))
-        if moved is None:
-            _confirm_gone(store, upload)
-            return None
-        if moved:
-            return name(number)
-        number += 1
-
-
-def _move_own(store: Store, source: Href, target: Href) -> bool | None:
-    """True: moved; False: the target's name is taken; None: the source is gone."""
-
-    def resolve(failure: Failure, *, certain: bool) -> bool | None:
-        if store.stat(source) is None:
-            return None
-        if certain and isinstance(failure, PreconditionFailed):
-            if store.stat(target) is not None:
-                return False
-            # Other names would fare no better, and there is no end of them.
-            raise OutcomeUnknown(f"{failure.message}, though the name is free")
-        raise failure
-
-    return _move_and_verify(lambda: store.move(source, target), resolve)
+    except Failure as error:
+        raise OutcomeUnknown(f"Whether an image was claimed is not known yet ({error.message})") from error
+    return any(entry.name == name for entry in listing.entries)
 
 
 def _confirm_gone(store: Store, upload: Href) -> None:
     """Raise unless a listing of its folder shows that an upload is gone: a 404 can come from anywhere."""
-    folder, _, quoted = upload.rpartition("/")
-    name = urllib.parse.unquote(quoted)
+    folder, name = parent_and_name(upload)
     try:
-        listing = store.list_folder(Href(folder + "/"))
-    except NotFound:
-        raise FolderGone from None
-    there = {entry.name for entry in listing.entries}
-    if there & {name, name + names.REFUSED}:
-        raise OutcomeUnknown("An upload is there and is not, or is being given up")
+        listing = store.list_folder(folder)
+    except NotFound as error:
+        raise UploadFolderGone from error
+    if {entry.name for entry in listing.entries} & {name, name + names.DISCARDED}:
+        raise OutcomeUnknown("The server gave contradictory answers about an upload; will retry")
 
 
-def discard(store: Store, upload: Href) -> Href | None:
-    """Put an upload that cannot be published out of the reach of others, before its original is moved back.
-
-    Returns:
-        where it is now; None if it was published after all.
-    """
-    target = Href(upload + names.REFUSED)
-    if _move_own(store, upload, target):
-        return target
-    _confirm_gone(store, upload)
-    return None
+def claim_name(upload: str, folders: Folders, original: Entry, *, conditional: bool) -> ClaimName:
+    """What an original is called while its copy is published."""
+    version = "" if conditional else names.version_hash(original.size, original.modified)
+    return ClaimName(upload, folders.destination, original.name, version)
 
 
-def release(store: Store, claimed: Href, raw: Href, original: str) -> str | None:
-    """Move a claimed original back to its name, beside whoever has taken it; None if the claim is gone."""
-    number = 1
-    while True:
-        name = names.name_again(original, number)
-        moved = _move_own(store, claimed, inside(raw, name))
-        if moved is not False:
-            return name if moved else None
-        number += 1
+def is_as_read(claimed: Entry, claim: ClaimName) -> bool:
+    """Whether a claim holds the version that was read; a server that honours If-Match made sure of that."""
+    return not claim.version or claim.version == names.version_hash(claimed.size, claimed.modified)
 
 
-def honours_conditions(store: Store, upload: Href, elsewhere: Href) -> bool:
-    """Whether the server refuses a MOVE whose If-Match is wrong; found out with an upload of our own.
+def honours_if_match(store: Store, upload: Href, elsewhere: Href) -> bool:
+    """Whether the server rejects a MOVE whose If-Match is wrong; found out with an upload of our own.
 
     Where it does not, the upload lies at `elsewhere` afterwards.
     """
@@ -245,30 +201,110 @@ def honours_conditions(store: Store, upload: Href, elsewhere: Href) -> bool:
     return store.stat(elsewhere) is None
 
 
-# Apache's MOVE with `Overwrite: F` lets two sources onto one name win at once: one name is published by one thread.
-_publishing: set[str] = set()
-_published = threading.Condition()
+class ClaimUpload:
+    """A file in the hidden upload folder (`scaler.pipeline.Upload`)."""
+
+    chunk_of = None
+
+    def __init__(self, href: Href) -> None:
+        self.href = href
+        self._sent = False
+
+    def check_download(self, checksums: str, file: Path) -> None:
+        """Originals are never replaced on such servers."""
+
+    def prepare(self) -> None:
+        """The folder is there already."""
+
+    def wait_until_ready(self) -> None:
+        """From now on something may lie there."""
+        self._sent = True
+
+    def abandon(self, store: Store) -> None:
+        """Delete it, if it was sent at all."""
+        if self._sent:
+            store.delete(self.href)
 
 
-@contextlib.contextmanager
-def _only_one(name: str) -> Iterator[None]:
-    with _published:
-        _published.wait_for(lambda: name not in _publishing)
-        _publishing.add(name)
-    try:
-        yield
-    finally:
-        with _published:
-            _publishing.discard(name)
-            _published.notify_all()
+class ClaimPublisher:
+    """Publishes upscaled copies by claiming their originals; `publish` may be called by several threads at once.
 
+    Args:
+        owner: of the uploads, from `names.new_owner`.
+    """
 
-def claim_name(upload: str, folders: Folders, original: Entry, *, conditional: bool) -> ClaimName:
-    """What an original is called while its copy is published."""
-    version = "" if conditional else names.version_hash(original.size, original.modified)
-    return ClaimName(upload, folders.destination_hash, original.name, version)
+    def __init__(self, moves: ClaimMoves, owner: str) -> None:
+        self._moves = moves
+        self._folders = moves.folders
+        self._owner = owner
+        self._honours_if_match: bool | None = None
+        self._detecting = threading.Lock()
 
+    def new_upload(self, _entry: Entry) -> ClaimUpload:
+        """A file under a name that nobody else uses."""
+        return ClaimUpload(self._new_href())
 
-def is_as_read(claimed: Entry, claim: ClaimName) -> bool:
-    """Whether a claim holds the version that was read; where the server looks at conditions it made sure of that."""
-    return not claim.version or claim.version == names.version_hash(claimed.size, claimed.modified)
+    def _new_href(self) -> Href:
+        return inside(self._folders.uploads, names.new_id(self._owner))
+
+    def publish(self, store: Store, entry: Entry, sent: Upload, upscaled: Upscaled) -> Published:
+        """Claim the original and publish its copy; the claim is left to be deleted.
+
+        Raises:
+            PreconditionFailed: it was replaced meanwhile.
+            Failure: the original is where it was, or in its claim, where recovery finds it.
+        """
+        upload = self._detect_if_match(store, sent.href)
+        conditional = bool(self._honours_if_match) and strong(entry.etag)
+        claim = claim_name(parent_and_name(upload)[1], self._folders, entry, conditional=conditional)
+        claimed = inside(self._folders.claims, str(claim))
+        if not self._claim(store, entry, upload, claimed, conditional=conditional):
+            return Published(None, None, upscaled)
+        if not conditional:
+            there = store.stat(claimed)
+            # If it is gone another scaler has finished it, and what is left to do is the same.
+            if there and not is_as_read(there, claim):
+                self._moves.release(store, claimed, entry.name)
+                store.delete(upload)
+                raise PreconditionFailed(f"{entry.name} was replaced since it was listed")
+        return Published(self._publish(store, entry, claim, upload, claimed), claimed, upscaled)
+
+    def _claim(self, store: Store, entry: Entry, upload: Href, claimed: Href, *, conditional: bool) -> bool:
+        """Claim the original; the copy goes where that certainly failed."""
+        try:
+            ours = self._moves.claim(store, entry, claimed, conditional=conditional)
+        except OutcomeUnknown as error:
+            # The copy stays in any case: an attempt of ours may still take effect, and its claim would need it.
+            if _is_listed(store, entry.href):
+                raise
+            raise NotFound(f"{entry.name} was taken away since it was listed") from error
+        except Failure:
+            store.delete(upload)
+            raise
+        if not ours:
+            store.delete(upload)
+        return ours
+
+    def _publish(self, store: Store, entry: Entry, claim: ClaimName, upload: Href, claimed: Href) -> str | None:
+        try:
+            return self._moves.publish(
+                store, upload, self._folders.unsorted, lambda number: names.final_name(entry.name, claim.id, number)
+            )
+        except (Forbidden, NotAccepted):
+            discarded = self._moves.discard(store, upload)
+            if discarded:
+                # The original goes back before its copy is dropped: never are both out of sight.
+                self._moves.release(store, claimed, entry.name)
+                store.delete(discarded)
+                raise
+            return None
+
+    def _detect_if_match(self, store: Store, upload: Href) -> Href:
+        """Find out once whether the server honours If-Match on a MOVE; where the upload lies afterwards."""
+        with self._detecting:
+            if self._honours_if_match is None:
+                elsewhere = self._new_href()
+                self._honours_if_match = honours_if_match(store, upload, elsewhere)
+                if not self._honours_if_match:
+                    return elsewhere
+        return upload

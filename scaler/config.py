@@ -1,13 +1,14 @@
-"""What the scaler needs from Vault."""
+"""The scaler's settings, from Vault."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from scaler.service import ScalerConfig
 from shared.cli import cacert
 from shared.config.settings import Secret, Secrets, WebDavSecret, folder, json_list, read_all
-from shared.webdav.client import files_of
+from shared.webdav.account import account_of
+from shared.webdav.store import Account
 
 
 class ScalerConstants(Secret):
@@ -26,18 +27,31 @@ class ScalerConstants(Secret):
         return self
 
 
+@dataclass(frozen=True)
+class ScalerConfig:
+    """The settings of one poll.
+
+    Attributes:
+        raw, unsorted: folders, relative to the account's base.
+    """
+
+    account: Account
+    raw: str
+    unsorted: str
+    prefixes: tuple[str, ...]
+
+
 def read_config(vault: Secrets) -> ScalerConfig:
-    """What one poll is to do, by the settings as they are now.
+    """The settings as they are in Vault now.
 
     Raises:
-        InvalidSettings, VaultUnavailable, VaultForbidden: the settings cannot be had.
-        ServerUnreachable, NotWebDav: nor can the server be asked what it is.
+        InvalidSettings, VaultUnavailable, VaultForbidden: they are invalid or cannot be read.
     """
     found = read_all(vault, {"webdav": WebDavSecret, "scaler_constants": ScalerConstants})
     webdav, constants = found["webdav"], found["scaler_constants"]
     assert isinstance(webdav, WebDavSecret) and isinstance(constants, ScalerConstants)  # noqa: S101, PT018 - for mypy
     return ScalerConfig(
-        account=files_of(webdav, cacert()),
+        account=account_of(webdav, cacert()),
         raw=constants.RAW_REMOTE_DIR,
         unsorted=constants.UNSORTED_REMOTE_DIR,
         prefixes=tuple(constants.RAW_NAMES_PREFIXES),

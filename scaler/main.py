@@ -1,9 +1,10 @@
-"""scaler: doubles the size of the raw images on a WebDAV server.
+"""scaler: upscales the raw images on a WebDAV server.
 
-It looks every 30 seconds into a raw folder for images whose names start with a prefix, doubles their width and
-height, puts them under a timestamped name into an unsorted folder, and then deletes the originals.
+It polls a raw folder every 30 seconds for images whose names start with a prefix, upscales them to twice their width
+and height, and publishes them under a timestamped name in an unsorted folder. On a Nextcloud the file stays the same
+file and its original becomes a version of it; elsewhere a copy is published and the original is deleted.
 
-Its settings lie in Vault, under `VAULT_KV_MOUNT` (`secret`) and `VAULT_KV_PREFIX` (empty), as two secrets:
+Its settings are in Vault, under `VAULT_KV_MOUNT` (`secret`) and `VAULT_KV_PREFIX` (empty), as two secrets:
 
     webdav/
       host_url   root of the server; used where url is missing
@@ -11,11 +12,11 @@ Its settings lie in Vault, under `VAULT_KV_MOUNT` (`secret`) and `VAULT_KV_PREFI
       username   of the account
       password   of the account; an app password is faster and can be revoked
     scaler_constants/
-      RAW_NAMES_PREFIXES    list of prefixes; what starts with one of them is upscaled
-      RAW_REMOTE_DIR        folder that is looked into
-      UNSORTED_REMOTE_DIR   folder that the upscaled images go to
+      RAW_NAMES_PREFIXES    list of prefixes; images whose names start with one are upscaled
+      RAW_REMOTE_DIR        folder that is polled
+      UNSORTED_REMOTE_DIR   folder for the upscaled images
 
-As JSON, the way `./run.sh settings FILE.json` takes it:
+As JSON, for `./run.sh settings FILE.json`:
 
     {
       "webdav": {
@@ -42,7 +43,7 @@ from shared.cli import Options, Size, common_options, state_folder
 from shared.start import importing
 
 if TYPE_CHECKING:
-    from shared.shutdown import StopToken
+    from shared.retry import RetryPolicy
 
 
 @click.command(context_settings={"auto_envvar_prefix": "SCALER", "help_option_names": ["-h", "--help"]})
@@ -51,36 +52,39 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 10),
     default=10,
     show_default=True,
-    help="Images in flight at one time; only as many compute as there are processors.",
+    help="Images processed concurrently; CPU work is limited to the number of cores.",
 )
 @click.option(
     "--max-memory",
     type=Size(),
     metavar="SIZE",
-    help="What images may take while they compute, such as 1GiB; by default what the container leaves.",
+    help="Memory budget for image processing (default: derived from the container's limit).",
 )
 @click.option(
-    "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG and of lossy WebP and AVIF."
+    "--quality",
+    type=click.IntRange(1, 100),
+    default=95,
+    help="Encoding quality for JPEG and for lossy WebP and AVIF (default 95).",
 )
 @common_options
 def main(options: Options, threads: int, max_memory: int | None, quality: int) -> None:
-    """Double the size of the raw images on a WebDAV server.
+    """Upscale the raw images on a WebDAV server to twice their width and height.
 
-    Settings come from Vault; the README says which.
+    Settings come from Vault; see the README.
     """
-    # --help needs none of what follows.
+    # Imported here so that --help is quick.
     with importing():
         from shared.app import run
 
-    sys.exit(run("scaler", options, lambda stop: work(options, stop, threads, max_memory, quality)))
+    sys.exit(run("scaler", options, lambda retry: work(options, retry, threads, max_memory, quality)))
 
 
-def work(options: Options, stop: "StopToken", threads: int, max_memory: int | None, quality: int) -> int:
-    """Poll after poll until asked to stop; the exit status."""
+def work(options: Options, retry: "RetryPolicy", threads: int, max_memory: int | None, quality: int) -> int:
+    """Poll until asked to stop; return the exit status."""
     with importing():
         from scaler.check import check
         from scaler.config import read_config
-        from scaler.limits import limits
+        from scaler.memory_budget import limits
         from scaler.service import ScalerService
         from shared.config.settings import SettingsSource
         from shared.config.vault import Vault
@@ -89,12 +93,13 @@ def work(options: Options, stop: "StopToken", threads: int, max_memory: int | No
     vault = Vault(os.environ)
     bounds = limits(max_memory)
     if options.check:
-        return check(vault, bounds)
-    settings = SettingsSource(lambda: read_config(vault), stop.clock)
-    with ScalerService(threads, bounds, quality, state_folder("scaler"), stop) as scaler:
+        return check(vault, bounds, retry)
+    settings = SettingsSource(lambda: read_config(vault), retry.stop.clock)
+    state = state_folder("scaler")
+    with ScalerService(threads=threads, limits=bounds, quality=quality, state=state, retry=retry) as scaler:
         if options.dry_run:
             return scaler.dry_run(settings.current())
-        poll_loop = PollLoop(stop, options.frequency, once=options.once)
+        poll_loop = PollLoop(retry.stop, options.frequency, once=options.once)
         for _ in poll_loop.polls():
             with poll_loop.poll():
                 config = settings.current()

@@ -1,131 +1,287 @@
-"""One image on its whole way: from the raw folder to its publication."""
+"""One image: download, upscale, upload, publish.
+
+The first three steps are `upscale_image`, a function of small picklable arguments, so that a worker in another process
+can run it. Publication follows the protocol that the server supports: see `in_place` and `claims`.
+"""
 
 import contextlib
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import hashlib
+import mmap
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Protocol
 
-from loguru import logger
-
-from scaler import claims, names
-from scaler.claims import Folders, inside
-from scaler.limits import Limits
-from scaler.upscale_job import Account, Job, upscale_image
-from shared.errors import Cancelled, Failure, Forbidden, NotAccepted, PreconditionFailed
+from scaler.images.probe import Header, UnsupportedImage, memory_needed, read_header
+from scaler.memory_budget import MemoryBudget
+from shared.errors import Cancelled, ErrorPolicy, Failure, NotFound, ParentNotFound
 from shared.shutdown import StopToken
-from shared.webdav.store import Entry, Href, Store, strong
+from shared.webdav.store import Connections, Entry, Href, Store, put_verified
 
 
-@dataclass
-class Pipeline:
-    """Carries images to one pair of folders; `carry` may be called by several threads at once.
+class OpenCvMissing(Failure):
+    """No image can be upscaled on this machine."""
 
-    Attributes:
-        owner: of the uploads, from `names.new_owner`.
-        workdir: local folder for downloads.
-        sweep: is given the claims of published images, and deletes them by and by.
-    """
+    policy = ErrorPolicy.FATAL
 
-    account: Account
-    folders: Folders
-    owner: str
-    workdir: Path
-    quality: int
-    limits: Limits
-    stop: StopToken
-    clean_up: Callable[[Entry, Href], None]
-    _conditional: bool | None = None
-    _detecting: threading.Lock = field(default_factory=threading.Lock)
 
-    def process(self, entry: Entry) -> str | None:
-        """Scale, claim and publish; the new name, or None if somebody else has taken the original.
+class UploadFolderGone(Failure):
+    """The hidden upload folder vanished; recovery finishes the claims before it is created again."""
+
+    policy = ErrorPolicy.DEFER
+
+    def __init__(
+        self,
+        message: str = "The hidden folder for uploads has vanished",
+        hint: str = "Only the scaler should touch it; the next poll creates it again.",
+    ) -> None:
+        super().__init__(message, hint)
+
+
+class AlreadyUpscaled(Exception):
+    """The download is an upscaled image that only has to be published; `publish` does that."""
+
+    def __init__(self, publish: Callable[[Store], str | None]) -> None:
+        super().__init__()
+        self.publish = publish
+
+
+class TooLarge(UnsupportedImage):
+    """It needs more memory than this process may use."""
+
+
+class Upload(Protocol):
+    """Where an upscaled copy is uploaded to before it is published."""
+
+    @property
+    def href(self) -> Href:
+        """The address that the copy is sent to."""
+        ...
+
+    @property
+    def chunk_of(self) -> Href | None:
+        """The file that it will replace as the only chunk of a chunked upload; None for a plain upload."""
+        ...
+
+    def check_download(self, checksums: str, file: Path) -> None:
+        """Raise AlreadyUpscaled if the download is an upscaled image that only has to be moved on."""
+        ...
+
+    def prepare(self) -> None:
+        """Start creating what the upload needs; called before the image is computed."""
+        ...
+
+    def wait_until_ready(self) -> None:
+        """Wait until data may be sent; called right before it is."""
+        ...
+
+    def abandon(self, store: Store) -> None:
+        """Delete the upload; call it only if it was not published and cannot be any more."""
+        ...
+
+
+class Publisher(Protocol):
+    """How an uploaded copy takes the place of its original."""
+
+    def new_upload(self, entry: Entry) -> Upload:
+        """An upload for this image, under a new id."""
+        ...
+
+    def publish(self, store: Store, entry: Entry, upload: Upload, upscaled: "Upscaled") -> "Published":
+        """Publish the copy instead of the original.
 
         Raises:
-            UnsupportedImage: the image is left where it is.
-            Failure: the image is where it was, or in its claim, where recovery finds it.
-            Cancelled: the same.
+            PreconditionFailed: the original was replaced meanwhile.
+            Failure: a later poll finishes it from the state on the server.
         """
-        self.stop.check()
-        upload = names.new_id(self.owner)
-        job = Job(self.account, entry, inside(self.folders.uploads, upload), self.workdir, self.quality, self.limits)
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UpscaleJob:
+    """One image to upscale.
+
+    Attributes:
+        entry: the original, as listed.
+        upload: address of the upload.
+        chunk_of: as in `Upload`.
+        quality: 1 to 100, for lossy formats.
+    """
+
+    entry: Entry
+    upload: Href
+    chunk_of: Href | None
+    quality: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upscaled:
+    """The result of a job.
+
+    Attributes:
+        width, height: of the original, in pixels.
+        size: of the copy, in bytes.
+        sha256: of the copy, hexadecimal; empty for a plain upload.
+        seconds: from the download to the end of the upload.
+    """
+
+    width: int
+    height: int
+    size: int
+    sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """How publication ended.
+
+    Attributes:
+        name: of the published image; None if another scaler published it, or the original was taken away.
+        leftover: a claim that remains to be deleted.
+        upscaled: what was published; None if it had been upscaled before an interruption.
+    """
+
+    name: str | None
+    leftover: Href | None
+    upscaled: Upscaled | None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a process provides to all its jobs.
+
+    Attributes:
+        folder: local and private, for downloads.
+    """
+
+    connections: Connections
+    budget: MemoryBudget
+    folder: Path
+    stop: StopToken
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Processes images; several threads may call `process` at once."""
+
+    resources: Resources
+    publisher: Publisher
+    quality: int
+
+    def process(self, entry: Entry) -> Published:
+        """Upscale and publish an image.
+
+        Raises:
+            UnsupportedImage: the image has to be skipped.
+            Failure: the original is where it was, or a later poll finishes it.
+            Cancelled: the same, because the daemon was asked to stop.
+        """
+        self.resources.stop.check()
+        upload = self.publisher.new_upload(entry)
+        job = UpscaleJob(entry, upload.href, upload.chunk_of, self.quality)
         try:
-            upscaled = upscale_image(job)
-        except (Failure, Cancelled):
-            self._give_up(job.upload)
+            upscaled = upscale_image(job, self.resources, upload)
+        except AlreadyUpscaled as result:
+            with self.resources.connections.connect() as store:
+                return Published(result.publish(store), None, None)
+        except (UnsupportedImage, Failure, Cancelled):
+            self._abandon(upload)
             raise
-        with self.account.connect() as store:
-            upload = self._detect_if_match(store, upload)
-            name = self._claim_and_publish(store, entry, upload)
-        if name:
-            logger.success(
-                "{} {}x{} → {} {}x{}, {:.1f} s",
-                *(
-                    entry.name,
-                    upscaled.width,
-                    upscaled.height,
-                    name,
-                    2 * upscaled.width,
-                    2 * upscaled.height,
-                    upscaled.seconds,
-                ),
-            )
-        return name
+        with self.resources.connections.connect() as store:
+            return self.publisher.publish(store, entry, upload, upscaled)
 
-    def _claim_and_publish(self, store: Store, entry: Entry, upload: str) -> str | None:
-        source = inside(self.folders.uploads, upload)
-        conditional = bool(self._conditional) and strong(entry.etag)
-        claim = claims.claim_name(upload, self.folders, entry, conditional=conditional)
-        claimed = inside(self.folders.claims, str(claim))
+    def _abandon(self, upload: Upload) -> None:
+        """Delete an upload; if that fails, recovery or the server deletes it later."""
+        with contextlib.suppress(Failure, Cancelled), self.resources.connections.connect() as store:
+            upload.abandon(store)
+
+
+def upscale_image(job: UpscaleJob, resources: Resources, upload: Upload) -> Upscaled:
+    """Download, upscale, upload and verify one image.
+
+    Raises:
+        UnsupportedImage: it cannot be upscaled; nothing was uploaded.
+        UploadFolderGone: the upload folder has vanished.
+        Failure: the server rejected a request or could not be reached.
+        Cancelled: the process was asked to stop.
+    """
+    started = time.monotonic()
+    with _downloaded(job, resources, upload) as data:
+        header = read_header(data)
+        need = memory_needed(header) + len(data)
+        if need > resources.budget.memory:
+            raise TooLarge(_too_large(header, need, resources.budget.memory))
+        upload.prepare()
+        with resources.budget.acquire(need) as reservation:
+            codecs = load_opencv()
+            resources.stop.check()
+            upscaled: bytes = codecs.upscale(data[:], quality=job.quality)
+            resources.stop.check()
+            reservation.shrink(len(upscaled))
+            _send(job, resources, upload, upscaled)
+            sha256 = hashlib.sha256(upscaled).hexdigest() if job.chunk_of else ""
+            return Upscaled(header.width, header.height, len(upscaled), sha256, time.monotonic() - started)
+
+
+def _send(job: UpscaleJob, resources: Resources, upload: Upload, upscaled: bytes) -> None:
+    with resources.connections.connect() as store:
         try:
-            ours = claims.claim(store, entry, claimed, conditional=conditional)
-        except claims.OutcomeUnknown:
-            raise
-        except Failure:
-            store.delete(source)
-            raise
-        if not ours:
-            store.delete(source)
-            return None
-        if not conditional:
-            there = store.stat(claimed)
-            # Where it is gone another scaler has finished it, and what is left to do is the same.
-            if there and not claims.is_as_read(there, claim):
-                claims.release(store, claimed, self.folders.raw, entry.name)
-                store.delete(source)
-                raise PreconditionFailed(f"{entry.name} was replaced since it was listed")
-        return self._publish(store, entry, upload, claimed)
+            upload.wait_until_ready()
+            put_verified(store, job.upload, upscaled, chunk_of=job.chunk_of)
+        except (NotFound, ParentNotFound) as error:
+            # The caller would take NotFound for a missing original.
+            raise UploadFolderGone from error
 
-    def _publish(self, store: Store, entry: Entry, upload: str, claimed: Href) -> str | None:
-        source = inside(self.folders.uploads, upload)
-        try:
-            name = claims.publish(
-                store, source, self.folders.unsorted, lambda n: names.final_name(entry.name, upload, n)
-            )
-        except (Forbidden, NotAccepted):
-            discarded = claims.discard(store, source)
-            if discarded:
-                # The original goes back before its copy is dropped.
-                claims.release(store, claimed, self.folders.raw, entry.name)
-                store.delete(discarded)
-                raise
-            name = None
-        self.clean_up(entry, claimed)
-        return name
 
-    def _detect_if_match(self, store: Store, upload: str) -> str:
-        """Find out once whether the server looks at If-Match on a MOVE; the name the upload has afterwards."""
-        with self._detecting:
-            if self._conditional is None:
-                other = names.new_id(self.owner)
-                self._conditional = claims.honours_conditions(
-                    store, inside(self.folders.uploads, upload), inside(self.folders.uploads, other)
-                )
-                if not self._conditional:
-                    return other
-        return upload
+def load_opencv() -> ModuleType:
+    """The codecs, imported at the first image because OpenCV takes long to load.
 
-    def _give_up(self, upload: Href) -> None:
-        """Remove an upload that nobody has claimed; if that fails, a later poll sweeps it."""
-        with contextlib.suppress(Failure, Cancelled), self.account.connect() as store:
-            store.delete(upload)
+    Raises:
+        OpenCvMissing: a library that OpenCV needs is missing on this machine.
+    """
+    # Otherwise numpy starts a thread per core for linear algebra, which is not used here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        from scaler.images import codecs  # noqa: PLC0415 - takes half a second, and may fail
+    except ImportError as error:
+        raise OpenCvMissing(
+            f"OpenCV cannot be loaded ({error})",
+            "Start with ./run.sh, which installs opencv-python-headless instead, or install the missing library"
+            " (libgl1 on Debian).",
+        ) from error
+    return codecs
+
+
+@contextlib.contextmanager
+def _downloaded(job: UpscaleJob, resources: Resources, upload: Upload) -> Iterator[mmap.mmap]:
+    """The original's bytes, mapped from the local disk until they are computed."""
+    file = resources.folder / secrets.token_hex(8)
+    try:
+        with resources.connections.connect() as store:
+            checksums = store.get(job.entry, file)
+        upload.check_download(checksums, file)
+        if file.stat().st_size == 0:
+            raise UnsupportedImage("the file is empty")
+        with file.open("rb") as opened:
+            # Not closed explicitly: the traceback of a failed reader may still reference a view of it.
+            yield mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _too_large(header: Header, need: int, memory: int) -> str:
+    return (
+        f"upscaling its {header.width}x{header.height} pixels takes about {need / 2**20:,.0f} MiB,"
+        f" more than the {memory / 2**20:,.0f} MiB of --max-memory"
+    )

@@ -1,28 +1,32 @@
-"""Finishing what a stopped scaler has left, from what lies on the server alone."""
+"""Finishing what a stopped scaler has left in the hidden folders, from what lies on the server alone."""
 
 import contextlib
+import functools
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from loguru import logger
 
 from scaler import names
-from scaler.claims import Folders, OutcomeUnknown, discard, inside, is_as_read, publish, release
+from scaler.claims import ClaimMoves, Folders, is_as_read
+from scaler.moves import OutcomeUnknown, inside
 from scaler.names import ClaimName
-from shared.errors import ErrorPolicy, Failure, NotFound, ParentNotFound
+from shared.errors import ErrorPolicy, Failure, Forbidden, NotFound, ParentNotFound
+from shared.filenames import HIDDEN_FOLDER
 from shared.scheduler import ends_poll
-from shared.webdav.store import Entry, Href, Listing, Store
+from shared.webdav.store import Entry, Href, Listing, Store, put_verified
 
-ORPHAN_OF_MINE = 3600.0
-ORPHAN_OF_OTHERS = 24 * 3600.0
-# For so long what was given up tells a scaler that slept, and claims late, that its upload was not published.
-GIVEN_UP_OF_OTHERS = 7 * 24 * 3600.0
+OWN_ORPHAN_AFTER = 3600.0
+OTHERS_ORPHAN_AFTER = 24 * 3600.0
+# For so long a discarded upload tells a scaler that slept, and claims late, that it was not published.
+OTHERS_DISCARDED_AFTER = 7 * 24 * 3600.0
 
 
 class FolderStateUnknown(Failure):
-    """The server contradicts itself; nothing is done before it does not."""
+    """The server contradicts itself; nothing is done before it stops."""
 
     policy = ErrorPolicy.DEFER
 
@@ -32,7 +36,7 @@ class RecoveryAction(Enum):
 
     PUBLISH = "publish"  # its upload is there
     DELETE = "delete"  # its upload was there and is gone: it was published
-    RELEASE = "put back"  # nobody can tell where its upload is, or it is of another version, or was given up
+    RELEASE = "release"  # nobody can tell where its upload is, or it is of another version, or was discarded
 
 
 def action_for(claimed: Entry, claim: ClaimName, uploads: Listing | None) -> RecoveryAction:
@@ -40,7 +44,7 @@ def action_for(claimed: Entry, claim: ClaimName, uploads: Listing | None) -> Rec
     if uploads is None or not is_as_read(claimed, claim):
         return RecoveryAction.RELEASE
     there = {entry.name for entry in uploads.entries}
-    if claim.id + names.REFUSED in there:
+    if claim.id + names.DISCARDED in there:
         return RecoveryAction.RELEASE
     return RecoveryAction.PUBLISH if claim.id in there else RecoveryAction.DELETE
 
@@ -48,7 +52,7 @@ def action_for(claimed: Entry, claim: ClaimName, uploads: Listing | None) -> Rec
 def orphans(uploads: Listing, claims: list[ClaimName], owner: str, now: float | None) -> list[Entry]:
     """Uploads that nobody will claim any more: of this process after an hour, of others after a day.
 
-    Those of others that were given up already come again after a week.
+    Those of others are discarded first, and are orphans again after a week.
 
     Args:
         now: the server's clock when the claims were listed: what came later may have been claimed since.
@@ -56,18 +60,18 @@ def orphans(uploads: Listing, claims: list[ClaimName], owner: str, now: float | 
     claimed = {claim.id for claim in claims}
     found = []
     for entry in uploads.entries:
-        owned_by, upload = names.owner_of(entry.name), entry.name.removesuffix(names.REFUSED)
+        owned_by, upload = names.owner_of(entry.name), entry.name.removesuffix(names.DISCARDED)
         if owned_by is None or upload in claimed or now is None or entry.modified is None:
             continue
-        of_others = ORPHAN_OF_OTHERS if entry.name == upload else GIVEN_UP_OF_OTHERS
-        if now - entry.modified > (ORPHAN_OF_MINE if owned_by == owner else of_others):
+        of_others = OTHERS_ORPHAN_AFTER if entry.name == upload else OTHERS_DISCARDED_AFTER
+        if now - entry.modified > (OWN_ORPHAN_AFTER if owned_by == owner else of_others):
             found.append(entry)
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedWork:
-    """What lies in the two hidden folders; None for one that is not there, or was not looked into."""
+    """What lies in the two hidden folders; None for one that is not there, or was not listed."""
 
     claims: Listing | None
     uploads: Listing | None
@@ -76,7 +80,7 @@ class UnfinishedWork:
     def claimed(self) -> list[tuple[Entry, ClaimName]]:
         """The claims with what their names say."""
         entries = self.claims.entries if self.claims else ()
-        return [(entry, claim) for entry in entries if (claim := ClaimName.read(entry.name))]
+        return [(entry, claim) for entry in entries if (claim := ClaimName.parse(entry.name))]
 
 
 def list_unfinished(store: Store, folders: Folders) -> UnfinishedWork:
@@ -92,144 +96,189 @@ def _list_if_there(store: Store, folder: Href) -> Listing | None:
         return None
 
 
-def recover(store: Store, folders: Folders, owner: str) -> UnfinishedWork:
-    """Finish every claim that lies there, remove dead uploads, and make the hidden folders where they are missing.
+class Recovery:
+    """Finishes claims, removes orphans, and makes the hidden folders where they are missing.
 
-    Returns:
-        what lay there.
-
-    Raises:
-        NotFound: the raw or the unsorted folder itself is not there.
+    Args:
+        owner: of this process's uploads.
     """
-    unfinished = _list_unfinished_made(store, folders)
-    if unfinished.uploads is None:
-        # What is to be put back may have been claimed after the first look, and before that folder vanished.
-        _write_destination_record(store, folders, unfinished.claims, verify=False)
-        unfinished = UnfinishedWork(_list_if_there(store, folders.claims), None)
-    for entry, claim in unfinished.claimed:
-        where = (
-            folders
-            if claim.destination_hash == folders.destination_hash
-            else _folders_of_mark(store, folders, unfinished, claim.destination_hash)
-        )
-        uploads = unfinished.uploads if where is folders else _list_if_there(store, where.uploads) if where else None
+
+    def __init__(self, store: Store, moves: ClaimMoves, owner: str) -> None:
+        self._store = store
+        self._moves = moves
+        self._folders = moves.folders
+        self._owner = owner
+
+    def run(self) -> UnfinishedWork:
+        """Finish everything that lies there.
+
+        Returns:
+            what lay there.
+
+        Raises:
+            NotFound: the raw or the unsorted folder itself is not there.
+        """
+        unfinished = self._list_made()
+        if unfinished.uploads is None:
+            # What is to be released may have been claimed after the first listing, and before that folder vanished.
+            self._write_destination_record(unfinished.claims, self._store.put)
+            unfinished = UnfinishedWork(_list_if_there(self._store, self._folders.claims), None)
+        for entry, claim in unfinished.claimed:
+            self._finish_or_defer(unfinished, entry, claim)
+        if unfinished.claims and unfinished.uploads:
+            claims = [claim for _, claim in unfinished.claimed]
+            for orphan in orphans(unfinished.uploads, claims, self._owner, unfinished.claims.now):
+                self._remove(orphan)
+        self._make_ready(unfinished)
+        return unfinished
+
+    def run_for_the_last_time(self) -> None:
+        """Finish everything, and remove the hidden folders once they are empty: files are replaced in place now.
+
+        Raises:
+            NotFound: the raw or the unsorted folder itself is not there.
+        """
+        unfinished = list_unfinished(self._store, self._folders)
+        for entry, claim in unfinished.claimed:
+            self._finish_or_defer(unfinished, entry, claim)
+        left = list_unfinished(self._store, self._folders)
+        if left.claims is None or any(not names.is_destination_record(entry.name) for entry in left.claims.entries):
+            return
+        if left.uploads is not None:
+            for orphan in orphans(left.uploads, [], self._owner, left.claims.now):
+                self._remove(orphan)
+        uploads = _list_if_there(self._store, self._folders.uploads)
+        if uploads is None or not uploads.entries:
+            self._store.delete(self._folders.uploads, for_good=True)
+            # Through the trash bin, should a scaler of an earlier version claim an original at this very moment.
+            self._store.delete(self._folders.claims)
+
+    def make_ready(self) -> None:
+        """Make the hidden folders where they are missing; `run` does it after looking for claims.
+
+        Raises:
+            NotFound: the raw or the unsorted folder itself is not there.
+        """
+        self._make_ready(self._list_made())
+
+    # --- claims -----------------------------------------------------------------------------------------------------
+
+    def _finish_or_defer(self, unfinished: UnfinishedWork, entry: Entry, claim: ClaimName) -> None:
+        ours = claim.destination == self._folders.destination
+        where = self._folders if ours else self._folders_of(unfinished, claim.destination)
+        uploads = unfinished.uploads if ours else _list_if_there(self._store, where.uploads) if where else None
         try:
-            _finish(store, folders, entry, claim, where, uploads)
-        except Failure as failure:
+            self._finish(entry, claim, where, uploads)
+        except Failure as error:
             # Its original stays safe in its claim; but no upload folder is made anew before it is back.
-            if ends_poll(failure) or uploads is None:
+            if ends_poll(error) or uploads is None:
                 raise
-            logger.warning("{} cannot be finished yet: {}", claim.original, failure)
-    if unfinished.claims and unfinished.uploads:
-        claims = [claim for _, claim in unfinished.claimed]
-        for orphan in orphans(unfinished.uploads, claims, owner, unfinished.claims.now):
-            _remove(store, orphan, owner)
-    _make_ready(store, folders, unfinished)
-    return unfinished
+            logger.warning("{} cannot be finished yet: {}", claim.original, error)
+
+    def _finish(self, entry: Entry, claim: ClaimName, where: Folders | None, uploads: Listing | None) -> None:
+        action = action_for(entry, claim, uploads)
+        if where and action is not RecoveryAction.PUBLISH:
+            action = self._confirmed(where, claim, action, uploads)
+        if action is RecoveryAction.RELEASE or where is None:
+            name = self._moves.release(self._store, entry.href, claim.original)
+            if name:
+                logger.info("Moved {} back into the raw folder: it has no copy yet", name)
+            return
+        if action is RecoveryAction.PUBLISH:
+            name = self._moves.publish(
+                self._store,
+                inside(where.uploads, claim.id),
+                where.unsorted,
+                lambda number: names.final_name(claim.original, claim.id, number),
+            )
+            if name:
+                logger.info("{} → {} (finished after an interruption)", claim.original, name)
+        else:
+            logger.info(
+                "Deleting the original of {} from {}/{}: its copy was published",
+                *(claim.original, self._folders.raw_path, HIDDEN_FOLDER),
+            )
+        self._store.delete(entry.href)
+
+    def _confirmed(
+        self, where: Folders, claim: ClaimName, action: RecoveryAction, uploads: Listing | None
+    ) -> RecoveryAction:
+        """What a claim needs if the server says a second time that what was not listed is not there.
+
+        Raises:
+            FolderStateUnknown: it does not.
+        """
+        if uploads is None and self._store.stat(where.uploads) is not None:
+            raise FolderStateUnknown(
+                f"The server gave contradictory answers about {where.unsorted_path}/{HIDDEN_FOLDER}"
+            )
+        if action is RecoveryAction.DELETE and self._store.stat(inside(where.uploads, claim.id)) is not None:
+            return RecoveryAction.PUBLISH
+        return action
+
+    def _folders_of(self, unfinished: UnfinishedWork, destination: str) -> Folders | None:
+        """The folders of a claim made while another unsorted folder was set, from the record beside it."""
+        for entry in unfinished.claims.entries if unfinished.claims else ():
+            if entry.name == names.destination_record(destination):
+                with tempfile.TemporaryDirectory() as folder:
+                    file = Path(folder) / "record"
+                    self._store.get(entry, file)
+                    path = file.read_text()
+                if names.destination_hash(path) == destination:
+                    there = Folders.of(self._store, "", path)
+                    return replace(self._folders, unsorted=there.unsorted, uploads=there.uploads, unsorted_path=path)
+        return None
+
+    # --- uploads and folders ----------------------------------------------------------------------------------------
+
+    def _remove(self, orphan: Entry) -> None:
+        """Delete an upload that nobody can claim any more; discard one that somebody still might."""
+        if names.owner_of(orphan.name) == self._owner or orphan.name.endswith(names.DISCARDED):
+            self._store.delete(orphan.href)
+            logger.info("Removed an upload that was never finished: {}", orphan.name)
+        else:
+            with contextlib.suppress(OutcomeUnknown):
+                self._moves.discard(self._store, orphan.href)
+
+    def _list_made(self) -> UnfinishedWork:
+        """What lies in the hidden folders, after the one for claims was made where it was missing."""
+        unfinished = list_unfinished(self._store, self._folders)
+        if unfinished.claims is None and not self._made(self._folders.claims, self._folders.raw_path, "RAW_REMOTE_DIR"):
+            # Another scaler has made it meanwhile; or it was there, and claims are in it.
+            return list_unfinished(self._store, self._folders)
+        return unfinished
+
+    def _make_ready(self, unfinished: UnfinishedWork) -> None:
+        """Make the upload folder only here, when no claim depends on a vanished one any more."""
+        if unfinished.uploads is None:
+            self._made(self._folders.uploads, self._folders.unsorted_path, "UNSORTED_REMOTE_DIR")
+        self._write_destination_record(unfinished.claims, functools.partial(put_verified, self._store))
+
+    def _write_destination_record(self, claims: Listing | None, put: Callable[[Href, bytes], object]) -> None:
+        """Say which unsorted folder claims belong to, unless it stands there in full.
+
+        Args:
+            put: uploads it; need not verify it where a listing follows.
+        """
+        name = names.destination_record(self._folders.destination)
+        text = self._folders.unsorted_path.encode()
+        # Some servers keep what came of an upload that was cut off.
+        if claims is None or all((entry.name, entry.size) != (name, len(text)) for entry in claims.entries):
+            put(inside(self._folders.claims, name), text)
+
+    def _made(self, hidden: Href, path: str, key: str) -> bool:
+        """Make a hidden folder; False if there is one."""
+        try:
+            return self._store.make_folder(hidden)
+        except (NotFound, ParentNotFound) as error:
+            raise missing_folder(path, f"scaler_constants/{key}") from error
+        except Forbidden:
+            # So Apache answers those who make it at the same moment.
+            if self._store.stat(hidden) is None:
+                raise
+            return False
 
 
-def _remove(store: Store, orphan: Entry, owner: str) -> None:
-    """Delete an upload that nobody can claim any more; otherwise give it up."""
-    if names.owner_of(orphan.name) == owner or orphan.name.endswith(names.REFUSED):
-        store.delete(orphan.href)
-        logger.info("Removed an upload that was never finished: {}", orphan.name)
-    else:
-        with contextlib.suppress(OutcomeUnknown):
-            discard(store, orphan.href)
-
-
-def make_ready(store: Store, folders: Folders) -> None:
-    """Make the hidden folders where they are missing; `recover` does it after looking for claims.
-
-    Raises:
-        NotFound: the unsorted folder itself is not there.
-    """
-    _make_ready(store, folders, _list_unfinished_made(store, folders))
-
-
-def _finish(
-    store: Store, folders: Folders, entry: Entry, claim: ClaimName, where: Folders | None, uploads: Listing | None
-) -> None:
-    action = action_for(entry, claim, uploads)
-    if where and action is not RecoveryAction.PUBLISH:
-        action = _checked_again(store, where, claim, action, uploads)
-    if action is RecoveryAction.RELEASE or where is None:
-        name = release(store, entry.href, folders.raw, claim.original)
-        if name:
-            logger.info("Moved {} back into the raw folder: it has no copy yet", name)
-        return
-    if action is RecoveryAction.PUBLISH:
-        upload = inside(where.uploads, claim.id)
-        name = publish(store, upload, where.unsorted, lambda n: names.final_name(claim.original, claim.id, n))
-        if name:
-            logger.info("{} → {} (finished after an interruption)", claim.original, name)
-    store.delete(entry.href)
-
-
-def _checked_again(
-    store: Store, where: Folders, claim: ClaimName, action: RecoveryAction, uploads: Listing | None
-) -> RecoveryAction:
-    """What a claim needs if the server says a second time that what was not listed is not there.
-
-    Raises:
-        FolderUnclear: it does not.
-    """
-    if uploads is None and store.stat(where.uploads) is not None:
-        raise FolderStateUnknown(f"The folder {where.unsorted_path}/{names.HIDDEN_FOLDER} is there and is not")
-    if action is RecoveryAction.DELETE and store.stat(inside(where.uploads, claim.id)) is not None:
-        return RecoveryAction.PUBLISH
-    return action
-
-
-def _folders_of_mark(
-    store: Store, folders: Folders, unfinished: UnfinishedWork, destination_hash: str
-) -> Folders | None:
-    """The folders of a claim made while another unsorted folder was set, from the record beside it."""
-    entries = unfinished.claims.entries if unfinished.claims else ()
-    for entry in entries:
-        if entry.name == names.destination_record(destination_hash):
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / "record"
-                store.get(entry, file)
-                path = file.read_text()
-            if names.destination_hash_of(path) == destination_hash:
-                base = Folders.of(store, "", path)
-                return Folders(folders.raw, folders.claims, base.unsorted, base.uploads, folders.raw_path, path)
-    return None
-
-
-def _list_unfinished_made(store: Store, folders: Folders) -> UnfinishedWork:
-    """What lies in the hidden folders, after the one for claims was made where it was missing."""
-    unfinished = list_unfinished(store, folders)
-    if unfinished.claims is None and not _made(store, folders.claims, folders.raw_path, "RAW_REMOTE_DIR"):
-        # Another scaler has made it meanwhile; or it was there, and claims are in it.
-        return list_unfinished(store, folders)
-    return unfinished
-
-
-def _make_ready(store: Store, folders: Folders, unfinished: UnfinishedWork) -> None:
-    """Make the upload folder only here, when no claim depends on a vanished one any more."""
-    if unfinished.uploads is None:
-        _made(store, folders.uploads, folders.unsorted_path, "UNSORTED_REMOTE_DIR")
-    _write_destination_record(store, folders, unfinished.claims, verify=True)
-
-
-def _write_destination_record(store: Store, folders: Folders, claims: Listing | None, *, verify: bool) -> None:
-    """Say which unsorted folder claims belong to, unless it stands there in full."""
-    name, text = names.destination_record(folders.destination_hash), folders.unsorted_path.encode()
-    # Some servers keep what came of an upload that was cut off.
-    if claims is None or all((entry.name, entry.size) != (name, len(text)) for entry in claims.entries):
-        store.put(inside(folders.claims, name), text, verify=verify)
-
-
-def _made(store: Store, unfinished: Href, path: str, key: str) -> bool:
-    """Make a hidden folder; False if there is one."""
-    try:
-        return store.make_folder(unfinished)
-    except (NotFound, ParentNotFound):
-        raise not_there(path, f"scaler_constants/{key}") from None
-
-
-def not_there(path: str, key: str) -> NotFound:
+def missing_folder(path: str, key: str) -> NotFound:
     """What to say of a folder that the settings name."""
-    return NotFound(f"The folder {path} is not there", f"Make it, or correct {key} in Vault.")
+    return NotFound(f"The folder {path} does not exist", f"Create it, or correct {key} in Vault.")

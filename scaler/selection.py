@@ -1,21 +1,21 @@
-"""Which images of a listing are to be upscaled now: pure, so that it can be decided and tested without a server."""
+"""Decides which images of a listing are upscaled now; pure, so it needs no server."""
 
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from scaler.images.probe import EXTENSIONS
-from scaler.names import split
+from scaler.marker import unfinished_marker
+from shared.filenames import READABLE, split
 from shared.webdav.store import Entry, Listing, Wanted, strong
 
-# Within one second an ETag of Nextcloud does not tell two versions apart, and a date has whole seconds.
+# Seconds. Two versions within one second may have the same ETag on Nextcloud, and HTTP dates have whole seconds.
 SETTLED_AFTER = 2.0
 
 Version = tuple[str | None, int | None, float | None, float | None]
 
 
 def version(entry: Entry) -> Version:
-    """What tells one version of a file from the next."""
+    """Distinguishes the versions of a file."""
     return entry.etag, entry.size, entry.modified, entry.uploaded
 
 
@@ -32,24 +32,26 @@ class Selection:
     """What to do with the images of a listing.
 
     Attributes:
-        take: settled: to be upscaled now.
-        wait: may still be changing: a later listing tells.
-        sightings: of those that wait, by href; goes into the next choice.
-        left: refused before and unchanged since.
+        take: settled; to be upscaled now.
+        wait: may still be changing; a later listing tells.
+        observations: of those that wait, by href; an argument of the next selection.
+        skipped: on the skip list and unchanged since.
+        finish: settled, upscaled before an interruption, and still to be published.
     """
 
     take: tuple[Entry, ...] = ()
     wait: tuple[Entry, ...] = ()
     observations: Mapping[str, Observation] = field(default_factory=dict)
-    left: tuple[Entry, ...] = ()
+    skipped: tuple[Entry, ...] = ()
+    finish: tuple[Entry, ...] = ()
 
 
 def image_names(prefixes: Sequence[str]) -> Wanted:
-    """Names that start with one of the prefixes, in whatever Unicode form, and end as an image's does."""
+    """Matches names that start with one of the prefixes (compared in NFC) and have an image's extension."""
     heads = tuple(unicodedata.normalize("NFC", prefix) for prefix in prefixes)
 
     def wanted(name: str) -> bool:
-        return unicodedata.normalize("NFC", name).startswith(heads) and split(name)[1].lower() in EXTENSIONS
+        return unicodedata.normalize("NFC", name).startswith(heads) and split(name)[1].lower() in READABLE
 
     return wanted
 
@@ -58,7 +60,7 @@ def select(
     listing: Listing,
     wanted: Wanted,
     *,
-    refused: Callable[[Entry], bool],
+    skipped: Callable[[Entry], bool],
     before: Mapping[str, Observation],
     clock: float,
 ) -> Selection:
@@ -66,32 +68,35 @@ def select(
 
     Args:
         listing: of the raw folder.
-        wanted: the names that are, from `image_names`.
-        refused: whether this version of an image was found impossible to scale.
-        before: the sightings of the last choice.
+        wanted: matches the names of images, from `image_names`.
+        skipped: whether this version of an image is on the skip list.
+        before: the observations of the last selection.
         clock: seconds, monotonic, of this listing.
     """
     take: list[Entry] = []
+    finish: list[Entry] = []
     wait: list[Entry] = []
-    left: list[Entry] = []
+    unchanged: list[Entry] = []
     observations: dict[str, Observation] = {}
     for entry in listing.entries:
-        if entry.is_folder or not wanted(entry.name):
+        unfinished = unfinished_marker(entry)
+        if entry.is_folder or not (unfinished or wanted(entry.name)):
             continue
-        if refused(entry):
-            left.append(entry)
+        settled = finish if unfinished else take
+        if skipped(entry):
+            unchanged.append(entry)
         elif _settled_by_date(entry, listing.now):
-            take.append(entry)
+            settled.append(entry)
         else:
             seen = before.get(entry.href)
             since = seen.since if seen and seen.version == version(entry) else clock
             observations[entry.href] = Observation(version(entry), since)
-            (take if clock - since >= SETTLED_AFTER else wait).append(entry)
-    return Selection(tuple(take), tuple(wait), observations, tuple(left))
+            (settled if clock - since >= SETTLED_AFTER else wait).append(entry)
+    return Selection(tuple(take), tuple(wait), observations, tuple(unchanged), tuple(finish))
 
 
 def _settled_by_date(entry: Entry, now: float | None) -> bool:
-    """Whether the last change lies far enough back by the server's own clock, whatever date the client has set."""
+    """Whether the last change is old enough by the server's own clock; clients may have set any date."""
     dates = [date for date in (entry.modified, entry.uploaded) if date is not None]
     if now is None or entry.modified is None or not strong(entry.etag):
         return False

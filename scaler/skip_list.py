@@ -1,4 +1,4 @@
-"""Images that cannot be upscaled, remembered so that none is fetched again before it changes."""
+"""Images that cannot be upscaled; they are not downloaded again until they change."""
 
 import hashlib
 import json
@@ -13,15 +13,15 @@ from shared.webdav.store import Entry
 
 
 class SkipList:
-    """What was refused in one raw folder, by href and version, kept in a small file across restarts.
+    """The skipped images of one raw folder, by href and version, kept in a file across restarts.
 
     Args:
-        folder: where such files lie; made when first needed.
+        folder: for such files; created when first needed.
         place: the address of the raw folder.
     """
 
     def __init__(self, folder: Path, place: str) -> None:
-        self._file = folder / f"refused-{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"
+        self._file = folder / f"skipped-{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"
         self._lock = threading.Lock()
         self._known: dict[str, list[object]] = {}
         self._for_now: dict[str, list[object]] = {}
@@ -32,24 +32,24 @@ class SkipList:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, AttributeError, TypeError) as error:
-            logger.warning("{} cannot be read ({}): images refused before are looked at again", self._file, error)
+            logger.warning("{} cannot be read ({}); skipped images are tried again", self._file, error)
 
     def __contains__(self, entry: Entry) -> bool:
         return list(version(entry)) in (self._known.get(entry.href), self._for_now.get(entry.href))
 
     def add(self, entry: Entry, *, lasting: bool) -> None:
-        """Remember that this version of an image was refused.
+        """Skip this version of an image from now on.
 
         Args:
-            lasting: across restarts too; not where a right, an option or a mistake of ours is to blame, which may have
-                been mended meanwhile.
+            lasting: across restarts too; False if a right, an option or an internal error is the reason, which may
+                have been fixed meanwhile.
         """
         with self._lock:
             (self._known if lasting else self._for_now)[entry.href] = list(version(entry))
             self._changed |= lasting
 
     def keep_only(self, entries: Iterable[Entry]) -> None:
-        """Forget what is no longer there."""
+        """Forget images that no longer exist."""
         there = {entry.href for entry in entries}
         with self._lock:
             for href in self._for_now.keys() - there:
@@ -73,5 +73,5 @@ class SkipList:
             fresh.replace(self._file)
         except OSError as error:
             logger.warning(
-                "{} cannot be written ({}): refused images are looked at again after a start", self._file, error
+                "{} cannot be written ({}); skipped images are tried again after a restart", self._file, error
             )

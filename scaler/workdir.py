@@ -1,4 +1,4 @@
-"""A private folder for downloads that goes with its process, however that ends."""
+"""A private local folder for downloads, removed when its process has ended."""
 
 import contextlib
 import fcntl
@@ -10,13 +10,13 @@ from pathlib import Path
 
 PREFIX = "jupyterhub-images-scaler-"
 _LOCK = "in-use"
-# A folder this young may not have got its lock yet.
+# Seconds; a younger folder may not have its lock yet.
 _JUST_MADE = 60.0
 
 
 @contextlib.contextmanager
 def workdir() -> Iterator[Path]:
-    """A new folder, locked while in use; sweeps what dead processes have left."""
+    """A new folder, locked while in use; also removes the folders of dead processes."""
     sweep()
     with contextlib.ExitStack() as closing:
         folder = _locked(closing)
@@ -37,7 +37,7 @@ def _locked(closing: contextlib.ExitStack) -> Path:
 
 
 def sweep() -> None:
-    """Remove the folders of processes that are no more."""
+    """Remove the folders of dead processes."""
     for folder in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
         with contextlib.suppress(OSError):
             _clean_up(folder)
@@ -47,7 +47,7 @@ def _clean_up(folder: Path) -> None:
     try:
         with (folder / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Under the lock, so that its maker sees the folder whole or gone.
+            # Under the lock, so that its creator finds the folder complete or gone.
             shutil.rmtree(folder, ignore_errors=True)
     except FileNotFoundError:
         if time.time() - folder.stat().st_mtime > _JUST_MADE:

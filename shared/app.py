@@ -1,4 +1,4 @@
-"""From the command line to a running daemon, and from its end to an exit status."""
+"""Runs a daemon: logging, signals, the work, and the exit status."""
 
 import atexit
 import gc
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from loguru import logger
 
 from shared import logging as log
-from shared import retry
 from shared.cli import Options, fail
 from shared.errors import Cancelled, Failure
 from shared.retry import RetryPolicy
@@ -17,31 +16,30 @@ from shared.shutdown import StopToken, stop_on_signals
 _SECRET_VARIABLES = ("VAULT_TOKEN", "VAULT_SECRET_ID")
 
 
-def run(name: str, options: Options, work: Callable[[StopToken], int]) -> int:
-    """Set up logging and signals, do the work, and turn its failures into a message and a status.
+def run(name: str, options: Options, work: Callable[[RetryPolicy], int]) -> int:
+    """Set up logging and signals, do the work, and turn its failures into a message and an exit status.
 
     Returns:
-        what `work` returns; 0 if it was asked to stop; 2 if it cannot start.
+        what `work` returns; 0 if the daemon was asked to stop; 1 after an internal error; 2 if it cannot start.
     """
     try:
         log.set_up(name, options.log_level, options.log_file)
     except OSError as error:
         fail(f"{options.log_file} cannot be written ({error.strerror}). Name another file with --log-file.")
     log.hide(*(os.environ.get(variable, "") for variable in _SECRET_VARIABLES))
-    # At its end the interpreter looks for garbage in all that was imported, which takes longer than to exit.
+    # Otherwise the interpreter collects garbage at its exit, among everything that was imported.
     atexit.register(gc.freeze)
     stop = StopToken()
-    retry.adopt(RetryPolicy(stop))
     with stop_on_signals(stop):
         try:
-            return work(stop)
+            return work(RetryPolicy(stop))
         except Cancelled:
             return 0
         except Failure as failure:
             logger.critical("{}", failure)
             return 2
         except Exception:  # noqa: BLE001 - the last resort: no traceback may reach the terminal unredacted
-            logger.exception("This is a mistake in the program; the images are as safe as after a power cut")
+            logger.exception("Internal error (please report it). No image was lost; the next start recovers")
             return 1
         finally:
             if stop.requested:

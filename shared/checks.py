@@ -1,4 +1,4 @@
-"""`--check`: everything that a poll needs, tried one by one, a line each."""
+"""`--check`: one line for each thing that a poll needs."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ class Checks:
 
     @contextlib.contextmanager
     def trying(self, what: str) -> Iterator[list[str]]:
-        """One check; what it finds out may be put into the list it gets.
+        """Run one check; the caller appends details to the list.
 
         Raises:
-            Skip: it failed, so that checks which build on it make no sense.
+            Skip: it failed, so checks that depend on it are pointless.
         """
         found: list[str] = []
         try:
@@ -39,4 +39,4 @@ class Checks:
 
 
 class Skip(Exception):
-    """A check failed on which others build."""
+    """A check failed that others depend on."""

@@ -1,12 +1,12 @@
-"""The command-line options that both daemons have, and what they mean."""
+"""The command-line options that both daemons have in common."""
 
 import functools
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 import click
 
@@ -15,13 +15,13 @@ LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What both daemons can be told.
+    """The options of both daemons.
 
     Attributes:
         frequency: seconds from the start of one poll to the start of the next.
         once: one poll, then exit.
-        dry_run: say what would happen, change nothing.
-        check: try everything that a poll needs, and exit.
+        dry_run: show what would happen; change nothing.
+        check: check everything that a poll needs, then exit.
     """
 
     frequency: float
@@ -33,7 +33,7 @@ class Options:
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a click command, which gets them as one `Options` in its first argument."""
+    """Add the options to a click command; it receives them as one `Options` in its first argument."""
 
     @click.option(
         "--frequency",
@@ -43,39 +43,38 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="SECONDS",
         help="Seconds from the start of one poll to the start of the next.",
     )
-    @click.option("--once", is_flag=True, help="Make one poll, then exit.")
-    @click.option("--dry-run", is_flag=True, help="Say what one poll would do; change nothing.")
-    @click.option("--check", is_flag=True, help="Try Vault, settings, server, folders and rights, then exit.")
+    @click.option("--once", is_flag=True, help="Poll once, then exit.")
+    @click.option("--dry-run", is_flag=True, help="Show what a poll would do; change nothing.")
+    @click.option("--check", is_flag=True, help="Check Vault, settings, server, folders and rights, then exit.")
     @click.option(
         "--log-level",
         type=click.Choice(LEVELS, case_sensitive=False),
         default="INFO",
         show_default=True,
-        help="How much to log.",
+        help="Least severe messages to log.",
     )
     @click.option(
         "--log-file",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Log to this file too; JSON lines if its name ends in .json or .jsonl.",
+        help="Also log to this file; as JSON lines if its name ends in .json or .jsonl.",
     )
     @functools.wraps(command)
-    def with_options(
-        frequency: float, once: bool, dry_run: bool, check: bool, log_level: str, log_file: Path | None, **own: Any
-    ) -> Any:
-        options = Options(frequency, once or dry_run, dry_run, check, log_level.upper(), log_file)
-        return command(options, **own)
+    def with_options(**values: Any) -> Any:
+        common = {field.name: values.pop(field.name) for field in fields(Options)}
+        common["once"] |= common["dry_run"]
+        return command(Options(**common), **values)
 
     return with_options
 
 
 def state_folder(name: str) -> Path:
-    """Where a daemon remembers what it need not find out again; losing it loses nothing."""
+    """Folder for what a daemon remembers across restarts; it can be deleted without losing an image."""
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(home) / "jupyterhub-images" / name
 
 
 def cacert() -> Path | None:
-    """A certificate authority of the user's own for the image server."""
+    """The file with a private certificate authority for the image server, if one is set."""
     file = os.environ.get("WEBDAV_CACERT")
     return Path(file) if file else None
 
@@ -86,6 +85,7 @@ class Size(click.ParamType[int]):
     name = "size"
     _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}  # noqa: RUF012 - click's types are not dataclasses
 
+    @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
@@ -96,11 +96,11 @@ class Size(click.ParamType[int]):
         except (ValueError, KeyError, OverflowError):
             self.fail(f"{value!r} is not a size such as 800M or 1GiB", param, ctx)
         if size < 16 * 2**20:
-            self.fail(f"{value!r} is too little: at least 16M", param, ctx)
+            self.fail(f"{value!r} is too small: at least 16M", param, ctx)
         return size
 
 
 def fail(message: str) -> None:
-    """Say on standard error why the daemon cannot start, and exit with 2."""
+    """Print to standard error why the daemon cannot start, and exit with status 2."""
     click.echo(message, err=True)
     sys.exit(2)

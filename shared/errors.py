@@ -1,31 +1,34 @@
-"""Every way the world outside can fail, as errors that say what happened, what follows, and what to do about it."""
+"""The errors of the outside world: what happened, what follows (`ErrorPolicy`), and what the user can do about it.
+
+docs/design.md has a table of them.
+"""
 
 from enum import Enum
 
 
 class ErrorPolicy(Enum):
-    """What a daemon does after a failure."""
+    """What follows from a failure."""
 
-    RETRY = "again"  # worth another try after a pause
-    SKIP = "leave"  # this one image stays where it is; the others go on
-    DEFER = "next time"  # nothing more can be done now; the next poll tries again
-    AUTH = "credentials"  # stop asking until the password changes
-    FATAL = "cannot start"  # the user has to act first
+    RETRY = "retry"  # try again after a pause
+    SKIP = "skip"  # this one image is skipped until it changes; the others go on
+    DEFER = "defer"  # end this poll; the next one tries again
+    AUTH = "auth"  # send no request until the settings change or half an hour has passed
+    FATAL = "fatal"  # the user has to act first
 
 
 class Failure(Exception):
     """Something failed outside of this program.
 
     Args:
-        what: what happened and where, without a secret and without a full stop at the end.
-        remedy: what the user does next, as a sentence; empty where waiting is all there is to do.
+        message: what happened and where, without a secret and without a full stop.
+        hint: what the user can do, as a sentence; empty if there is nothing to do but wait.
     """
 
     policy = ErrorPolicy.RETRY
 
-    def __init__(self, what: str, hint: str = "") -> None:
-        super().__init__(what, hint)
-        self.message = what
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
         self.hint = hint
 
     def __str__(self) -> str:
@@ -40,17 +43,17 @@ class Cancelled(Exception):
 
 
 class InvalidSettings(Failure):
-    """Settings are missing or make no sense; the text names every one with its path in Vault."""
+    """Settings are missing or invalid; the message names each with its path in Vault."""
 
     policy = ErrorPolicy.FATAL
 
 
 class VaultUnavailable(Failure):
-    """Vault does not answer, is sealed, or fails inside."""
+    """Vault does not answer, is sealed, or reported an internal error."""
 
 
 class VaultForbidden(Failure):
-    """Vault answers and says no: wrong token, no right, no such secret."""
+    """Vault denied access: the token is wrong or lacks a right, or the path does not exist."""
 
     policy = ErrorPolicy.FATAL
 
@@ -59,18 +62,18 @@ class VaultForbidden(Failure):
 
 
 class ServerUnreachable(Failure):
-    """No connection, or one that broke: whether the request took effect is unknown."""
+    """No connection, or a broken one: whether the request took effect is unknown."""
 
 
 class ServerUnavailable(Failure):
     """408, 423, 429 or 5xx.
 
     Args:
-        retry_after: seconds the server asked to wait, None where it did not say.
+        retry_after: seconds that the server asked to wait; None if it did not say.
     """
 
-    def __init__(self, what: str, hint: str = "", *, retry_after: float | None = None) -> None:
-        super().__init__(what, hint)
+    def __init__(self, message: str, hint: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message, hint)
         self.retry_after = retry_after
 
 
@@ -81,7 +84,7 @@ class Unauthorized(Failure):
 
 
 class Forbidden(Failure):
-    """403: not allowed, or a name the server does not take."""
+    """403: not allowed, or a name that the server does not accept."""
 
     policy = ErrorPolicy.SKIP
 
@@ -93,25 +96,25 @@ class NotAccepted(Failure):
 
 
 class NotFound(Failure):
-    """404: nothing lies at that path."""
+    """404: nothing exists at that path."""
 
     policy = ErrorPolicy.SKIP
 
 
 class ParentNotFound(Failure):
-    """409: the folder that it should go into is not there."""
+    """409: the target's folder does not exist."""
 
     policy = ErrorPolicy.SKIP
 
 
 class PreconditionFailed(Failure):
-    """412: a condition did not hold: another version lies there, or the name is taken."""
+    """412: a condition did not hold: there is another version, or the name is taken."""
 
     policy = ErrorPolicy.SKIP
 
 
 class IntegrityError(Failure):
-    """What arrived is not what was sent: wrong length, wrong hash, or another version."""
+    """What arrived differs from what was sent, in length or hash."""
 
 
 class StorageFull(Failure):
@@ -121,7 +124,7 @@ class StorageFull(Failure):
 
 
 class LocalIOError(Failure):
-    """A file of our own cannot be written."""
+    """A local file cannot be written."""
 
     policy = ErrorPolicy.DEFER
 
@@ -133,6 +136,6 @@ class NotWebDav(Failure):
 
 
 class TruncatedListing(NotWebDav):
-    """A listing that went wrong halfway, as rclone's does when a file is moved out of the folder meanwhile."""
+    """A listing that breaks off, as rclone's does when a file is moved out of the folder meanwhile."""
 
     policy = ErrorPolicy.RETRY

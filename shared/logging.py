@@ -1,4 +1,4 @@
-"""Logging through loguru: one line an image and one a poll, and never a secret in any of them."""
+"""Logging through loguru: one line per image and one per poll, without secrets."""
 
 import base64
 import json
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 HIDDEN = "**********"
 
-# Logins come and go for as long as a daemon runs; what was hidden longest ago is long invalid.
+# Logins change while a daemon runs; those hidden longest ago are no longer valid.
 _REMEMBERED = 50
 _hidden: dict[str, re.Pattern[str]] = {}
 
 
 def hide(*secrets: str) -> None:
-    """From now on no log line holds these, neither as they are nor percent-encoded nor as in Basic authentication."""
+    """Redact these from all further log lines: as they are, percent-encoded, and as in Basic authentication."""
     for secret in filter(None, secrets):
-        # Hidden again it counts as new, but is not compiled again: settings are read at every poll.
+        # Moved to the end, but not compiled again: settings are read at every poll.
         _hidden[secret] = _hidden.pop(secret) if secret in _hidden else re.compile(_spelled(secret))
     for oldest in list(_hidden)[:-_REMEMBERED]:
         del _hidden[oldest]
 
 
 def _spelled(secret: str) -> str:
-    """A regular expression of all that a secret may look like."""
+    """A regular expression for every spelling of a secret."""
     encoded = secret.encode()
     forms = {
         repr(secret)[1:-1],
@@ -41,19 +41,19 @@ def _spelled(secret: str) -> str:
         base64.b64encode(encoded).decode(),
         base64.urlsafe_b64encode(encoded).decode(),
     }
-    # Nobody agrees on which characters are to be percent-encoded, nor on the case of the digits.
+    # Libraries differ in which characters they percent-encode, and in the case of the digits.
     percent_encoded = "".join(_percent_encoded(char) for char in secret)
     return "|".join([percent_encoded, *sorted(map(re.escape, forms), key=len, reverse=True)])
 
 
 def _percent_encoded(char: str) -> str:
-    """A regular expression of a character as it is and percent-encoded."""
+    """A regular expression for a character as it is and percent-encoded."""
     in_hex = "".join(f"%{byte:02X}" for byte in char.encode())
     return f"(?:{re.escape(char)}|(?i:{in_hex}){'|[+]' if char == ' ' else ''})"
 
 
 def hide_login(username: str, password: str) -> None:
-    """Hide a password and the token that it makes together with its user name."""
+    """Hide a password, also in the header of Basic authentication (RFC 7617)."""
     hide(password)
     for encoding in ("utf-8", "latin-1"):
         login = f"{username}:{password}".encode(encoding, "ignore")
@@ -69,10 +69,10 @@ def redact(text: str) -> str:
 
 
 def set_up(name: str, level: str, file: Path | None, stream: TextIO | None = None) -> None:
-    """Send the log to standard error, and to a file if one is named.
+    """Log to standard error, and to a file if one is given.
 
     Args:
-        name: of the daemon, at the head of each line.
+        name: of the daemon; in every line.
         level: one of LEVELS.
         file: rotated at 10 MB, five are kept; JSON lines if its name ends in .json or .jsonl.
         stream: instead of standard error.
@@ -109,7 +109,7 @@ def set_up(name: str, level: str, file: Path | None, stream: TextIO | None = Non
 
 
 def _make_safe(record: "Record") -> None:
-    """Redact the message, and the traceback with it, so that no sink gets at the exception itself."""
+    """Redact message and traceback; no sink receives the exception itself."""
     text = record["message"]
     exception = record["exception"]
     if exception is not None and exception.type is not None:
@@ -121,7 +121,7 @@ def _make_safe(record: "Record") -> None:
 
 def _write(out: TextIO, text: str, *, beside_progress: bool) -> None:
     if beside_progress and "tqdm" in sys.modules:
-        from tqdm import tqdm
+        from tqdm import tqdm  # noqa: PLC0415 - already loaded, or not needed
 
         tqdm.write(text, file=out, end="")
         return
@@ -130,7 +130,7 @@ def _write(out: TextIO, text: str, *, beside_progress: bool) -> None:
 
 
 class _FromStandardLibrary(logging.Handler):
-    """What the libraries beneath log, through the same redaction."""
+    """Passes the logs of libraries through the same redaction."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname if record.levelname in LEVELS else record.levelno

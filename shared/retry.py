@@ -1,31 +1,27 @@
-"""Trying again: growing, jittered pauses that all threads of a process keep together."""
+"""Retries with growing, jittered pauses that all threads of a process share."""
 
-import asyncio
 import random
 import threading
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
-from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
-from shared.errors import Cancelled, ErrorPolicy, Failure, ServerUnavailable
+from shared.errors import Cancelled, ErrorPolicy, Failure, ServerUnavailable, Unauthorized
 from shared.shutdown import StopToken
 
 ATTEMPTS = 5
 LONGEST_PAUSE = 60.0
-
-
-def _worth_repeating(error: BaseException) -> bool:
-    return isinstance(error, Failure) and error.policy is ErrorPolicy.RETRY
+# Seconds. Nextcloud shuts out an address after 11 wrong passwords, and ten threads may still have work with this one.
+PAUSE_AFTER_UNAUTHORIZED = 60.0
 
 
 class RetryPolicy:
-    """Repeats what failed for a while, and keeps every other thread from asking meanwhile.
+    """Repeats a failed request after a pause, during which no other thread sends one.
 
     Args:
         stop: ends every pause at once.
-        attempts: how often one thing is tried in all.
+        attempts: how often one request is sent at most.
     """
 
     def __init__(self, stop: StopToken, attempts: int = ATTEMPTS) -> None:
@@ -33,47 +29,49 @@ class RetryPolicy:
         self._attempts = attempts
         self._exponential = wait_exponential(multiplier=0.5, max=LONGEST_PAUSE) + wait_random(0, 0.5)
         self._backoff_until = 0.0
+        self._unauthorized: tuple[Unauthorized, float] | None = None
         self._lock = threading.Lock()
 
+    def for_new_account(self) -> "RetryPolicy":
+        """The same policy without the rejected password and the pauses of another account."""
+        return RetryPolicy(self.stop, self._attempts)
+
     def __call__[T](self, attempt: Callable[[], T]) -> T:
-        """Call `attempt` until it works; what is safe to repeat only.
+        """Call `attempt` until it succeeds; it must be safe to repeat.
 
         Raises:
-            Failure: the last one, or the first that is not worth another try.
-            Cancelled: somebody asked to stop while there was something to wait for; what works at once is still done.
+            Failure: of the last attempt, or the first whose policy is not RETRY.
+            Cancelled: the daemon was asked to stop during a pause; without a pause, work continues.
         """
-        result: T = Retrying(sleep=self._sleep, **self._policy())(self._one_attempt, attempt)
+        retrying = Retrying(
+            sleep=self._sleep,
+            retry=retry_if_exception(_worth_repeating),
+            wait=self._wait_after,
+            stop=stop_after_attempt(self._attempts),
+            reraise=True,
+        )
+        result: T = retrying(self.once, attempt)
         return result
 
-    async def call_async[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """The same for a coroutine function; its pauses hold up no other task."""
+    def once[T](self, attempt: Callable[[], T]) -> T:
+        """Call `attempt` once, after the pause that is in force for all threads.
 
-        async def one_attempt() -> T:
-            await asyncio.to_thread(self.wait_for_backoff)
-            return await attempt()
+        Raises:
+            Failure: of the attempt; Unauthorized without an attempt if the password was rejected a moment ago.
+            Cancelled: the daemon was asked to stop during the pause.
+        """
+        self._wait_for_backoff()
+        if self._unauthorized and self.stop.clock() - self._unauthorized[1] < PAUSE_AFTER_UNAUTHORIZED:
+            raise self._unauthorized[0]
+        try:
+            return attempt()
+        except Unauthorized as error:
+            self._unauthorized = error, self.stop.clock()
+            raise
 
-        async def sleep(seconds: float) -> None:
-            await asyncio.to_thread(self._sleep, seconds)
-
-        result: T = await AsyncRetrying(sleep=sleep, **self._policy())(one_attempt)
-        return result
-
-    def _policy(self) -> dict[str, Any]:
-        return {
-            "retry": retry_if_exception(_worth_repeating),
-            "wait": self._wait_after,
-            "stop": stop_after_attempt(self._attempts),
-            "reraise": True,
-        }
-
-    def _one_attempt[T](self, attempt: Callable[[], T]) -> T:
-        self.wait_for_backoff()
-        return attempt()
-
-    def wait_for_backoff(self) -> None:
-        """Wait until the pause that another thread was asked to keep is over."""
+    def _wait_for_backoff(self) -> None:
         while (left := self._backoff_until - self.stop.clock()) > 0:
-            self._sleep(left + random.uniform(0, 0.2))  # noqa: S311 - spreads the threads, guards nothing
+            self._sleep(left + random.uniform(0, 0.2))  # noqa: S311 - jitter
 
     def _wait_after(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -88,15 +86,5 @@ class RetryPolicy:
             raise Cancelled
 
 
-_process_policy = RetryPolicy(StopToken())
-
-
-def adopt(retry: RetryPolicy) -> None:
-    """Make this the retry policy of the process, once, before its first request."""
-    global _process_policy
-    _process_policy = retry
-
-
-def of_process() -> RetryPolicy:
-    """The one retry policy that all clients of this process keep."""
-    return _process_policy
+def _worth_repeating(error: BaseException) -> bool:
+    return isinstance(error, Failure) and error.policy is ErrorPolicy.RETRY

@@ -1,4 +1,4 @@
-"""When the next poll is due, and what a failed one means for it: what the loops of both daemons need."""
+"""When the next poll is due, and what follows from a failed one; for both daemons."""
 
 import contextlib
 import random
@@ -10,17 +10,17 @@ from shared.errors import Cancelled, ErrorPolicy, Failure, NotFound, NotWebDav, 
 from shared.shutdown import StopToken
 
 LONGEST_BACKOFF = 300.0
-# Nextcloud shuts an address out after 11 wrong passwords within 30 minutes, and ten threads may have asked at once.
-AFTER_WRONG_PASSWORD = 1860.0
+# Seconds. Nextcloud shuts out an address after 11 wrong passwords within 30 minutes, and ten threads may have sent one.
+AFTER_UNAUTHORIZED = 1860.0
 
 
 class PollLoop:
-    """The polls of a daemon: never two at once, at the frequency, slower while they fail.
+    """The polls of a daemon: one after another, and less often while they fail.
 
     Args:
         stop: ends the polls.
         frequency: seconds from the start of one poll to the start of the next.
-        once: one poll only.
+        once: poll once.
     """
 
     def __init__(self, stop: StopToken, frequency: float, *, once: bool) -> None:
@@ -31,7 +31,7 @@ class PollLoop:
         self._succeeded = False
         self._said = ""
         self._account: Hashable = None
-        self._refused: Hashable = object()
+        self._unauthorized: Hashable = object()
         self._ask_again_at = 0.0
         self.exit_status = 0
 
@@ -50,11 +50,10 @@ class PollLoop:
 
     @contextlib.contextmanager
     def poll(self) -> Iterator[None]:
-        """Let a poll fail without the daemon failing, and say so once.
+        """Log a failed poll once and keep the daemon running.
 
         Raises:
-            Failure: at the first poll, where the user has to act before anything can work; always, where waiting
-                does not help.
+            Failure: the user has to act, because its policy is FATAL or because no poll has succeeded yet.
         """
         try:
             yield
@@ -66,17 +65,17 @@ class PollLoop:
             self._failed_in_a_row += 1
             self._note(failure)
         else:
-            if self._account == self._refused and self._stop.clock() < self._ask_again_at:
+            if self._account == self._unauthorized and self._stop.clock() < self._ask_again_at:
                 return
             if self._said:
                 logger.info("The images can be reached again")
             self._failed_in_a_row, self._said, self._succeeded = 0, "", True
 
     def record(self, failures: Sequence[Failure]) -> None:
-        """Take in what failed in a poll; each was logged already, but for what made the rest of it senseless.
+        """Take note of what failed in a poll; each was logged already, except what ended the poll.
 
         Raises:
-            Failure: the gravest, if it concerns more than its image.
+            Failure: the one that ended the poll.
         """
         for failure in failures:
             if ends_poll(failure):
@@ -85,23 +84,23 @@ class PollLoop:
             self.exit_status = 1
 
     def auth_allowed(self, account: Hashable) -> bool:
-        """Whether the server may be asked: not again with a password that it has just refused."""
+        """Whether requests may be sent: not with a password that the server has just rejected."""
         self._account = account
-        return self._refused != account or self._stop.clock() >= self._ask_again_at
+        return self._unauthorized != account or self._stop.clock() >= self._ask_again_at
 
     def _note(self, failure: Failure) -> None:
-        """Say what failed, once while it lasts, and let `--once` end with 1."""
+        """Log what failed, once while it lasts; `--once` then exits with 1."""
         if self._once:
             self.exit_status = 1
         if failure.policy is ErrorPolicy.AUTH:
-            self._refused, self._ask_again_at = self._account, self._stop.clock() + AFTER_WRONG_PASSWORD
+            self._unauthorized, self._ask_again_at = self._account, self._stop.clock() + AFTER_UNAUTHORIZED
         if str(failure) != self._said:
             logger.error("{}", failure)
             self._said = str(failure)
 
 
 def ends_poll(failure: Failure) -> bool:
-    """Whether no other image would fare better now."""
+    """Whether the other images of the poll would fail in the same way."""
     return failure.policy not in (ErrorPolicy.SKIP, ErrorPolicy.RETRY) or isinstance(failure, ServerUnreachable)
 
 

@@ -1,4 +1,4 @@
-"""Being asked to stop: signals set a flag, and a deadline stands behind it."""
+"""Stopping: signals set a flag, and a deadline enforces it."""
 
 import contextlib
 import os
@@ -10,20 +10,20 @@ from types import FrameType
 
 from shared.errors import Cancelled
 
-# One Ctrl-C can arrive twice: from the terminal to the whole group, and once more from a parent that forwards it.
+# Seconds. One Ctrl-C can arrive twice: from the terminal, and from a parent process that forwards it.
 SECOND_SIGNAL_AFTER = 1.0
 DEADLINE = 9.0
 
 
 class StopToken:
-    """The wish to stop, shared by all threads of a daemon.
+    """Tells all threads of a daemon to stop.
 
     Args:
         clock: seconds, monotonic.
-        wait: waits until the event is set or the seconds are over, True if it is set; a test passes its own time here.
+        wait: waits until the event is set (True) or the seconds are over (False); tests inject their own.
 
     Attributes:
-        at_hard_end: called before the process is ended without waiting for its threads.
+        on_forced_exit: called before the process exits without waiting for its threads.
     """
 
     def __init__(
@@ -43,32 +43,32 @@ class StopToken:
         return self._event.is_set()
 
     def request(self) -> None:
-        """Ask to stop; asking again changes nothing."""
+        """Ask the daemon to stop; a second call has no effect."""
         if self._since is None:
             self._since = self.clock()
         self._event.set()
 
     def pause(self, seconds: float) -> bool:
-        """Wait, but not longer than until somebody asks to stop; True if somebody did."""
+        """Wait until the seconds are over (False) or the daemon is asked to stop (True)."""
         return self._wait(self._event, seconds) if seconds > 0 else self.requested
 
     def check(self) -> None:
-        """Raise Stopped if the daemon was asked to stop."""
+        """Raise Cancelled if the daemon was asked to stop."""
         if self.requested:
             raise Cancelled
 
     @property
     def time_left(self) -> float:
-        """Seconds until work in flight is abandoned; DEADLINE while nobody has asked to stop."""
+        """Seconds until work in flight is abandoned; DEADLINE before `request`."""
         return DEADLINE if self._since is None else max(0.0, DEADLINE - (self.clock() - self._since))
 
 
 @contextlib.contextmanager
 def stop_on_signals(stop: StopToken) -> Iterator[None]:
-    """Let SIGTERM, SIGINT and SIGHUP (unless it was ignored, as under nohup) ask to stop.
+    """Let SIGTERM, SIGINT and SIGHUP (unless it was ignored, as under nohup) request a stop.
 
-    OpenCV cannot be interrupted, so past the deadline, or at a second SIGINT, the process is ended hard, after what
-    `stop.at_hard_end` holds was called.
+    OpenCV cannot be interrupted, so after the deadline or at a second SIGINT the process exits at once, after calling
+    `stop.on_forced_exit`.
     """
 
     def end() -> None:
@@ -94,6 +94,6 @@ def stop_on_signals(stop: StopToken) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            # The process ends: a signal that comes twice would kill it while the interpreter tidies up.
+            # A repeated signal would kill the process while the interpreter shuts down.
             signal.signal(number, signal.SIG_IGN if stop.requested else handler)
         watchdog.cancel()

@@ -1,4 +1,4 @@
-"""Starting quickly."""
+"""Imports that do not slow down the start."""
 
 import contextlib
 import gc
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Import without looking for garbage: a tenth of a start goes into that, for modules that stay until the end."""
+    """Import without garbage collection, which takes a tenth of the start for modules that stay until the end."""
     gc.disable()
     try:
         yield

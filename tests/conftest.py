@@ -10,10 +10,6 @@ from hypothesis import settings
 from loguru import logger
 
 from shared import logging as log
-from shared import retry
-from shared.retry import RetryPolicy
-from shared.webdav import client as webdav
-from tests.fake_time import FakeTime
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("any machine", deadline=None)
@@ -53,20 +49,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(autouse=True)
 def _process_as_new() -> Iterator[None]:
-    """Undo what a daemon sets up for its process: retry policy, signals, hidden secrets, idle connections, logging.
-
-    Pauses between attempts take no time, unless a test adopts a retry policy of its own.
-    """
-    retry.adopt(RetryPolicy(FakeTime().stop()))
+    """Undo what a daemon sets up for its process: signals, hidden secrets, logging."""
     yield
     for number, before in _HANDLERS.items():
         signal.signal(number, before)
-    for clients in webdav._idle.values():
-        for client in clients:
-            client.close()
-    webdav._idle.clear()
-    webdav._refused.clear()
-    webdav.files_of.cache_clear()
     log._hidden.clear()
     log.hide()
     logger.remove()

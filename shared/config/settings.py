@@ -1,4 +1,4 @@
-"""Settings from Vault: read as a whole, checked as a whole, and read again while the daemon runs."""
+"""Settings from Vault: read and validated as a whole, and read again while the daemon runs."""
 
 import json
 import time
@@ -12,12 +12,12 @@ from shared.config import urls
 from shared.errors import Failure, InvalidSettings, VaultForbidden, VaultUnavailable
 from shared.logging import hide_login
 
-# A Vault that answers and refuses for so long will not change its mind.
-REFUSED_FOR_GOOD = 3600.0
+# Seconds after which a denial of access counts as permanent.
+FORBIDDEN_FOR_GOOD = 3600.0
 
 
 class Secret(BaseModel):
-    """What one path in Vault holds; keys that we do not know are somebody else's."""
+    """The keys of one path in Vault; unknown keys are ignored, since others may use them."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -37,24 +37,24 @@ class WebDavSecret(Secret):
 
     @field_validator("username")
     @classmethod
-    def _is_said(cls, value: str) -> str:
-        return _said(value)
+    def _not_empty(cls, value: str) -> str:
+        return _filled(value)
 
     @field_validator("password")
     @classmethod
     def _is_secret(cls, value: SecretStr) -> SecretStr:
-        _said(value.get_secret_value())
+        _filled(value.get_secret_value())
         return value
 
     @model_validator(mode="after")
     def _has_address(self) -> "WebDavSecret":
         if not self.url and not self.host_url:
-            raise ValueError("url or host_url must be there")
+            raise ValueError("url or host_url must be set")
         hide_login(self.username, self.password.get_secret_value())
         return self
 
 
-def _said(value: str) -> str:
+def _filled(value: str) -> str:
     if not value:
         raise ValueError("must not be empty")
     return value
@@ -70,34 +70,38 @@ def folder(value: str) -> str:
     if not parts:
         raise ValueError("must name a folder")
     if any(part in (".", "..") or any(ord(char) < 32 for char in part) for part in parts):
-        raise ValueError("must not hold '.', '..' or control characters")
+        raise ValueError("must not contain '.', '..' or control characters")
     return "/".join(parts)
 
 
 def json_list(value: Any) -> Any:
-    """A list, also where `vault kv put` made a string of it."""
+    """A list, or the JSON string that `vault kv put` makes of one."""
     if isinstance(value, str):
         try:
             return json.loads(value)
-        except ValueError:
-            raise ValueError('must be a list such as ["Unknown"]') from None
+        except ValueError as error:
+            raise ValueError('must be a list such as ["Unknown"]') from error
     return value
 
 
 class Secrets(Protocol):
-    """A store of secrets, as `shared.config.vault.Vault` is."""
+    """A store of secrets, such as `shared.config.vault.Vault`."""
 
-    def read(self, name: str) -> dict[str, Any] | None: ...
+    def read(self, name: str) -> dict[str, Any] | None:
+        """The keys and values of a secret; None if there is no such secret."""
+        ...
 
-    def path(self, name: str) -> str: ...
+    def path(self, name: str) -> str:
+        """The full path of a secret, for messages."""
+        ...
 
 
 def read_all(vault: Secrets, wanted: Mapping[str, type[Secret]]) -> dict[str, Secret]:
-    """Read and check several secrets.
+    """Read and validate several secrets.
 
     Raises:
         InvalidSettings: names everything that is missing or wrong, in all of them.
-        VaultUnavailable, VaultForbidden: as the store says.
+        VaultUnavailable, VaultForbidden: a secret cannot be read.
     """
     found: dict[str, Secret] = {}
     problems: list[str] = []
@@ -105,7 +109,7 @@ def read_all(vault: Secrets, wanted: Mapping[str, type[Secret]]) -> dict[str, Se
         values = vault.read(name)
         if values is None:
             keys = ", ".join(kind.model_fields)
-            problems.append(f"{vault.path(name)} is missing; it holds {keys}")
+            problems.append(f"{vault.path(name)} is missing; it needs {keys}")
             continue
         try:
             found[name] = kind.model_validate(values)
@@ -120,14 +124,14 @@ def read_all(vault: Secrets, wanted: Mapping[str, type[Secret]]) -> dict[str, Se
 
 
 def _in_words(detail: Any) -> str:
-    """One finding of pydantic, without the value, which may be a secret."""
+    """One validation error of pydantic, without the value, which may be a secret."""
     where = ".".join(str(part) for part in detail["loc"])
     what = "is missing" if detail["type"] == "missing" else str(detail["msg"]).removeprefix("Value error, ")
     return f"{where}: {what}" if where else what
 
 
 class SettingsSource[S]:
-    """Settings that follow Vault, and outlive its absence.
+    """The current settings; if Vault is unavailable, the last valid ones.
 
     Args:
         read: reads them all, or raises.
@@ -138,35 +142,35 @@ class SettingsSource[S]:
         self._read = read
         self._clock = clock
         self._last: S | None = None
-        self._refused_since: float | None = None
+        self._forbidden_since: float | None = None
         self._said = ""
 
     def current(self) -> S:
-        """The settings as they are in Vault now; the last good ones while it is away.
+        """The settings as they are in Vault now; if that fails, the last valid ones.
 
         Raises:
             VaultUnavailable, VaultForbidden, InvalidSettings: at the first call.
-            VaultForbidden: Vault refuses for an hour.
+            VaultForbidden: Vault has denied access for an hour.
         """
         try:
             settings = self._read()
         except (VaultUnavailable, VaultForbidden, InvalidSettings) as failure:
-            return self._last_good(failure)
+            return self._last_valid(failure)
         if self._said:
             logger.info("Settings are read from Vault again")
-        self._last, self._refused_since, self._said = settings, None, ""
+        self._last, self._forbidden_since, self._said = settings, None, ""
         return settings
 
-    def _last_good(self, failure: Failure) -> S:
+    def _last_valid(self, failure: Failure) -> S:
         if self._last is None:
             raise failure
         if isinstance(failure, VaultForbidden):
-            self._refused_since = self._refused_since or self._clock()
-            if self._clock() - self._refused_since >= REFUSED_FOR_GOOD:
+            self._forbidden_since = self._forbidden_since or self._clock()
+            if self._clock() - self._forbidden_since >= FORBIDDEN_FOR_GOOD:
                 raise failure
         else:
-            self._refused_since = None
+            self._forbidden_since = None
         if str(failure) != self._said:
-            logger.warning("{} Meanwhile the last good settings serve.", failure)
+            logger.warning("{} The last valid settings remain in use.", failure)
             self._said = str(failure)
         return self._last

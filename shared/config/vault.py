@@ -1,6 +1,6 @@
-"""Secrets from HashiCorp Vault or OpenBao: the one room that speaks to Vault, through hvac.
+"""Secrets from HashiCorp Vault or OpenBao, through hvac: login, renewal and the version of the KV store.
 
-Logins, renewal and the version of the KV store are settled here; see `Vault`.
+This is the only module that imports hvac.
 """
 
 import time
@@ -20,17 +20,17 @@ from shared.logging import hide
 TIMEOUT = 15
 DEFAULT_ADDRESS = "http://127.0.0.1:8200"
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-# What Vault answers with when it is not able, rather than not willing.
+# Vault cannot answer now, as opposed to denying access.
 _AWAY = (
     hvac.exceptions.VaultDown,
     hvac.exceptions.InternalServerError,
     hvac.exceptions.BadGateway,
     hvac.exceptions.RateLimitExceeded,
     hvac.exceptions.VaultNotInitialized,
-    # Of requests, and where a file of certificates is missing.
+    # Raised by requests, and if a file of certificates is missing.
     OSError,
 )
-# What comes of reading an answer that Vault would not give.
+# Raised by hvac when it reads an answer that is not Vault's.
 _NOT_VAULT = (AttributeError, KeyError, TypeError, ValueError)
 _NO_ADDRESS = (
     requests.exceptions.InvalidURL,
@@ -41,11 +41,11 @@ _NO_ADDRESS = (
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One way to come by a token.
+    """One way to get a token.
 
     Attributes:
         source: where it comes from, for the log.
-        log_in: gives the client a fresh token.
+        log_in: sets a fresh token on the client.
     """
 
     source: str
@@ -53,9 +53,9 @@ class Login:
 
 
 def choose_login(environ: Mapping[str, str]) -> Login:
-    """The first of the standard ways that is set.
+    """The first of the standard logins that is set.
 
-    Secret files are read at every login, since they are rotated.
+    Files with secrets are read at every login, because they are rotated.
 
     Raises:
         VaultForbidden: none is set.
@@ -70,7 +70,7 @@ def choose_login(environ: Mapping[str, str]) -> Login:
     if file.is_file():
         return Login("~/.vault-token", lambda client: _use_token(client, _read_file(file)))
     raise VaultForbidden(
-        "No way to log in to Vault is set",
+        "No login for Vault is set",
         "Set VAULT_TOKEN, or VAULT_ROLE_ID with VAULT_SECRET_ID, or VAULT_K8S_ROLE, or run `vault login`.",
     )
 
@@ -105,12 +105,12 @@ def _read_file(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise VaultForbidden(
-            f"{path} cannot be read ({error.strerror})", "Check the file that Vault's login needs."
+            f"{path} cannot be read ({error.strerror})", "Check this file; the login to Vault needs it."
         ) from None
 
 
 class Vault:
-    """The KV store that holds our secrets.
+    """The KV store with the settings.
 
     Reads `VAULT_ADDR`, `VAULT_NAMESPACE`, `VAULT_CACERT`, `VAULT_SKIP_VERIFY`, the login's variables (`choose_login`),
     `VAULT_KV_MOUNT` and `VAULT_KV_PREFIX`.
@@ -142,17 +142,17 @@ class Vault:
         self._logged_in = False
 
     def path(self, name: str) -> str:
-        """Where a secret is, as people name it."""
+        """The full path of a secret, for messages."""
         return "/".join(part for part in (self._mount, self._prefix, name) if part)
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """The secret's keys and values, None where there is no such secret.
+        """The secret's keys and values; None if there is no such secret.
 
         Raises:
-            VaultUnavailable: no answer, sealed, broken inside, or no Vault.
-            VaultForbidden: wrong token, or no right to that path.
+            VaultUnavailable: Vault does not answer, is sealed or fails, or something else answers.
+            VaultForbidden: the token is wrong, or lacks a right to that path.
         """
-        return self._as_ours(name, lambda: self._read(name))
+        return self._translated(name, lambda: self._read(name))
 
     def write(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a secret as a whole.
@@ -160,26 +160,26 @@ class Vault:
         Raises:
             VaultUnavailable, VaultForbidden: as `read`.
         """
-        self._as_ours(name, lambda: self._write(name, values))
+        self._translated(name, lambda: self._write(name, values))
 
-    def _as_ours[T](self, name: str, work: Callable[[], T]) -> T:
+    def _translated[T](self, name: str, work: Callable[[], T]) -> T:
         try:
-            return self._logged_in_again_if_refused(work)
+            return self._with_login(work)
         except _AWAY as error:
-            raise VaultUnavailable(*_why_away(self.address, error)) from None
-        except _NOT_VAULT:
+            raise VaultUnavailable(*_why_unavailable(self.address, error)) from error
+        except _NOT_VAULT as error:
             raise VaultUnavailable(
-                f"{self.address} does not answer as Vault does", "Is VAULT_ADDR the address of Vault itself?"
-            ) from None
+                f"{self.address} does not answer like Vault", "Is VAULT_ADDR the address of Vault itself?"
+            ) from error
         except hvac.exceptions.VaultError as error:
             raise VaultForbidden(
-                f"Vault at {self.address} refuses {self.path(name)}, with the login from {self.login.source}"
+                f"Vault at {self.address} denied access to {self.path(name)} with the login from {self.login.source}"
                 f" ({'; '.join(map(str, error.errors or [])) or type(error).__name__})",
                 "The path is missing or the login may not read it: check the token or role, its policy,"
                 " VAULT_KV_MOUNT, VAULT_KV_PREFIX and VAULT_NAMESPACE.",
-            ) from None
+            ) from error
 
-    def _logged_in_again_if_refused[T](self, work: Callable[[], T]) -> T:
+    def _with_login[T](self, work: Callable[[], T]) -> T:
         fresh = self._ensure_login()
         try:
             return work()
@@ -190,7 +190,7 @@ class Vault:
             return work()
 
     def _ensure_login(self) -> bool:
-        """Log in if need be; renew the token when half of its life is over. True if the login is new."""
+        """Log in if necessary; renew the token when half of its life is over. True if the login is new."""
         if not self._logged_in:
             self._log_in()
             return True
@@ -213,7 +213,7 @@ class Vault:
         self._logged_in = True
 
     def _note_life(self) -> None:
-        """Find out when to renew. Renewal is capped at the maximal life: too little left means a new login."""
+        """Find out when to renew. Renewal cannot exceed the maximum TTL: if too little is left, log in again."""
         data = self._client.auth.token.lookup_self()["data"]
         life, granted = float(data.get("ttl") or 0), float(data.get("creation_ttl") or 0)
         self._renew_at = self._clock() + life / 2 if life else None
@@ -249,7 +249,7 @@ class Vault:
         return self._version
 
 
-def _why_away(address: str, error: Exception) -> tuple[str, str]:
+def _why_unavailable(address: str, error: Exception) -> tuple[str, str]:
     if isinstance(error, requests.exceptions.SSLError):
         return (
             f"The certificate of Vault at {address} is not trusted",
@@ -258,9 +258,9 @@ def _why_away(address: str, error: Exception) -> tuple[str, str]:
     if isinstance(error, _NO_ADDRESS):
         return f"{address} is not an address", "Set VAULT_ADDR to something like https://vault.example.com:8200."
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        return f"Vault at {address} cannot be asked ({error})", "Check VAULT_CACERT."
+        return f"Vault at {address} cannot be reached ({error})", "Check VAULT_CACERT."
     if isinstance(error, requests.RequestException):
         return f"Vault at {address} does not answer", "Is VAULT_ADDR right, and is Vault running?"
     if isinstance(error, hvac.exceptions.VaultDown):
-        return f"Vault at {address} is sealed", "Somebody with the unseal keys has to unseal it."
-    return f"Vault at {address} fails inside ({type(error).__name__})", "Look into Vault's own log."
+        return f"Vault at {address} is sealed", "Someone with the unseal keys has to unseal it."
+    return f"Vault at {address} reported an internal error ({type(error).__name__})", "Check Vault's own log."

@@ -1,7 +1,7 @@
 """Write the secrets that the daemons read into Vault, from one JSON file.
 
-`./run.sh settings FILE.json` writes each key at the top of the file (`webdav`, `scaler_constants`, `mover_constants`)
-as one secret, under the mount and prefix and with the login that the daemons use.
+`./run.sh settings FILE.json` writes each top-level key of the file (`webdav`, `scaler_constants`, `mover_constants`)
+as one secret, with the mount, prefix and login that the daemons use.
 """
 
 import json
@@ -20,12 +20,15 @@ from shared.logging import redact
 @click.command(help=__doc__)
 @click.argument("file", type=click.File(encoding="utf-8"))
 def main(file: TextIO) -> None:
+    """Write the secrets, and print where each was written."""
     try:
         secrets = json.load(file)
     except ValueError as error:
         raise click.ClickException(f"{Path(file.name).name} is not JSON: {error}") from None
     if not isinstance(secrets, dict) or not all(isinstance(values, dict) for values in secrets.values()):
-        raise click.ClickException('The file must hold secrets by name: {"webdav": {...}, "scaler_constants": {...}}')
+        raise click.ClickException(
+            'The file must contain secrets by name: {"webdav": {...}, "scaler_constants": {...}}'
+        )
     try:
         vault = Vault(os.environ)
         for name, values in secrets.items():

@@ -1,40 +1,41 @@
-"""Files on a WebDAV server: the one room that speaks HTTP to the image server, through webdavclient3.
+"""The WebDAV client: every method sends one request through webdavclient3 and reads its answer.
 
 webdavclient3's own calls send up to three requests each, read a login page as an empty folder and do not return
-connections; so only its `Client.execute_request` is used, once a step, and every answer is read here.
+connections, so only its `Client.execute_request` is used. The protocol is RFC 4918; chunked uploads are Nextcloud's
+("Chunked file upload" in its developer manual).
 """
 
 import contextlib
-import functools
 import hashlib
-import threading
+import json
+import re
 import urllib.parse
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, override
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import SecretStr
 
-from shared import retry as retry_module
-from shared.config.settings import WebDavSecret
-from shared.errors import (
-    Failure,
-    IntegrityError,
-    LocalIOError,
-    NotAccepted,
-    NotFound,
-    NotWebDav,
-    PreconditionFailed,
-    Unauthorized,
-)
-from shared.retry import RetryPolicy
+from shared.errors import Failure, IntegrityError, NotAccepted, NotFound, NotWebDav, PreconditionFailed
 from shared.webdav import http_errors
 from shared.webdav.multistatus import parse
-from shared.webdav.store import Entry, Href, Listing, Store, Wanted, strong
+from shared.webdav.store import (
+    BASIC,
+    Assembled,
+    Assembly,
+    Entry,
+    Href,
+    Listing,
+    Prop,
+    Store,
+    Stored,
+    Wanted,
+    strong,
+)
 
 with warnings.catch_warnings():
-    # An escape in webdav3/urn.py, which is compiled at its first import.
+    # webdav3/urn.py contains an invalid escape sequence.
     warnings.simplefilter("ignore", SyntaxWarning)
     import requests
     import urllib3.exceptions
@@ -43,99 +44,39 @@ with warnings.catch_warnings():
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
-PAUSE_AFTER_UNAUTHORIZED = 60.0
 LARGEST_LISTING = 256 * 2**20
 CHUNK = 2**20
-# What a plain web server answers to a PROPFIND.
+# The answers of a plain web server to a PROPFIND.
 _NO_WEBDAV = (405, 501)
-
-_PROPERTIES = b"""<?xml version="1.0" encoding="utf-8"?>
-<d:propfind xmlns:d="DAV:" xmlns:oc="http://owncloud.org/ns" xmlns:nc="http://nextcloud.org/ns"><d:prop>\
-<d:resourcetype/><d:getcontentlength/><d:getetag/><d:getlastmodified/><oc:fileid/><nc:upload_time/>\
-</d:prop></d:propfind>"""
+_PREFIXES = {"DAV:": "d", "http://owncloud.org/ns": "oc", "http://nextcloud.org/ns": "nc"}
 
 
-class WebDavAccount(BaseModel):
-    """Where the files are and who asks for them; small and picklable, so that a worker makes its own client.
+class Credentials(Protocol):
+    """Address and login, as in `shared.webdav.account.WebDavAccount`."""
 
-    Attributes:
-        base_url: the folder that all others are relative to, percent-encoded, with a slash at its end.
-        cacert: a file with the certificate authority of the server, where it is one of the user's own.
-    """
+    @property
+    def base_url(self) -> str:
+        """The folder that all others are relative to, with a slash at its end."""
 
-    model_config = ConfigDict(frozen=True)
+    @property
+    def username(self) -> str:
+        """The login name."""
 
-    base_url: str
-    username: str
-    password: SecretStr
-    cacert: Path | None = None
+    @property
+    def password(self) -> SecretStr:
+        """The password of the account, or an app password."""
 
-    @contextlib.contextmanager
-    def connect(self) -> Iterator[Store]:
-        """Borrow a client that nobody else uses meanwhile; its connection is kept for the next who asks."""
-        client = _borrow(self)
-        try:
-            yield client
-        finally:
-            _give_back(self, client)
+    @property
+    def cacert(self) -> Path | None:
+        """A file with a private certificate authority."""
 
-
-_idle: dict[WebDavAccount, list["WebDavStore"]] = {}
-_idle_lock = threading.Lock()
-_refused: dict[WebDavAccount, tuple[Unauthorized, float]] = {}
-
-
-def _borrow(account: WebDavAccount) -> "WebDavStore":
-    with _idle_lock:
-        idle = _idle.get(account)
-        if idle:
-            return idle.pop()
-    return WebDavStore(account, retry_module.of_process())
-
-
-def _give_back(account: WebDavAccount, client: "WebDavStore") -> None:
-    with _idle_lock:
-        for other in [known for known in _idle if known != account]:
-            # The settings changed: nobody will ask for the old account again.
-            for old in _idle.pop(other):
-                old.close()
-        _idle.setdefault(account, []).append(client)
-
-
-@functools.lru_cache(maxsize=1)
-def files_of(webdav: WebDavSecret, cacert: Path | None) -> WebDavAccount:
-    """The account that a `webdav` secret describes.
-
-    Folders are relative to `url`; without it to `host_url`, or, where that is a Nextcloud's bare root, to the account's
-    files, which `/remote.php/webdav/` leads to whatever the user's id is.
-
-    Raises:
-        ServerUnreachable, NotWebDav: the server could not be asked whether it is a Nextcloud.
-    """
-    base = webdav.url or webdav.host_url
-    if not webdav.url and "/remote.php/" not in base and _is_nextcloud(base, cacert):
-        base += "remote.php/webdav/"
-    return WebDavAccount(base_url=base, username=webdav.username, password=webdav.password, cacert=cacert)
-
-
-def _is_nextcloud(root: str, cacert: Path | None) -> bool:
-    """Whether a server says so, without being shown a password."""
-    try:
-        answer = requests.get(
-            root + "status.php",
-            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-            verify=str(cacert) if cacert else True,
-            allow_redirects=False,
-        )
-        return answer.status_code == 200 and "versionstring" in answer.json()
-    except (requests.exceptions.JSONDecodeError, TypeError):
-        return False
-    except OSError as error:
-        raise _unreachable(root.rstrip("/"), error) from None
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for the next bytes of an answer."""
 
 
 class _OneServer(requests.adapters.HTTPAdapter):
-    """Keeps the one pool that all requests of a session go to: finding it again would take a fifth of each."""
+    """Looks up the connection pool of a session once; looking it up takes a fifth of each request's time."""
 
     _found: Any = None
 
@@ -145,41 +86,39 @@ class _OneServer(requests.adapters.HTTPAdapter):
         return self._found
 
 
-class WebDavStore(Store):
-    """One client with one connection, for one thread at a time.
+class WebDavClient(Store):
+    """A client with one connection, for one thread at a time."""
 
-    Args:
-        account: where and who.
-        retry: repeats what is safe to repeat; a MOVE is not, so `move` is tried once.
-    """
-
-    def __init__(self, account: WebDavAccount, retry: RetryPolicy) -> None:
-        self._account = account
+    def __init__(self, account: Credentials) -> None:
         url = urllib.parse.urlsplit(account.base_url)
         self._host = f"{url.scheme}://{url.netloc}"
-        self._root = url.path if url.path.endswith("/") else url.path + "/"
-        self._retry = retry
-        self._last: requests.Response | None = None
+        self._root = _root_of(account.base_url)
+        self._response: requests.Response | None = None
         self._client = webdav3.client.Client({"webdav_hostname": self._host, "disable_check": True})
-        self._client.timeout = (CONNECT_TIMEOUT, READ_TIMEOUT)
+        self._client.timeout = (CONNECT_TIMEOUT, account.timeout)
         self._client.verify = str(account.cacert) if account.cacert else True
-        # As bytes, since requests would send them in Latin-1, and Nextcloud reads UTF-8.
+        # As bytes, because requests encodes strings in Latin-1, and Nextcloud reads UTF-8 (RFC 7617, 2.1).
         self._client.session.auth = (account.username.encode(), account.password.get_secret_value().encode())
         self._client.session.hooks["response"].append(self._remember)
         self._client.session.mount(self._host, _OneServer())
         self._ask_environment_once()
 
     def _ask_environment_once(self) -> None:
-        """Take proxies and certificates from the environment now: requests would look again for every request."""
+        """Read proxies and certificates from the environment once; requests would read them for every request."""
         session = self._client.session
         settings = session.merge_environment_settings(self._host + self._root, {}, None, self._client.verify, None)
         session.proxies, self._client.verify = settings["proxies"], settings["verify"]
         session.trust_env = False
 
+    def move_to(self, base_url: str) -> None:
+        """Take folders relative to another address of the same server from now on."""
+        self._root = _root_of(base_url)
+
     def close(self) -> None:
         """Close the connection."""
         self._client.session.close()
 
+    @override
     def href(self, folder: str, name: str = "") -> Href:
         parts = [part for part in folder.split("/") if part]
         if name:
@@ -189,69 +128,22 @@ class WebDavStore(Store):
         path = self._root + "/".join(urllib.parse.quote(part, safe="") for part in parts)
         return Href(path if name or not parts else path + "/")
 
-    def list_folder(self, folder: Href, wanted: Wanted | None = None) -> Listing:
-        return self._retry(lambda: self._propfind(folder, depth="1", wanted=wanted))
+    @override
+    def list_folder(
+        self, folder: Href, properties: Collection[Prop] = BASIC, wanted: Wanted | None = None, *, marked: str = ""
+    ) -> Listing:
+        return self._propfind(folder, "1", properties, wanted, marked)
 
-    def etag(self, folder: Href) -> str | None:
-        return self._retry(lambda: self._propfind(folder, depth="0")).folder_etag
+    @override
+    def stat(self, href: Href, properties: Collection[Prop] = BASIC) -> Entry | None:
+        try:
+            return self._propfind(href, "0", properties).itself
+        except NotFound:
+            return None
 
-    def stat(self, href: Href) -> Entry | None:
-        def once() -> Entry | None:
-            try:
-                return self._propfind(href, depth="0").itself
-            except NotFound:
-                return None
-
-        return self._retry(once)
-
-    def get(self, entry: Entry, target: Path) -> None:
-        self._retry(lambda: self._get(entry, target))
-
-    def put(self, href: Href, data: bytes, *, verify: bool = True) -> None:
-        self._retry(lambda: self._put(href, data, verify))
-
-    def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:
-        headers = [f"Destination: {self._host}{target}", "Overwrite: F"]
-        if if_match is not None:
-            headers.append(f"If-Match: {if_match}")
-        self._retry.wait_for_backoff()
-        with self._request("move", source, headers=headers) as response:
-            if response.status_code not in (201, 204):
-                raise self._unexpected("MOVE", source, response)
-
-    def delete(self, href: Href) -> None:
-        def once() -> None:
-            with contextlib.suppress(NotFound), self._request("clean", href) as response:
-                if response.status_code not in (200, 202, 204):
-                    raise self._unexpected("DELETE", href, response)
-
-        self._retry(once)
-
-    def make_folder(self, folder: Href) -> bool:
-        def once() -> bool:
-            try:
-                with self._request("mkdir", folder) as response:
-                    if response.status_code != 201:
-                        raise self._unexpected("MKCOL", folder, response)
-                    return True
-            except NotAccepted:
-                if self._last is not None and self._last.status_code == 405:
-                    return False
-                raise
-
-        return self._retry(once)
-
-    # --- one request each -------------------------------------------------------------------------------------------
-
-    def _propfind(self, href: Href, depth: str, wanted: Wanted | None = None) -> Listing:
-        headers = [f"Depth: {depth}", "Content-Type: application/xml; charset=utf-8"]
-        with self._request("list", href, headers=headers, data=_PROPERTIES) as response:
-            if response.status_code != 207:
-                raise self._unexpected("PROPFIND", href, response)
-            return parse(_body(response), href, response.headers.get("Date"), wanted)
-
-    def _get(self, entry: Entry, target: Path) -> None:
-        # Apache's deflate changes the ETag, and a compressed body has another length.
+    @override
+    def get(self, entry: Entry, target: Path) -> str:
+        # Apache's mod_deflate changes the ETag, and a compressed body has another length.
         with self._request("download", entry.href, headers=["Accept-Encoding: identity"]) as response:
             if response.status_code != 200:
                 raise self._unexpected("GET", entry.href, response)
@@ -267,30 +159,100 @@ class WebDavStore(Store):
                 raise IntegrityError(
                     f"{_shown(entry.href)} came with {length} bytes instead of {entry.size or expected}"
                 )
+            return str(response.headers.get("OC-Checksum", ""))
 
-    def _put(self, href: Href, data: bytes, verify: bool) -> None:
-        with self._request("upload", href, headers=["X-Hash: sha256"], data=data) as response:
+    @override
+    def put(self, href: Href, data: bytes, *, chunk_of: Href | None = None) -> Stored:
+        headers = ["X-Hash: sha256"]
+        if chunk_of is not None:
+            headers += [f"Destination: {self._host}{chunk_of}", f"OC-Total-Length: {len(data)}"]
+        with self._request("upload", href, headers=headers, data=data) as response:
             if response.status_code not in (200, 201, 204):
                 raise self._unexpected("PUT", href, response)
-            hash_there = response.headers.get("X-Hash-SHA256")
-        if hash_there is None:
-            if verify:
-                self._check_size(href, len(data))
-        elif hash_there.lower() != hashlib.sha256(data).hexdigest():
+            hash_there, etag = response.headers.get("X-Hash-SHA256"), response.headers.get("ETag")
+        if hash_there is not None and hash_there.lower() != hashlib.sha256(data).hexdigest():
             raise IntegrityError(f"{_shown(href)} arrived on the server with another SHA-256 than it was sent with")
+        return Stored(confirmed=hash_there is not None, etag=etag)
 
-    def _check_size(self, href: Href, size: int) -> None:
-        there = self._propfind(href, depth="0").itself
-        if there.size != size:
-            raise IntegrityError(f"{_shown(href)} arrived on the server with {there.size} bytes instead of {size}")
+    @override
+    def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:
+        headers = [f"Destination: {self._host}{target}", "Overwrite: F"]
+        if if_match is not None:
+            headers.append(f"If-Match: {if_match}")
+        with self._request("move", source, headers=headers) as response:
+            if response.status_code not in (201, 204):
+                raise self._unexpected("MOVE", source, response)
+
+    @override
+    def assemble(self, upload: Href, target: Entry, assembly: Assembly) -> Assembled:
+        headers = [
+            f"Destination: {self._host}{target.href}",
+            # RFC 4918, 10.4: a condition on the file; If-Match would apply to the upload.
+            f"If: <{target.href}> ([{target.etag}])",
+            # Without it an upload that lost its chunk would empty the file.
+            f"OC-Total-Length: {assembly.length}",
+            f"X-OC-MTime: {assembly.modified}",
+            f"OC-Checksum: {assembly.checksums}",
+        ]
+        with self._request("move", Href(upload + ".file"), headers=headers) as response:
+            if response.status_code not in (201, 204):
+                raise self._unexpected("MOVE", upload, response)
+            return Assembled(
+                response.headers.get("ETag"), _number(response.headers.get("OC-FileId")), response.status_code == 201
+            )
+
+    @override
+    def delete(self, href: Href, *, for_good: bool = False) -> None:
+        headers = ["X-NC-Skip-Trashbin: true"] if for_good else None
+        with contextlib.suppress(NotFound), self._request("clean", href, headers=headers) as response:
+            if response.status_code not in (200, 202, 204):
+                raise self._unexpected("DELETE", href, response)
+
+    @override
+    def make_folder(self, folder: Href) -> bool:
+        try:
+            with self._request("mkdir", folder) as response:
+                if response.status_code != 201:
+                    raise self._unexpected("MKCOL", folder, response)
+                return True
+        except NotAccepted:
+            if self._response is not None and self._response.status_code == 405:
+                return False
+            raise
+
+    @override
+    def get_json(self, href: Href) -> object:
+        headers = ["OCS-APIRequest: true", "Accept: application/json"]
+        with self._request("download", href, headers=headers) as response:
+            if response.status_code != 200:
+                raise self._unexpected("GET", href, response)
+            try:
+                return json.loads(_body(response))
+            except ValueError as error:
+                raise self._unexpected("GET", href, response) from error
+
+    def _propfind(
+        self,
+        href: Href,
+        depth: str,
+        properties: Collection[Prop],
+        wanted: Wanted | None = None,
+        marked: str = "",
+    ) -> Listing:
+        headers = [f"Depth: {depth}", "Content-Type: application/xml; charset=utf-8"]
+        with self._request("list", href, headers=headers, data=_propfind_body(properties)) as response:
+            if response.status_code != 207:
+                raise self._unexpected("PROPFIND", href, response)
+            return parse(_body(response), href, response.headers.get("Date"), wanted, marked)
+
+    # --- request and answer -----------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _request(
         self, action: str, href: Href, *, headers: list[str] | None = None, data: bytes | None = None
     ) -> Iterator[requests.Response]:
-        """Send one request, and read its answer to the end whatever happens, so that the connection is kept."""
-        self._last = None
-        self._check_not_refused()
+        """Send one request and always read its answer to the end, so that the connection is kept."""
+        self._response = None
         try:
             response = self._client.execute_request(action, href, data=data, headers_ext=headers)
             try:
@@ -298,17 +260,11 @@ class WebDavStore(Store):
             finally:
                 _finish(response)
         except (webdav3.exceptions.WebDavException, requests.RequestException, OSError) as error:
-            raise self._translated(href, error) from None
-
-    def _check_not_refused(self) -> None:
-        """Ask nothing with a password that was refused a moment ago: ten threads may have work left with it."""
-        refusal, since = _refused.get(self._account, (None, 0.0))
-        if refusal and self._retry.stop.clock() - since < PAUSE_AFTER_UNAUTHORIZED:
-            raise refusal
+            raise self._translated(href, error) from error
 
     def _remember(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        """Keep what the exceptions of webdavclient3 leave out, and let an unread error not cost the connection."""
-        self._last = response
+        """Keep the response, which webdavclient3's exceptions leave out; read errors, so the connection is kept."""
+        self._response = response
         if response.is_redirect:
             response.close()
             raise http_errors.redirected(self._host, response.headers["Location"])
@@ -316,25 +272,58 @@ class WebDavStore(Store):
             _finish(response)
 
     def _translated(self, href: Href, error: webdav3.exceptions.WebDavException | OSError) -> Failure:
-        """The one place where foreign errors become ours."""
-        response = self._last
-        if isinstance(error, webdav3.exceptions.WebDavException) and response is not None:
-            target = urllib.parse.urlsplit(response.request.headers.get("Destination", "")).path
-            what = f"{response.request.method} {_shown(href)}" + (f" to {_shown(Href(target))}" if target else "")
-            if response.request.method == "PROPFIND" and response.status_code in _NO_WEBDAV:
-                return http_errors.not_webdav(int(response.status_code), response.headers, what)
-            failure = http_errors.error_of(int(response.status_code), response.headers, what)
-            if isinstance(failure, Unauthorized):
-                _refused[self._account] = failure, self._retry.stop.clock()
-            return failure
-        return _unreachable(self._host, error)
+        response = self._response
+        if not isinstance(error, webdav3.exceptions.WebDavException) or response is None:
+            return http_errors.transport_error(self._host, error)
+        method = response.request.method
+        target = urllib.parse.urlsplit(response.request.headers.get("Destination", "")).path
+        request = f"{method} {_shown(href)}" + (f" to {_shown(Href(target))}" if target else "")
+        if method == "PROPFIND" and response.status_code in _NO_WEBDAV:
+            return http_errors.not_webdav(int(response.status_code), response.headers, request)
+        return http_errors.error_of(int(response.status_code), response.headers, request)
 
     def _unexpected(self, method: str, href: Href, response: requests.Response) -> Failure:
         return http_errors.not_webdav(int(response.status_code), response.headers, f"{method} {_shown(href)}")
 
 
+def is_nextcloud(root: str, cacert: Path | None) -> bool:
+    """Whether a server is a Nextcloud, found out without sending a password.
+
+    Raises:
+        ServerUnreachable, NotWebDav: it does not answer, or not as expected.
+    """
+    try:
+        answer = requests.get(
+            root + "status.php",
+            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+            verify=str(cacert) if cacert else True,
+            allow_redirects=False,
+        )
+        return answer.status_code == 200 and "versionstring" in answer.json()
+    except (requests.exceptions.JSONDecodeError, TypeError):
+        return False
+    except OSError as error:
+        raise http_errors.transport_error(root.rstrip("/"), error) from error
+
+
+def _root_of(base_url: str) -> str:
+    path = urllib.parse.urlsplit(base_url).path
+    return path if path.endswith("/") else path + "/"
+
+
+def _propfind_body(properties: Collection[Prop]) -> bytes:
+    wanted = []
+    for prop in properties:
+        namespace, _, name = prop.removeprefix("{").partition("}")
+        wanted.append(f"<{_PREFIXES[namespace]}:{name}/>")
+    spaces = " ".join(f'xmlns:{prefix}="{namespace}"' for namespace, prefix in _PREFIXES.items())
+    return (
+        f'<?xml version="1.0" encoding="utf-8"?><d:propfind {spaces}><d:prop>{"".join(wanted)}</d:prop></d:propfind>'
+    ).encode()
+
+
 def _finish(response: requests.Response) -> None:
-    """Read what is left of an answer, if that is little: closing it unread would close its connection with it."""
+    """Read the rest of an answer if it is short: closing it unread would close the connection."""
     with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
         response.raw.read(CHUNK)
     response.close()
@@ -345,30 +334,15 @@ def _body(response: requests.Response) -> bytes:
     for chunk in response.iter_content(CHUNK):
         length += len(chunk)
         if length > LARGEST_LISTING:
-            raise NotWebDav("The answer to a listing does not end")
+            raise NotWebDav(f"The answer of the image server exceeds {LARGEST_LISTING // 2**20} MiB")
         parts.append(chunk)
     return b"".join(parts)
 
 
-def _unreachable(host: str, error: Exception) -> Failure:
-    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        return _local(error)
-    if isinstance(error, requests.exceptions.SSLError):
-        return http_errors.untrusted(host)
-    if isinstance(error, requests.exceptions.Timeout):
-        return http_errors.away(host, "does not answer in time")
-    if isinstance(error, requests.exceptions.ConnectionError) and "refused" in str(error):
-        return http_errors.away(host, "refuses connections")
-    return http_errors.away(host, f"broke the connection off ({type(error).__name__})")
-
-
-def _local(error: OSError) -> Failure:
-    if error.errno is None:
-        # Of requests, where a file of certificates is missing.
-        return NotWebDav(f"The image server cannot be asked ({error})", "Check WEBDAV_CACERT.")
-    return LocalIOError(
-        f"A download cannot be written to the local disk ({error.strerror})", "Make room there, or set TMPDIR."
-    )
+def _number(file_id: str | None) -> str | None:
+    """The file id in `OC-FileId`, where it is padded with zeros and followed by the id of the instance."""
+    match = re.match(r"0*(\d+)(?=\D|$)", file_id or "")
+    return match[1] if match else None
 
 
 def _shown(href: Href) -> str:

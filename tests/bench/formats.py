@@ -1,4 +1,4 @@
-"""What the upscaled image keeps, format by format, beside what other tools keep.
+"""What the upscaled image keeps, format by format, compared with other tools.
 
 python -m tests.bench.formats > docs/formats.md
 """
@@ -23,7 +23,7 @@ type Oracle = Callable[[bytes, bytes, str], Verdict]
 type Case = tuple[bytes, Oracle]
 
 NOTHING = ""
-REFUSED = "refused"
+SKIPPED = "skipped"
 
 
 def _one(sample: bytes | None, oracle: Oracle) -> list[Case]:
@@ -70,7 +70,7 @@ PROPERTIES: dict[str, Callable[[str], list[Case]]] = {
 
 
 class Failed(Exception):
-    """The tool gave no image."""
+    """The tool wrote no image."""
 
 
 type Tool = Callable[[bytes, str], bytes]
@@ -80,8 +80,8 @@ def ours(data: bytes, _extension: str) -> bytes:
     """The project's own way."""
     try:
         return upscale(data, quality=QUALITY)
-    except UnsupportedImage as refusal:
-        raise Failed from refusal
+    except UnsupportedImage as error:
+        raise Failed from error
 
 
 def plain_opencv(data: bytes, extension: str) -> bytes:
@@ -143,8 +143,8 @@ def verdict(tool: Tool, cases: list[Case], extension: str) -> str:
         try:
             found.add(oracles.safely(oracle, data, tool(data, extension), extension))
         except Failed:
-            found.add(REFUSED)
-    return next((word for word in ("lost", REFUSED, "stale", "converted", "kept") if word in found), NOTHING)
+            found.add(SKIPPED)
+    return next((word for word in ("lost", SKIPPED, "stale", "converted", "kept") if word in found), NOTHING)
 
 
 def rows(tool: Tool) -> Iterator[list[str]]:
@@ -163,7 +163,7 @@ COLOURS: dict[str, tuple[bytes, str]] = {
 
 
 def colour(tool: Tool, name: str) -> float | None:
-    """Mean difference (of 255) per channel to the unrounded upscaling; None where the tool gave no image."""
+    """Mean difference (of 255) per channel to the unrounded upscaling; None if the tool wrote no image."""
     data, extension = COLOURS[name]
     try:
         return oracles.difference(data, tool(data, extension))
@@ -185,7 +185,7 @@ def main() -> None:
     for title, tool in found.items():
         out.write(f"\n## {title[0].upper()}{title[1:]}\n\n")
         out.write(_markdown(["", *PROPERTIES], rows(tool)))
-    out.write("\n## Colour\n\nMean difference per channel, of 255, to a bilinear upscaling that is not rounded.\n\n")
+    out.write("\n## Colour\n\nMean difference per channel, of 255, to bilinear upscaling without rounding.\n\n")
     figures = ([name, *(_figure(colour(tool, name)) for tool in found.values())] for name in COLOURS)
     out.write(_markdown(["", *found], figures))
 
@@ -195,19 +195,19 @@ def _figure(value: float | None) -> str:
 
 
 INTRODUCTION = """\
-Made by `python -m tests.bench.formats`: each cell is the outcome of upscaling images made for it, judged by Pillow
-and ExifTool; the tests hold the first table to it.
+Written by `python -m tests.bench.formats`. Each cell is the result of upscaling images that were made for it, judged
+by Pillow and ExifTool; the tests compare the first table with the code.
 
-- **kept**: as it was. EXIF and XMP fields that state the pixel size say the upscaled one; an image is seen upright for
-  all eight orientations; every frame, delay and loop count is there.
-- **converted**: stored in another way that looks the same. Palettes become the colours they stand for, black and
-  white becomes grey: between two colours there are others now.
-- **stale**: still there, but it states the old size.
-- **refused**: the original is left where it is, and the log says why.
-- **lost**: not there any more, or wrong, without a word.
+- **kept**: unchanged. EXIF and XMP fields that contain the pixel size state the new one; all eight orientations show
+  the image upright; every frame, delay and loop count is there.
+- **converted**: stored differently, but looks the same. Palettes become the colours they stand for; black and white
+  becomes grey, because upscaling blends colours.
+- **stale**: still there, but states the old size.
+- **skipped**: there is no upscaled image; this project says why in the log.
+- **lost**: missing or wrong, without a message.
 
-*Depth* is 16 bits, 10 in AVIF, floating-point in TIFF; *coding* is chroma subsampling and progressive mode of a JPEG,
-and that no pixel is off by more than rounding where a format is lossless (WebP: where the original is).
+*Depth* is 16 bits, 10 in AVIF, floating-point in TIFF. *Coding* is the chroma subsampling and progressive mode of a
+JPEG; in lossless formats it means that no pixel is off by more than rounding.
 """
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ from statistics import median
 from pydantic import SecretStr
 
 from sandbox.nextcloud import Nextcloud
-from scaler.limits import limits
+from scaler.config import ScalerConfig
+from scaler.memory_budget import limits
 from scaler.selection import image_names, select
-from scaler.service import ScalerConfig, ScalerService
+from scaler.service import ScalerService
+from shared.retry import RetryPolicy
 from shared.shutdown import StopToken
-from shared.webdav.client import WebDavAccount
+from shared.webdav.account import WebDavAccount
 from shared.webdav.multistatus import parse
 from shared.webdav.store import Href
 from tests.bench.baselines import OURS, PREFIX, RAW, UNSORTED, Baseline, baselines
@@ -82,7 +84,7 @@ def _own_share(body: bytes) -> float:
     started = time.thread_time()
     wanted = image_names([PREFIX])
     found = parse(body, Href("/dav/raw/"), "Sun, 22 Nov 2026 20:00:00 GMT", wanted)
-    selection = select(found, wanted, refused=lambda _: False, before={}, clock=0.0)
+    selection = select(found, wanted, skipped=lambda _: False, before={}, clock=0.0)
     seconds = time.thread_time() - started
     assert len(selection.take) == MATCHING
     return seconds
@@ -105,7 +107,8 @@ def idle() -> Idle:
             (server.folder / RAW / f"{OTHER}-{number:05}.jpg").touch()
         account = WebDavAccount(base_url=server.files_url, username=server.user, password=SecretStr(server.password))
         config = ScalerConfig(account, RAW, UNSORTED, (PREFIX,))
-        with ScalerService(1, limits(None), 95, Path(state), StopToken()) as scaler:
+        retry = RetryPolicy(StopToken())
+        with ScalerService(threads=1, limits=limits(None), quality=95, state=Path(state), retry=retry) as scaler:
             scaler.poll(config)
             server.clear_log()
             started = time.thread_time()

@@ -1,6 +1,5 @@
 """The mover beside the plain way, on the sandbox's Nextcloud."""
 
-import asyncio
 import os
 import shutil
 import sys
@@ -9,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mover.config import Settings
+from mover.config import MoverSettings
 from mover.service import MoverService
 from sandbox.nextcloud import Nextcloud
 from sandbox.vault import Vault as VaultServer
@@ -85,18 +84,12 @@ class Cabinet:
     def idle_requests(self) -> int:
         """How many requests a poll takes that finds nothing new."""
         self.seed(0)
-        retry = RetryPolicy(StopToken())
-
-        async def polls() -> int:
-            config = Settings(Vault(self.settings)).read()
-            mover = MoverService(retry)
-            await mover.poll(config)
+        config = MoverSettings(Vault(self.settings)).read()
+        with MoverService(RetryPolicy(StopToken())) as mover:
+            mover.poll(config)
             self.nextcloud.clear_log()
-            await mover.poll(config)
-            await mover.close()
+            mover.poll(config)
             return len(self.nextcloud.requests)
-
-        return asyncio.run(polls())
 
 
 def measure(rounds: int, say: Callable[[str], None]) -> tuple[list[Filed], int]:

@@ -38,8 +38,15 @@ def twice(image: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def difference(before: bytes, after: bytes, mode: str = "RGB") -> float:
-    """Mean difference (of 255) of a result to the reference; infinite where their sizes differ."""
-    reference, result = twice(values(opened(before), mode)), values(opened(after), mode)
+    """Mean difference (of 255) of a result to the reference; infinite where their sizes differ.
+
+    Colours count as much as they are seen.
+    """
+    old, result = values(opened(before), mode), values(opened(after), mode)
+    if mode == "RGBA":
+        for image in (old, result):
+            image[:, :, :3] *= image[:, :, 3:] / 255
+    reference = twice(old)
     return float(np.abs(reference - result).mean()) if reference.shape == result.shape else np.inf
 
 

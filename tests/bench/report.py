@@ -51,7 +51,7 @@ def of_load(result: Result) -> str:
 
 
 def in_brief(results: Sequence[Result]) -> str:
-    """A column for each way; of each load what matters most, as ratios."""
+    """A column for each way; the main figures of each load."""
     ways = [name for name in dict.fromkeys(name for result in results for name in result.runs) if name != FLOOR]
     rows = []
     for result in results:
@@ -92,7 +92,7 @@ def of_growth(grown: Sequence[Grown], idle: Idle, own_share: float) -> str:
     ]
     return (
         f"### More and more files\n\n{table(head, rows)}\n\n"
-        f"Reading a listing of {NAMES:,} files and choosing from it: {own_share:.2f} s of processor time. A poll that"
+        f"Reading a listing of {NAMES:,} files and selecting from it: {own_share:.2f} s of processor time. A poll that"
         f" finds nothing new in a Nextcloud's folder of {NAMES:,} files: {_requests(idle.requests)},"
         f" {1000 * idle.cpu:.0f} ms of processor time.\n"
     )
@@ -129,7 +129,7 @@ def of_filing(runs: Sequence[Filed], idle_requests: int) -> str:
         ]
         for (what, way), same in kinds.items()
     ]
-    return f"### The mover\n\n{table(head, rows)}\n\nA pass that finds nothing new: {_requests(idle_requests)}.\n"
+    return f"### The mover\n\n{table(head, rows)}\n\nA poll that finds nothing new: {_requests(idle_requests)}.\n"
 
 
 def _requests(number: int) -> str:
@@ -137,7 +137,7 @@ def _requests(number: int) -> str:
 
 
 def write(text: str, page: Path) -> None:
-    """Put the results between their marks in a page."""
+    """Write the results between their markers in a page."""
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")

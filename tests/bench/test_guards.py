@@ -28,8 +28,8 @@ def test_an_idle_poll_over_ten_thousand_files_of_a_nextcloud_is_one_request() ->
 def test_the_mover_asks_little_about_a_thousand_images() -> None:
     with Nextcloud() as nextcloud, Vault() as vault:
         cabinet = mover.Cabinet(nextcloud, vault)
-        assert cabinet.idle_requests() <= 2
-        assert cabinet.run("", "mover", mover.TAGGED).requests <= 310
+        assert cabinet.idle_requests() == 1
+        assert cabinet.run("", "mover", mover.TAGGED).requests <= 2 * mover.TAGGED + 12
 
 
 @pytest.mark.server

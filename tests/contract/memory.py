@@ -6,13 +6,26 @@ import threading
 import time
 import unicodedata
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shared import retry
 from shared.errors import IntegrityError, NotAccepted, NotFound, ParentNotFound, PreconditionFailed
-from shared.webdav.store import Entry, Href, Listing, Store, Wanted
+from shared.retry import RetryPolicy
+from shared.webdav.retrying import RetryingStore
+from shared.webdav.store import (
+    BASIC,
+    Assembled,
+    Assembly,
+    Connections,
+    Entry,
+    Href,
+    Listing,
+    Prop,
+    Store,
+    Stored,
+    Wanted,
+)
 
 Interference = Callable[[str, Href, bool], None]
 """Gets each request's method (`PROPFIND`, `GET`, `PUT`, `MOVE`, `DELETE`, `MKCOL`) and address, twice: before it takes
@@ -90,10 +103,9 @@ class MemoryServer:
 
     # --- the account ------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def connect(self) -> Iterator[Store]:
-        """A client."""
-        yield MemoryStore(self)
+    def open(self, retry: RetryPolicy) -> Connections:
+        """Clients."""
+        return MemoryConnections(self, retry)
 
     def _new_etag(self) -> str:
         return f'"{next(self._numbers)}"'
@@ -128,17 +140,21 @@ class MemoryServer:
         with self._request("PROPFIND", href) as path:
             itself = self._entry(path)
             if itself is None:
-                raise NotFound(f"{path} is not there")
+                raise NotFound(f"{path} does not exist")
             children = [known for known in (*self._files, *self._folders) if known and _parent(known) == path]
             entries = [entry for child in children if (entry := self._entry(child))] if depth else []
-            return Listing(itself, tuple(entries), self.clock(), self.etag_tells)
+            return Listing(itself, tuple(entries), self.clock())
 
     def _entry(self, path: str) -> Entry | None:
         href = Href("/" + urllib.parse.quote(path))
         name = path.rpartition("/")[2]
         if path in self._folders:
             href = href if href == "/" else Href(href + "/")
-            return Entry(name, href, is_folder=True, size=None, etag=self._folders[path], modified=None)
+            # What has a file id passes its changes on to the ETags above it.
+            file_id = "1" if self.etag_tells else None
+            return Entry(
+                name, href, is_folder=True, size=None, etag=self._folders[path], modified=None, file_id=file_id
+            )
         file = self._files.get(path)
         if file is None:
             return None
@@ -149,7 +165,7 @@ class MemoryServer:
         with self._request("GET", entry.href) as path:
             file = self._files.get(path)
             if file is None:
-                raise NotFound(f"{path} is not there")
+                raise NotFound(f"{path} does not exist")
             if entry.etag is not None and file.etag != entry.etag:
                 raise PreconditionFailed(f"{path} was replaced")
             if entry.size is not None and len(file.data) != entry.size:
@@ -159,7 +175,7 @@ class MemoryServer:
     def put(self, href: Href, data: bytes) -> None:
         with self._request("PUT", href) as path:
             if _parent(path) not in self._folders:
-                raise ParentNotFound(f"{_parent(path)} is not there")
+                raise ParentNotFound(f"{_parent(path)} does not exist")
             self._files[path] = _File(data, self._new_etag(), self.clock())
             self._touch(path)
 
@@ -168,13 +184,13 @@ class MemoryServer:
             there = self._resolve(target)
             file = self._files.get(path)
             if file is None:
-                raise NotFound(f"{path} is not there")
+                raise NotFound(f"{path} does not exist")
             if self.conditional and if_match is not None and file.etag != if_match:
                 raise PreconditionFailed(f"{path} was replaced")
             if there in self._files or there in self._folders:
                 raise PreconditionFailed(f"{there} is taken")
             if _parent(there) not in self._folders:
-                raise ParentNotFound(f"{_parent(there)} is not there")
+                raise ParentNotFound(f"{_parent(there)} does not exist")
             del self._files[path]
             self._files[there] = file if self.conditional else replace(file, etag=self._new_etag())
             self._touch(path)
@@ -190,13 +206,30 @@ class MemoryServer:
             if path in self._files or path in self._folders:
                 return False
             if _parent(path) not in self._folders:
-                raise ParentNotFound(f"{_parent(path)} is not there")
+                raise ParentNotFound(f"{_parent(path)} does not exist")
             self.make_folder(path)
             return True
 
 
+@dataclass(frozen=True)
+class MemoryConnections:
+    """Clients of a `MemoryServer`, as patient as real ones."""
+
+    server: MemoryServer
+    retry: RetryPolicy
+    root_url: str = ""
+    user_id: str = ""
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[Store]:
+        yield RetryingStore(MemoryStore(self.server), self.retry)
+
+    def close(self) -> None:
+        pass
+
+
 class MemoryStore(Store):
-    """A client of a `MemoryServer`, as patient as the process."""
+    """A client of a `MemoryServer`: one method, one request."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
@@ -208,32 +241,38 @@ class MemoryStore(Store):
         path = "/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
         return Href(path if name or not parts else path + "/")
 
-    def list_folder(self, folder: Href, wanted: Wanted | None = None) -> Listing:
-        return retry.of_process()(lambda: self._server.propfind(folder, depth=1))
+    def list_folder(
+        self, folder: Href, properties: Collection[Prop] = BASIC, wanted: Wanted | None = None, *, marked: str = ""
+    ) -> Listing:
+        return self._server.propfind(folder, depth=1)
 
-    def etag(self, folder: Href) -> str | None:
-        return retry.of_process()(lambda: self._server.propfind(folder, depth=0)).folder_etag
-
-    def stat(self, href: Href) -> Entry | None:
+    def stat(self, href: Href, properties: Collection[Prop] = BASIC) -> Entry | None:
         with contextlib.suppress(NotFound):
-            return retry.of_process()(lambda: self._server.propfind(href, depth=0)).itself
+            return self._server.propfind(href, depth=0).itself
         return None
 
-    def get(self, entry: Entry, target: Path) -> None:
-        target.write_bytes(retry.of_process()(lambda: self._server.get(entry)))
+    def get(self, entry: Entry, target: Path) -> str:
+        target.write_bytes(self._server.get(entry))
+        return ""
 
-    def put(self, href: Href, data: bytes, *, verify: bool = True) -> None:
-        retry.of_process()(lambda: self._server.put(href, data))
+    def put(self, href: Href, data: bytes, *, chunk_of: Href | None = None) -> Stored:
+        self._server.put(href, data)
+        return Stored(confirmed=True, etag=None)
 
     def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:
-        retry.of_process().wait_for_backoff()
         self._server.move(source, target, if_match)
 
-    def delete(self, href: Href) -> None:
-        retry.of_process()(lambda: self._server.delete(href))
+    def assemble(self, upload: Href, target: Entry, assembly: Assembly) -> Assembled:
+        raise NotAccepted("this server knows no chunked uploads")
+
+    def delete(self, href: Href, *, for_good: bool = False) -> None:
+        self._server.delete(href)
 
     def make_folder(self, folder: Href) -> bool:
-        return retry.of_process()(lambda: self._server.mkcol(folder))
+        return self._server.mkcol(folder)
+
+    def get_json(self, href: Href) -> object:
+        raise NotFound(f"{href} does not exist")
 
 
 def _parent(path: str) -> str:

@@ -1,12 +1,25 @@
 """Getting between a client and its server, whatever kind that is, one store call at a time."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaler.upscale_job import Account
-from shared.webdav.store import Entry, Href, Listing, Store, Wanted
+from shared.retry import RetryPolicy
+from shared.webdav.store import (
+    BASIC,
+    Account,
+    Assembled,
+    Assembly,
+    Connections,
+    Entry,
+    Href,
+    Listing,
+    Prop,
+    Store,
+    Stored,
+    Wanted,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +67,41 @@ class StopAt:
 
 @dataclass(frozen=True)
 class SpiedAccount:
-    """An account whose clients show every call to a tap, which may raise, or change what lies on the server."""
+    """An account whose clients show every call to a spy, which may raise, or change what lies on the server."""
 
     account: Account
     spy: Spy
 
+    def open(self, retry: RetryPolicy) -> Connections:
+        return SpiedConnections(self.account.open(retry), self.spy)
+
+
+@dataclass(frozen=True)
+class SpiedConnections:
+    """The connections of a `SpiedAccount`."""
+
+    connections: Connections
+    spy: Spy
+
+    @property
+    def root_url(self) -> str:
+        return self.connections.root_url
+
+    @property
+    def user_id(self) -> str:
+        return self.connections.user_id
+
     @contextlib.contextmanager
     def connect(self) -> Iterator[Store]:
-        with self.account.connect() as store:
+        with self.connections.connect() as store:
             yield SpiedStore(store, self.spy)
+
+    def close(self) -> None:
+        self.connections.close()
 
 
 class SpiedStore(Store):
-    """A client of a `TappedAccount`."""
+    """A client of a `SpiedAccount`."""
 
     def __init__(self, store: Store, spy: Spy) -> None:
         self._store = store
@@ -81,34 +116,40 @@ class SpiedStore(Store):
     def href(self, folder: str, name: str = "") -> Href:
         return self._store.href(folder, name)
 
-    def list_folder(self, folder: Href, wanted: Wanted | None = None) -> Listing:
+    def list_folder(
+        self, folder: Href, properties: Collection[Prop] = BASIC, wanted: Wanted | None = None, *, marked: str = ""
+    ) -> Listing:
         with self._shown("list_folder", folder):
-            return self._store.list_folder(folder, wanted)
+            return self._store.list_folder(folder, properties, wanted, marked=marked)
 
-    def etag(self, folder: Href) -> str | None:
-        with self._shown("etag", folder):
-            return self._store.etag(folder)
-
-    def stat(self, href: Href) -> Entry | None:
+    def stat(self, href: Href, properties: Collection[Prop] = BASIC) -> Entry | None:
         with self._shown("stat", href):
-            return self._store.stat(href)
+            return self._store.stat(href, properties)
 
-    def get(self, entry: Entry, target: Path) -> None:
+    def get(self, entry: Entry, target: Path) -> str:
         with self._shown("get", entry.href):
-            self._store.get(entry, target)
+            return self._store.get(entry, target)
 
-    def put(self, href: Href, data: bytes, *, verify: bool = True) -> None:
+    def put(self, href: Href, data: bytes, *, chunk_of: Href | None = None) -> Stored:
         with self._shown("put", href):
-            self._store.put(href, data, verify=verify)
+            return self._store.put(href, data, chunk_of=chunk_of)
 
     def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:
         with self._shown("move", source, target):
             self._store.move(source, target, if_match=if_match)
 
-    def delete(self, href: Href) -> None:
+    def assemble(self, upload: Href, target: Entry, assembly: Assembly) -> Assembled:
+        with self._shown("assemble", upload, target.href):
+            return self._store.assemble(upload, target, assembly)
+
+    def delete(self, href: Href, *, for_good: bool = False) -> None:
         with self._shown("delete", href):
-            self._store.delete(href)
+            self._store.delete(href, for_good=for_good)
 
     def make_folder(self, folder: Href) -> bool:
         with self._shown("make_folder", folder):
             return self._store.make_folder(folder)
+
+    def get_json(self, href: Href) -> object:
+        with self._shown("get_json", href):
+            return self._store.get_json(href)

@@ -1,5 +1,6 @@
 """`python -m tests.faults`: try every fault, and write docs/faults.md anew."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -8,24 +9,31 @@ import pytest
 from tests.faults.tally import tally
 
 HERE = Path(__file__).parent
-PAGE = HERE.parents[1] / "docs" / "faults.md"
+ROOT = HERE.parents[1]
+PAGE = ROOT / "docs" / "faults.md"
 FILES = [
-    *("test_requests.py", "test_weather.py", "test_late.py", "test_two.py"),
+    *("test_requests.py", "test_chaos.py", "test_late.py", "test_two.py"),
     *("test_killed.py", "test_signals.py", "test_movers.py"),
 ]
+SOURCES = ("scaler", "mover", "shared", "sandbox")
 
 TEXT = """# What was made to go wrong
 
-Between the daemons and real servers on loopback stood a proxy that spoils requests: a Nextcloud (the sandbox's, held to
-recordings of a real one), Apache's mod_dav, and `rclone serve webdav`, which ignores `If-Match`. After every fault a
-fresh daemon without faults finished what was left, and then all images were counted: every original had to be in its
-folder, untouched, or to have exactly one whole copy of twice its size; nothing was to be left in the hidden folders but
-uploads that nobody claims, and nothing around the folders was to be changed.
+Between the daemons and real servers on loopback stood a proxy that spoils requests. The scaler replaced files in place
+on a Nextcloud (the sandbox's, held to recordings of a real one), and published copies by claims on a Nextcloud without
+versions, on Apache's mod_dav, and on `rclone serve webdav`, which ignores `If-Match`. After every fault a fresh daemon
+without faults finished what was left, and then all images were counted: every original had to be in its folder,
+untouched, or to have exactly one complete copy of twice its size, and not of four times. In place, the original had to
+be a version of that file, and nothing but an empty throwaway file of a killed scaler was to be left in the raw folder.
+By claims, nothing was to be left in the hidden folders but uploads that nobody claims. Nothing around the folders was
+to be changed.
 
 `python -m tests.faults` does it all again and writes this page. "Instead" means that the request did not reach the
 server; "after", that it took effect there and its answer was replaced.
 
-| Fault | Tries | Lost or duplicated |
+These are the results for the sources of {sources} with the SHA-256 `{digest}`.
+
+| Fault | Tries | Lost, duplicated or upscaled twice |
 |---|---:|---:|
 {rows}
 
@@ -33,10 +41,12 @@ server; "after", that it took effect there and its answer was replaced.
 
 | Server | An original replaced while it is upscaled |
 |---|---|
-| Nextcloud, Apache mod_dav | Is refused by `If-Match`, and upscaled as it is now in the next poll |
-| `rclone serve webdav` | `If-Match` is ignored: size and date are compared after the claim; what differs goes back |
+| Nextcloud, in place | `If` rejects the replacement, and the next poll upscales what is there now |
+| By claims: Nextcloud, Apache mod_dav | `If-Match` rejects the claim, and the next poll upscales what is there now |
+| By claims: `rclone serve webdav` | `If-Match` is ignored: size and date are compared after the claim |
 
-On each of them one `MOVE` of an original wins, so two scalers do not publish it twice.
+By claims, one `MOVE` of an original wins on each of them, so two scalers do not publish it twice. In place there is one
+file, which two scalers can replace at the same moment but not duplicate: the marker tells both that it is upscaled.
 
 No client can close these gaps: a replacement of the same size and the same date, set by the client, keeps its ETag on
 a Nextcloud; a server may leave a file out of a listing *and* say 404 of it; and where two scalers publish under one
@@ -44,13 +54,23 @@ name at the same moment on Apache, both may get a 201, since its `MOVE` with `Ov
 """
 
 
+def digest() -> str:
+    """The SHA-256 of all sources that were tried: of each file's path and content, in the order of the paths."""
+    found = hashlib.sha256()
+    for file in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")):
+        found.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
 def main() -> int:
     """Run the tests; the exit status."""
-    status = pytest.main([*(str(HERE / name) for name in FILES), "-q"])
+    sources = digest()
+    status = pytest.main([*(str(HERE / name) for name in FILES), "-q", "-n", "0"])
     lost = sum(tally.lost.values())
     rows = [f"| {fault} | {tries} | {tally.lost[fault]} |" for fault, tries in tally.tries.items()]
     rows.append(f"| **all** | **{sum(tally.tries.values())}** | **{lost}** |")
-    PAGE.write_text(TEXT.format(rows="\n".join(rows)))
+    names = ", ".join(f"`{name}/`" for name in SOURCES)
+    PAGE.write_text(TEXT.format(rows="\n".join(rows), sources=names, digest=sources))
     sys.stdout.write(f"{PAGE} is written\n")
     return int(status) or bool(lost)
 

@@ -27,7 +27,7 @@ class DaemonEnv:
 
     def __init__(self, vault: Vault, folder: Path, secrets: Mapping[str, Mapping[str, object]]) -> None:
         self._vault = vault
-        self._prefix = f"household-{next(_numbers)}"
+        self._prefix = f"env-{next(_numbers)}"
         self.log = folder / "log"
         self.temporary = folder / "tmp"
         self.temporary.mkdir()

@@ -17,6 +17,11 @@ class HoldNth:
         self._left -= 1
         return self._hold if self._left == 0 else None
 
+    @property
+    def request(self) -> Request | None:
+        """What is held."""
+        return self._hold.request
+
     def kill(self, daemon: Child) -> bool:
         """Kill the daemon while its request is held; False if it ended before it sent so many."""
         ended = threading.Thread(target=daemon.wait)

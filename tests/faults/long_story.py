@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator
 
 import scaler.main
-from shared import retry
 from shared.cli import Options
 from shared.retry import RetryPolicy
 from tests.fake_time import FakeTime
@@ -38,8 +37,6 @@ class Story(FakeTime):
 def run_scaler(events: Events, now: float = 1_000_000.0) -> Story:
     """Run the scaler's own loop through all events, with the settings that the environment leads to."""
     story = Story(events, now)
-    stop = story.stop()
-    retry.adopt(RetryPolicy(stop))
     options = Options(FREQUENCY, once=False, dry_run=False, check=False, log_level="INFO", log_file=None)
-    scaler.main.work(options, stop, threads=10, max_memory=2**30, quality=95)
+    scaler.main.work(options, RetryPolicy(story.stop()), threads=10, max_memory=2**30, quality=95)
     return story

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 HOST = "127.0.0.1"
 # Nothing in the tests takes so long; what does is a mistake in them.
-PATIENCE = 30.0
+TIMEOUT = 30.0
 _BETWEEN_TWO = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
@@ -104,7 +104,7 @@ class Wire:
     def silence(self) -> None:
         """Say nothing until the client gives up."""
         with contextlib.suppress(OSError):
-            self._socket.settimeout(PATIENCE)
+            self._socket.settimeout(TIMEOUT)
             while self._socket.recv(1 << 16):
                 pass
         raise Gone
@@ -205,7 +205,7 @@ class Proxy:
     ) -> None:
         self.down()
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
     def up(self) -> None:
         """Listen, on the port of the last time if there was one."""
@@ -243,7 +243,7 @@ class Proxy:
 
     def connect_upstream(self) -> socket.socket:
         """A connection to the server."""
-        return socket.create_connection(self._upstream, timeout=PATIENCE)
+        return socket.create_connection(self._upstream, timeout=TIMEOUT)
 
     def head(self, request: Request, length: int | None = None) -> bytes:
         """What the server is sent before the body: the same, as if it had been asked itself; or of another length."""
@@ -316,12 +316,12 @@ class Hold:
         self.request = exchange.request
         answer = exchange.forward() if self._after else None
         self._held.set()
-        assert self._go.wait(PATIENCE), "a held request was forgotten"
+        assert self._go.wait(TIMEOUT), "a held request was forgotten"
         if self._dropped:
             raise Gone
         exchange.answer(answer or exchange.forward())
 
-    def wait(self, seconds: float = PATIENCE) -> bool:
+    def wait(self, seconds: float = TIMEOUT) -> bool:
         """Wait until the request is there; False if it does not come."""
         return self._held.wait(seconds)
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import requests
 
-from shared import retry
 from shared.errors import Cancelled, Failure, Unauthorized
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken
-from shared.webdav.client import WebDavAccount, WebDavStore
-from shared.webdav.store import Href, Store
+from shared.webdav.account import WebDavAccount
+from shared.webdav.client import WebDavClient
+from shared.webdav.retrying import RetryingStore
+from shared.webdav.store import Connections, Href, Store
 
 SECONDS_TO_ANSWER = 30.0
 _METHODS = {
@@ -56,7 +57,6 @@ class Worker(threading.Thread):
 
     Args:
         work: the poll.
-        retry: the policy of that process.
         may_log_in: whether the server still takes the password that it was started with.
 
     Attributes:
@@ -65,9 +65,8 @@ class Worker(threading.Thread):
         error: what ended it and is none of the ends that a poll may have.
     """
 
-    def __init__(self, work: Callable[[], object], retry: RetryPolicy, may_log_in: Callable[[], bool]) -> None:
+    def __init__(self, work: Callable[[], object], may_log_in: Callable[[], bool]) -> None:
         super().__init__(daemon=True)
-        self.retry = retry
         self.request: tuple[str, str] | None = None
         self.end: BaseException | None = None
         self.error: BaseException | None = None
@@ -173,13 +172,7 @@ def show_request(method: str, href: str, after: bool) -> None:
         thread.at_request(method, href, after)
 
 
-def retry_policy_of_worker(otherwise: RetryPolicy) -> RetryPolicy:
-    """Each worker is a process of its own, and so has a retry policy of its own."""
-    thread = threading.current_thread()
-    return thread.retry if isinstance(thread, Worker) else otherwise
-
-
-class _ShownStore(WebDavStore):
+class _ShownClient(WebDavClient):
     @contextlib.contextmanager
     def _request(self, action: str, href: Href, **options: Any) -> Iterator[requests.Response]:
         show_request(_METHODS[action], href, after=False)
@@ -190,18 +183,35 @@ class _ShownStore(WebDavStore):
 
 @dataclass(frozen=True)
 class ShownAccount:
-    """A real account, each request of whose clients is shown to the worker that sends it."""
+    """A real account, each request of whose clients is shown to the worker that sends it.
+
+    Attributes:
+        root_url, user_id: as in `Connections`; empty, images are published by claims.
+    """
 
     account: WebDavAccount
     password: int
+    root_url: str = ""
+    user_id: str = ""
+
+    def open(self, retry: RetryPolicy) -> Connections:
+        return _ShownConnections(self.account, retry, self.root_url, self.user_id)
+
+
+@dataclass(frozen=True)
+class _ShownConnections:
+    account: WebDavAccount
+    retry: RetryPolicy
+    root_url: str
+    user_id: str
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[Store]:
-        store = _ShownStore(self.account, retry.of_process())
-        try:
-            yield store
-        finally:
-            store.close()
+        with contextlib.closing(_ShownClient(self.account)) as client:
+            yield RetryingStore(client, self.retry)
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -211,10 +221,9 @@ class Login:
     account: Any
     password: int
 
-    @contextlib.contextmanager
-    def connect(self) -> Iterator[Store]:
-        with self.account.connect() as store:
-            yield store
+    def open(self, retry: RetryPolicy) -> Connections:
+        connections: Connections = self.account.open(retry)
+        return connections
 
 
 class AtOnce(Executor):

@@ -1,22 +1,19 @@
 """A Hypothesis state machine of movers that are disturbed at every one of their requests."""
 
-import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from mover.config import MoverConfig
-from mover.nextcloud import Nextcloud as Client
 from mover.scanner import ROUND_EVERY
-from mover.selection import path
 from mover.service import MoverService
+from mover.tags import TagClient
 from sandbox.nextcloud import Nextcloud
 from shared.errors import (
     Forbidden,
@@ -31,8 +28,9 @@ from shared.errors import (
     Unauthorized,
 )
 from shared.retry import RetryPolicy
+from shared.webdav.client import WebDavClient
 from tests.fake_time import FakeTime
-from tests.faults.state_lockstep import FINE, Fate, Killed, Puppet, Worker, show_request
+from tests.faults.state_lockstep import FINE, AtOnce, Fate, Puppet, Worker, show_request
 from tests.mover import harness
 from tests.mover.harness import UNSORTED
 
@@ -68,18 +66,28 @@ _name = st.sampled_from(NAMES)
 _tag = st.sampled_from(TAGS)
 
 
+_METHODS = (
+    *((WebDavClient, "list_folder", "PROPFIND"), (WebDavClient, "stat", "PROPFIND")),
+    *((WebDavClient, "move", "MOVE"), (WebDavClient, "make_folder", "MKCOL")),
+    (TagClient, "unassign", "DELETE"),
+)
+
+
 def show_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every request of a mover in a worker wait for its turn, one at a time."""
-    real: Callable[..., Awaitable[Any]] = Client._send
+    for client, name, method in _METHODS:
+        monkeypatch.setattr(client, name, _shown(getattr(client, name), method))
+    monkeypatch.setattr("mover.service.ThreadPoolExecutor", lambda *_: AtOnce())
 
-    async def shown(client: Client, method: str, url: str, *rest: Any) -> Any:
-        async with client.__dict__.setdefault("_turn", asyncio.Lock()):
-            show_request(method, urlsplit(url).path, after=False)
-            answer = await real(client, method, url, *rest)
-            show_request(method, urlsplit(url).path, after=True)
-            return answer
 
-    monkeypatch.setattr(Client, "_send", shown)
+def _shown(real: Callable[..., Any], method: str) -> Callable[..., Any]:
+    def shown(client: object, target: object, *arguments: Any, **options: Any) -> Any:
+        show_request(method, str(target), after=False)
+        answer = real(client, target, *arguments, **options)
+        show_request(method, str(target), after=True)
+        return answer
+
+    return shown
 
 
 class Process(Puppet):
@@ -88,36 +96,28 @@ class Process(Puppet):
     def __init__(self, time: FakeTime) -> None:
         self._time = time
         super().__init__(time.stop())
-        self._runner: asyncio.Runner | None = None
+        self._mover: MoverService | None = None
 
     def begin(self, config: MoverConfig, may_log_in: Callable[[], bool]) -> None:
         """Begin a poll."""
-        if self._runner is None or self._stop.requested:
+        if self._mover is None or self._stop.requested:
             self.close()
             self._stop = self._time.stop()
-            self._runner = asyncio.Runner()
             self._mover = MoverService(RetryPolicy(self._stop))
-        self._worker = Worker(lambda: self._poll(config), RetryPolicy(self._stop), may_log_in)
+        self._worker = Worker(lambda: self._poll(config), may_log_in)
         self._worker.begin()
 
     def _poll(self, config: MoverConfig) -> None:
-        assert self._runner
-        try:
-            failures = self._runner.run(self._mover.poll(config))
-        except BaseExceptionGroup as group:
-            # The loop gathers what ends its tasks.
-            if not group.subgroup(Killed):
-                raise
-            raise Killed from None
-        for failure in failures:
-            assert "nobody foresaw" not in str(failure), failure
+        assert self._mover
+        for failure in self._mover.poll(config):
+            # The poll outlives a mistake of the program, but its test does not.
+            assert "Internal error" not in str(failure), failure
 
     def close(self) -> None:
         """Forget everything."""
-        if self._runner:
-            self._runner.run(self._mover.close())
-            self._runner.close()
-            self._runner = None
+        if self._mover:
+            self._mover.__exit__()
+            self._mover = None
 
 
 class Movers(RuleBasedStateMachine):
@@ -224,17 +224,9 @@ class Movers(RuleBasedStateMachine):
 
     def _move(self, source: str, target: str) -> None:
         """As a person does it on the server, so that id and tags stay."""
-        asyncio.run(self._move_there(source, target))
-
-    async def _move_there(self, source: str, target: str) -> None:
-        client = Client(harness.config(self.server).account)
-        try:
-            await client.log_in()
-            file = await client.stat(path(source))
-            assert file
-            await client.move(file, path(target))
-        finally:
-            await client.close()
+        client = WebDavClient(harness.config(self.server).account)
+        client.move(client.href(source), client.href(target))
+        client.close()
 
     # --- movers -----------------------------------------------------------------------------------------------------
 
@@ -277,7 +269,7 @@ class Movers(RuleBasedStateMachine):
 
     def _begin(self, process: Process) -> None:
         password = self._password
-        config = harness.config(self.server, images=path(self._images))
+        config = harness.config(self.server, images=self._images)
         process.begin(config, lambda: password == self._password)
 
     def _method(self, who: int) -> str | None:

@@ -4,6 +4,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from loguru import logger
 
-from scaler import claims, names
-from scaler.limits import Limits
-from scaler.service import RECOVER_EVERY, ScalerConfig, ScalerService
-from shared import retry
+from scaler import names
+from scaler.config import ScalerConfig
+from scaler.memory_budget import Limits
+from scaler.service import ScalerService
+from scaler.session import RECOVER_EVERY
 from shared.errors import (
     Failure,
     Forbidden,
@@ -33,7 +35,7 @@ from shared.errors import (
 from shared.retry import RetryPolicy
 from tests.contract.memory import MemoryServer
 from tests.fake_time import FakeTime
-from tests.faults.state_lockstep import FINE, AtOnce, Fate, Puppet, Worker, retry_policy_of_worker, show_request
+from tests.faults.state_lockstep import FINE, AtOnce, Fate, Puppet, Worker, show_request
 from tests.faults.state_world import ELSEWHERE, RAW, UNSORTED, World
 from tests.servers.site import DiskSite
 
@@ -68,7 +70,9 @@ _OF_A_MOVE = (
     ),
     partial(Forbidden, "status 403"),
 )
-_ANY = [*_fates(*_UNSURE, after=True), *_fates(*_UNSURE, *_REFUSALS, after=False)]
+UNSURE = [*_fates(*_UNSURE, after=True), *_fates(*_UNSURE, after=False)]
+"""Answers that say nothing of what the request did."""
+_ANY = [*UNSURE, *_fates(*_REFUSALS, after=False)]
 _MOVE = [*_fates(*_OF_A_MOVE, after=True), *_fates(*_OF_A_MOVE, after=False)]
 _REFUSED_FOR_NOTHING = Fate(_OF_A_MOVE[1])
 _TRANSFER = _fates(partial(IntegrityError, "another hash"), after=True)
@@ -81,9 +85,6 @@ _place = st.sampled_from([*(f"{RAW}/{name}" for name in NAMES), f"{ELSEWHERE}/ow
 def keep_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the scalers of one process share nothing, as processes would not, nor anything with other tests."""
     logger.remove()
-    of_main = retry.of_process()
-    monkeypatch.setattr(retry, "of_process", lambda: retry_policy_of_worker(of_main))
-    monkeypatch.setattr(claims, "_only_one", lambda _name: contextlib.nullcontext())
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     # Whether two names are the same must not depend on the time of day.
     new_id = names.new_id
@@ -109,23 +110,25 @@ class Process(Puppet):
         world, config, password = self._world, self._world.config, self._world.password
         if self._scaler is None or self._stop.requested:
             self._start_anew()
-        self._worker = Worker(lambda: self._poll(config), RetryPolicy(self._stop), lambda: password == world.password)
+        self._worker = Worker(lambda: self._poll(config), lambda: password == world.password)
         self._worker.begin()
 
     def _start_anew(self) -> None:
         self.close()
         self._stop = self._world.time.stop()
-        self._scaler = ScalerService(1, LIMITS, 95, self._state, self._stop)
-        self._scaler._cleanup_executor.shutdown()
-        self._scaler._executor.shutdown()
-        self._scaler._executor = self._scaler._cleanup_executor = AtOnce()  # type: ignore[assignment]
+        retry = RetryPolicy(self._stop)
+        self._scaler = ScalerService(threads=1, limits=LIMITS, quality=95, state=self._state, retry=retry)
+        self._scaler.cleanup_executor.shutdown()
+        self._scaler.executor.shutdown()
+        self._scaler.executor = self._scaler.cleanup_executor = AtOnce()  # type: ignore[assignment]
+        self._scaler._host = replace(self._scaler._host, executor=AtOnce())
 
     def _poll(self, config: ScalerConfig) -> None:
         assert self._scaler
         self.failed = self._scaler.poll(config)
         for failure in self.failed:
             # The poll outlives a mistake of the program, but its test does not.
-            assert "nobody foresaw" not in str(failure), failure
+            assert "Unexpected error" not in str(failure), failure
 
     def close(self) -> None:
         """Forget everything."""
@@ -143,7 +146,12 @@ class Scalers(RuleBasedStateMachine):
         server.interfere = show_request
         return server
 
+    def make_world(self) -> World:
+        """The server with the people around it."""
+        return World(self.make_site(), self.time)
+
     conditional = True
+    make_process = Process
     # The time of the machine that runs.
     now: Callable[[], float] = time.time
 
@@ -152,10 +160,12 @@ class Scalers(RuleBasedStateMachine):
         # Seconds since 1970 and those of a monotonic clock may be the same.
         self.time = FakeTime(1_800_000_000.0)
         Scalers.now = self.time.clock
-        self.world = World(self.make_site(), self.time)
+        self.world = self.make_world()
         self._closing = contextlib.ExitStack()
         self._state = Path(self._closing.enter_context(tempfile.TemporaryDirectory()))
-        self.processes = [Process(self.world, self._state / str(number)) for number in range(2)]
+        self.processes: Sequence[Process] = [
+            self.make_process(self.world, self._state / str(number)) for number in range(2)
+        ]
         self._setting_changed = self._claims_deleted = False
         self._alone: Process | None = None
 
@@ -280,7 +290,7 @@ class Scalers(RuleBasedStateMachine):
     def _come_to_rest(self) -> None:
         """Let a scaler that knows nothing work under each setting of old, with all the time in the world."""
         self.time.now += A_WEEK
-        last = Process(self.world, self._state / "last")
+        last = self.make_process(self.world, self._state / "last")
         for unsorted in (*self.world.used, self.world.unsorted):
             self.world.unsorted = unsorted
             for _ in range(POLLS_TO_REST):

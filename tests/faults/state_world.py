@@ -12,14 +12,15 @@ import cv2
 import numpy as np
 
 from scaler import names
+from scaler.config import ScalerConfig
 from scaler.images import codecs
-from scaler.service import ScalerConfig
-from scaler.upscale_job import Account
+from shared.webdav.store import Account
 from tests.contract.memory import MemoryServer
 from tests.fake_time import FakeTime
 from tests.faults.state_lockstep import Login, ShownAccount
 from tests.scaler.harness import HIDDEN
 from tests.servers.site import DiskSite
+from tests.servers.stores import connected
 
 RAW, FILED, ELSEWHERE = "data/raw", "data/filed", "data/elsewhere"
 UNSORTED = ("data/unsorted", "data/other/unsorted")
@@ -106,7 +107,7 @@ class World:
         """Move an image, but never over another."""
         files = self.site.files()
         if f"{RAW}/{name}" in files and target not in files:
-            with self.person.connect() as store:
+            with connected(self.person) as store:
                 folder, _, other = target.rpartition("/")
                 store.move(store.href(RAW, name), store.href(folder, other))
 
@@ -140,7 +141,7 @@ class World:
             self._write(path, data[: len(data) // 2], age=0.0)
 
     def _delete(self, folder: str) -> None:
-        with self.person.connect() as store:
+        with connected(self.person) as store:
             store.delete(store.href(folder))
 
     def _take(self, path: str) -> bool:
@@ -194,7 +195,7 @@ class World:
         files = self.site.files()
         hidden = [path for path in files if f"/{HIDDEN}/" in path]
         destination_records = {
-            f"{RAW}/{HIDDEN}/{names.destination_record(names.destination_hash_of(folder))}" for folder in self.used
+            f"{RAW}/{HIDDEN}/{names.destination_record(names.destination_hash(folder))}" for folder in self.used
         }
         assert set(hidden) <= destination_records
         copies = self._copies()

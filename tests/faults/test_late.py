@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.faults.conftest import steps_of_each_kind
 from tests.faults.proxy import Answer, Exchange, Fault, Gone, Request, faulty
 from tests.faults.scenario import Scenario
 from tests.faults.steps import step
 from tests.faults.tally import tally
 from tests.scaler.harness import RAW
 
-LATE = ("upload", "probe", "claim", "publish", "delete claim")
+IN_PLACE = ("make throwaway", "make upload", "upload chunk", "assemble", "move on")
+BY_CLAIMS = ("upload", "probe", "claim", "publish", "delete claim")
 
 
 class Postponed:
@@ -31,7 +33,7 @@ class Postponed:
 
 @pytest.mark.parametrize("attempts", [1, 5], ids=["given up", "tried again"])
 @pytest.mark.parametrize("when", ["before recovery", "after recovery", "after another of that name came"])
-@pytest.mark.parametrize("name", LATE)
+@pytest.mark.parametrize(("scenario", "name"), steps_of_each_kind(IN_PLACE, BY_CLAIMS), indirect=["scenario"])
 def test_a_request_takes_effect_late(scenario: Scenario, name: str, when: str, attempts: int) -> None:
     scenario.add_or_replace("Unknown.png", 1)
     rule = Postponed(name)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from shared.webdav import client as webdav
+from shared.retry import PAUSE_AFTER_UNAUTHORIZED
+from tests.faults.conftest import nextcloud_of
 from tests.faults.injections import ALL, TYPICAL, Injection
 from tests.faults.proxy import Answer, Exchange, Fault, Proxy, Request, Rule, faulty
 from tests.faults.scenario import Scenario
@@ -36,23 +37,29 @@ def _scenarios(request: pytest.FixtureRequest, kind: str, state: Path) -> Iterat
             site = site_on(request, kind)
             assert isinstance(site, DiskSite)
             prepare(site)
-            scenario = Scenario(site, proxy, state / f"{next(_numbers)}")
+            scenario = Scenario(site, proxy, state / f"{next(_numbers)}", nextcloud=nextcloud_of(request, kind))
             scenario.surround()
             return scenario
 
         yield make
 
 
-@pytest.fixture(params=[REAL_KINDS[0], REAL_KINDS[1], REAL_KINDS[3]])
+@pytest.fixture(params=[REAL_KINDS[1], REAL_KINDS[2], REAL_KINDS[4]])
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeScenario]:
-    """Fresh sites on one server behind one proxy: a Nextcloud, an Apache, and one that ignores If-Match."""
+    """Fresh sites on one server behind one proxy, of each kind that takes claims differently."""
     yield from _scenarios(request, request.param, tmp_path)
 
 
 @pytest.fixture
-def on_nextcloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeScenario]:
-    """Fresh sites on the sandbox's Nextcloud behind one proxy."""
+def in_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeScenario]:
+    """Fresh sites where files are replaced in place, on the sandbox's Nextcloud behind one proxy."""
     yield from _scenarios(request, "nextcloud", tmp_path)
+
+
+@pytest.fixture
+def on_nextcloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeScenario]:
+    """Fresh sites on the sandbox's Nextcloud without versions behind one proxy."""
+    yield from _scenarios(request, "nextcloud without versions", tmp_path)
 
 
 def _name(number: int) -> str:
@@ -60,7 +67,7 @@ def _name(number: int) -> str:
 
 
 class OnePerImage:
-    """Spoils one step of every image in another way: the n-th image gets the n-th spoiler, once.
+    """Spoils one step of every image in another way: the n-th image gets the n-th fault, once.
 
     There is one hand, so a request that names no image is about the one that was named last; claims are deleted
     beside it.
@@ -88,7 +95,7 @@ def _number_in(path: str, otherwise: int) -> int:
 
 
 def _check(scenario: Scenario, injections: list[Injection], struck: set[int]) -> None:
-    """Nothing was lost or duplicated; says which spoiler did it."""
+    """Nothing was lost or duplicated; says which fault did it."""
     scenario.recover()
     complaints = scenario.complaints()
     for number in struck:
@@ -117,20 +124,55 @@ IMAGE_STEPS = {
 @pytest.mark.parametrize("name", IMAGE_STEPS)
 def test_a_step_of_an_image_goes_wrong(anywhere: MakeScenario, name: str) -> None:
     scenario = anywhere()
-    injections = _fitting(ALL if scenario.site.kind == "nextcloud" else TYPICAL, IMAGE_STEPS[name])
+    injections = _fitting(ALL if scenario.site.kind.startswith("nextcloud") else TYPICAL, IMAGE_STEPS[name])
+    rule = OnePerImage(name, injections)
+    _go_wrong(scenario, injections, rule)
+    # A claim is looked at only where the server ignores conditions.
+    assert bool(rule.struck) == (name != "look at claims" or scenario.site.kind == "rclone")
+    _check(scenario, injections, rule.struck)
+
+
+IN_PLACE_STEPS = {
+    "download": "GET",
+    "make upload": "MKCOL",
+    "upload chunk": "PUT",
+    "assemble": "MOVE",
+    "look at originals": "PROPFIND",
+    "move on": "MOVE",
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE_STEPS)
+def test_a_step_of_an_image_goes_wrong_in_place(in_place: MakeScenario, name: str) -> None:
+    scenario = in_place()
+    injections = _fitting(ALL, IN_PLACE_STEPS[name])
+    rule = OnePerImage(name, injections)
+    if name == "look at originals":
+        # It follows a lost answer only: every assembly takes effect, and says something else.
+        _go_wrong(scenario, injections, lambda request: _lost if step(request) == "assemble" else rule(request))
+    else:
+        _go_wrong(scenario, injections, rule)
+    assert rule.struck == set(range(len(injections)))
+    _check(scenario, injections, rule.struck)
+
+
+def _lost(exchange: Exchange) -> None:
+    exchange.forward()
+    exchange.answer(Answer(423))
+
+
+def _go_wrong(scenario: Scenario, injections: list[Injection], rule: Rule) -> None:
+    """Polls of one scaler over as many images as there are faults."""
     for number in range(len(injections)):
         scenario.add(_name(number), number)
-    rule = OnePerImage(name, injections)
     with scenario.scaler(short_timeout=True) as scaler:
         for _ in range(len(injections)):
             with faulty(scenario.proxy, rule):
                 scenario.poll(scaler)
-            webdav._refused.clear()
+            # Past the silence that follows a rejected password.
+            scenario.time.now += PAUSE_AFTER_UNAUTHORIZED
             if not scenario.visible(RAW):
                 break
-    # A claim is looked at only where the server ignores conditions.
-    assert bool(rule.struck) == (name != "look at claims" or scenario.site.kind == "rclone")
-    _check(scenario, injections, rule.struck)
 
 
 def test_an_upload_that_never_arrives_whole_is_removed_at_once(on_nextcloud: MakeScenario) -> None:
@@ -149,8 +191,8 @@ def test_an_upload_that_never_arrives_whole_is_removed_at_once(on_nextcloud: Mak
 def test_a_claim_that_cannot_be_deleted_is_named_and_deleted_later(on_nextcloud: MakeScenario) -> None:
     scenario = on_nextcloud()
     scenario.add(_name(1), 1)
-    (refusal,) = (injection for injection in ALL if str(injection) == "403, instead")
-    with scenario.scaler() as scaler, faulty(scenario.proxy, LogOnce("delete claim", refusal)):
+    (forbidden,) = (injection for injection in ALL if str(injection) == "403, instead")
+    with scenario.scaler() as scaler, faulty(scenario.proxy, LogOnce("delete claim", forbidden)):
         (failure,) = scenario.poll(scaler)
         assert "DELETE" in str(failure)
         assert len(scenario.visible(UNSORTED)) == 1
@@ -180,6 +222,8 @@ POLL_STEPS = {"list claims": "PROPFIND", "list uploads": "PROPFIND", "list origi
 def test_a_step_of_a_poll_goes_wrong(on_nextcloud: MakeScenario, name: str) -> None:
     scenario = on_nextcloud()
     injections = _fitting(ALL if name == "list originals" else TYPICAL, POLL_STEPS[name])
+    # So that the hidden folders are there.
+    scenario.add(_name(len(injections)), len(injections))
     scenario.recover()
     for number, injection in enumerate(injections):
         scenario.add(_name(number), number)
@@ -188,6 +232,51 @@ def test_a_step_of_a_poll_goes_wrong(on_nextcloud: MakeScenario, name: str) -> N
             scenario.poll(scaler)
         assert once.struck
     _check(scenario, injections, set(range(len(injections))))
+
+
+IN_PLACE_POLL_STEPS = {
+    **dict.fromkeys(("principal", "list originals", "look at throwaway", "look at unsorted folder"), "PROPFIND"),
+    "capabilities": "GET",
+    "make throwaway": "PUT",
+    "make upload": "MKCOL",
+    "assemble throwaway": "MOVE",
+    "delete throwaway": "DELETE",
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE_POLL_STEPS)
+def test_a_step_of_a_poll_goes_wrong_in_place(in_place: MakeScenario, name: str) -> None:
+    """Whatever is concluded from a wrong answer, and even if copies are published by claims then."""
+    scenario = in_place()
+    injections = _fitting(TYPICAL, IN_PLACE_POLL_STEPS[name])
+    for number, injection in enumerate(injections):
+        scenario.add(_name(number), number)
+        once = LogOnce(name, injection)
+        with scenario.scaler(short_timeout=True) as scaler, faulty(scenario.proxy, once):
+            scenario.poll(scaler)
+        assert once.struck
+    # By claims there is no version.
+    scenario.nextcloud = None
+    _check(scenario, injections, set(range(len(injections))))
+
+
+UNSURE = [injection for injection in TYPICAL if injection.name in ("503", "423", "reset")]
+
+
+@pytest.mark.parametrize("injection", UNSURE, ids=str)
+@pytest.mark.parametrize("name", IN_PLACE_POLL_STEPS)
+def test_a_server_that_is_away_for_a_moment_still_replaces_in_place(
+    in_place: MakeScenario, name: str, injection: Injection
+) -> None:
+    """What cannot be found out now is found out in the next poll: until then nothing is done."""
+    scenario = in_place()
+    scenario.add(_name(1), 1)
+    with scenario.scaler(short_timeout=True) as scaler:
+        with faulty(scenario.proxy, LogOnce(name, injection)):
+            scenario.poll(scaler)
+        scenario.poll(scaler)
+    scenario.recover()
+    assert not scenario.complaints()
 
 
 def _busy(exchange: Exchange) -> None:
@@ -254,16 +343,17 @@ def test_finding_a_claim_goes_wrong(on_nextcloud: MakeScenario, name: str, left:
     _check(scenario, injections, struck)
 
 
-@pytest.mark.parametrize("name", ["make folder", "write signpost"])
+@pytest.mark.parametrize("name", ["make folder", "write destination record"])
 def test_making_the_hidden_folders_goes_wrong(on_nextcloud: MakeScenario, name: str) -> None:
     scenario = on_nextcloud()
     injections = _fitting(TYPICAL, "MKCOL" if name == "make folder" else "PUT")
     for number, injection in enumerate(injections):
+        # Only where there is something to do is it found out that copies are to be published by claims.
+        scenario.add(_name(number), number)
         once = LogOnce(name, injection)
         with scenario.scaler(short_timeout=True) as scaler, faulty(scenario.proxy, once):
             scenario.poll(scaler)
         assert once.struck
-        scenario.add(_name(number), number)
         scenario.recover()
         scenario.site.remove(f"{RAW}/{HIDDEN}")
         scenario.site.remove(f"{UNSORTED}/{HIDDEN}")
@@ -276,7 +366,7 @@ def test_a_claim_and_the_look_after_it_are_both_answered_wrongly(
     on_nextcloud: MakeScenario, answer: int, lie: int
 ) -> None:
     scenario = on_nextcloud()
-    # So that the look at the signpost is over.
+    # So that the hidden folders are made.
     scenario.recover()
     scenario.add(_name(1), 1)
     wrong = {"claim": answer, "look at claims": lie}

@@ -11,33 +11,34 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from mover.config import Account
+from mover.config import MoverConfig
+from mover.selection import Rules
 from sandbox.nextcloud import Nextcloud
 from sandbox.seed import ORGANIZED, RAW, UNSORTED
 from sandbox.vault import Vault
-from scaler.config import read_config
-from scaler.service import ScalerConfig
+from scaler.config import ScalerConfig, read_config
 from shared import logging as log
 from shared.config.settings import WebDavSecret
 from shared.config.vault import Vault as SharedVault
-from shared.webdav.client import WebDavAccount
+from shared.webdav.account import WebDavAccount
 from tests.faults.secrets_echo import echo
 from tests.faults.secrets_runs import Run, leaks, spellings
 from tests.scaler.harness import image
+from tests.servers.stores import connected
 
 PASSWORD = 'p#ä%/+ "s w€rd'
 NOBODY = "http://127.0.0.1:9"
 AT_ONCE = 4
 _numbers = itertools.count(1)
 
-# A mistake that nobody foresaw, with a secret in what it says.
+# A mistake that Unexpected error, with a secret in what it says.
 _MISTAKE = """
 def mistake(*_, **__):
     secret = {secret}
     try:
         raise KeyError(secret)
     except KeyError:
-        raise RuntimeError("nobody foresaw " + secret)
+        raise RuntimeError("Unexpected error " + secret)
 """
 _OF_PASSWORD = _MISTAKE.format(secret=repr(PASSWORD))
 _OF_TOKEN = _MISTAKE.format(secret="__import__('os').environ['VAULT_TOKEN']")
@@ -107,26 +108,26 @@ def scene() -> Iterator[Scene]:
 def runs(scene: Scene, daemon: str) -> list[Run]:
     """Everything that goes wrong, once."""
     echoing = {
-        "/status/401/": "refuses the user name or password",
-        "/type/": "200 and ***" if daemon == "scaler" else "does not answer as a Nextcloud",
-        "/xml/": "is not XML" if daemon == "scaler" else "207",
+        "/status/401/": "rejected the user name or password",
+        "/type/": "200 and ***" if daemon == "scaler" else "does not answer like a Nextcloud",
+        "/xml/": "is not XML",
     }
     server, vault, settings = scene.echoing, {"VAULT_ADDR": scene.echoing}, scene.settings
     return [
-        Run(daemon, "Logged in" if daemon == "mover" else "Pass done", scene.approle, (), lasts=True),
+        Run(daemon, "Logged in" if daemon == "mover" else "Poll finished", scene.approle, (), lasts=True),
         Run(daemon, "ok ", settings(), ("--check",)),
         Run(daemon, "redirect", settings(url=f"{server}/redirect/"), ("--check",)),
         Run(daemon, "would" if daemon == "scaler" else "nothing to do", settings(), ("--dry-run",)),
-        Run(daemon, "refuses the user name", settings(password=PASSWORD + "!")),
+        Run(daemon, "rejected the user name", settings(password=PASSWORD + "!")),
         Run(daemon, "refuses connections", settings(url=f"{NOBODY}/remote.php/dav/files/alice/")),
         *(Run(daemon, says, settings(url=server + path)) for path, says in echoing.items()),
         Run(daemon, "url", settings(url=f"http://alice:{PASSWORD}@127.0.0.1/")),
         Run(daemon, "password", settings(password=[PASSWORD])),
-        Run(daemon, "refuses", settings() | vault),
-        Run(daemon, "refuses", scene.approle | vault),
+        Run(daemon, "denied access", settings() | vault),
+        Run(daemon, "denied access", scene.approle | vault),
         Run(daemon, "does not answer", settings() | {"VAULT_ADDR": NOBODY}),
-        Run(daemon, "nobody foresaw", settings(), before=IN_POLL),
-        Run(daemon, "nobody foresaw", settings(), before=IN_LIBRARY),
+        Run(daemon, "Unexpected error", settings(), before=IN_POLL),
+        Run(daemon, "Unexpected error", settings(), before=IN_LIBRARY),
         Run(daemon, "shown", settings(), before=OF_LIBRARY),
     ]
 
@@ -152,16 +153,16 @@ def test_a_daemon_shows_no_secret(scene: Scene, daemon: str, tmp_path: Path) -> 
 
 def test_a_mistake_with_an_image_shows_no_secret(scene: Scene, tmp_path: Path) -> None:
     scene.put("Unknown mistaken.png", image())
-    check(scene, [Run("scaler", "nobody foresaw", scene.settings(), before=IN_IMAGE)], tmp_path)
+    check(scene, [Run("scaler", "Unexpected error", scene.settings(), before=IN_IMAGE)], tmp_path)
 
 
 def test_what_settings_become_shows_no_secret(scene: Scene) -> None:
     vault = SharedVault(scene.settings())
     secret = WebDavSecret(url="http://127.0.0.1/", username="alice", password=SecretStr(PASSWORD))
     account = WebDavAccount(base_url="http://127.0.0.1/", username="alice", password=SecretStr(PASSWORD))
-    of_mover = Account(root="http://127.0.0.1/", username="alice", password=SecretStr(PASSWORD))
+    of_mover = MoverConfig(account, Rules("ai", "unsorted", "images", ""))
     config = ScalerConfig(account, "raw", "unsorted", ("Unknown",))
-    with account.connect() as store:
+    with connected(account) as store:
         for thing in (secret, account, of_mover, config, store, vault, vault.login, read_config(vault)):
             shown = f"{thing} {thing!r} {thing!s:>200} {[thing]} {vars(thing) if hasattr(thing, '__dict__') else ''}"
             assert not [needle for needle in scene.needles if needle in shown.encode()], type(thing)
@@ -172,10 +173,10 @@ def test_what_settings_become_shows_no_secret(scene: Scene) -> None:
     [{"password": [PASSWORD]}, {"password": PASSWORD, "url": f"http://alice:{PASSWORD}@127.0.0.1/"}, {"url": PASSWORD}],
 )
 def test_what_settings_refuse_is_not_repeated(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValidationError) as refusal:
+    with pytest.raises(ValidationError) as error:
         WebDavSecret.model_validate({"url": "http://127.0.0.1/", "username": "alice", "password": PASSWORD} | wrong)
-    assert PASSWORD not in str(refusal.value)
-    assert PASSWORD not in repr(refusal.value)
+    assert PASSWORD not in str(error.value)
+    assert PASSWORD not in repr(error.value)
 
 
 def test_every_mixture_of_percent_encodings_is_hidden() -> None:

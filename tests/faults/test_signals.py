@@ -2,12 +2,14 @@
 
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
 
 import pytest
 
 from sandbox.vault import Vault
+from tests.faults.conftest import scenario_on
 from tests.faults.daemon_env import DaemonEnv, Running, until
 from tests.faults.proxy import Exchange, Fault, Hold, Request, faulty
 from tests.faults.scenario import Scenario
@@ -21,10 +23,11 @@ A_MOMENT = 0.4
 
 
 @pytest.fixture
-def scenario(nextcloud_scenario: Scenario) -> Scenario:
-    """With one image."""
-    nextcloud_scenario.add("Unknown.png", 1)
-    return nextcloud_scenario
+def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario]:
+    """With one image; on a Nextcloud that replaces it in place, if the test names no other kind."""
+    for scenario in scenario_on(request, getattr(request, "param", "nextcloud"), tmp_path):
+        scenario.add("Unknown.png", 1)
+        yield scenario
 
 
 @pytest.fixture
@@ -60,9 +63,17 @@ def _published(scenario: Scenario) -> list[Path]:
     return list((scenario.site.folder / UNSORTED).glob("Unknown*_*.png"))
 
 
+IN_PLACE = [(SIGTERM, "assemble throwaway"), (SIGTERM, "download"), (SIGINT, "upload chunk"), (SIGHUP, "assemble")]
+BY_CLAIMS = [(SIGTERM, "download"), (SIGINT, "upload"), (SIGHUP, "claim"), (SIGTERM, "publish")]
+
+
 @pytest.mark.parametrize(
-    ("number", "name"),
-    [(SIGTERM, "download"), (SIGINT, "upload"), (SIGHUP, "claim"), (SIGTERM, "publish"), (SIGINT, "delete claim")],
+    ("scenario", "number", "name"),
+    [
+        *(("nextcloud", *case) for case in [*IN_PLACE, (SIGTERM, "move on")]),
+        *(("nextcloud without versions", *case) for case in [*BY_CLAIMS, (SIGINT, "delete claim")]),
+    ],
+    indirect=["scenario"],
 )
 def test_work_in_flight_is_finished_or_given_up(
     scenario: Scenario, daemon_env: DaemonEnv, number: signal.Signals, name: str
@@ -99,7 +110,7 @@ def _silence(exchange: Exchange) -> None:
 
 @pytest.mark.slow
 def test_a_silent_server_does_not_keep_it(scenario: Scenario, daemon_env: DaemonEnv) -> None:
-    hold = HoldStep("upload")
+    hold = HoldStep("upload chunk")
     with faulty(scenario.proxy, hold), daemon_env.running("scaler") as scaler:
         assert hold.hold.wait()
         scenario.proxy.rule = lambda _request: _silence
@@ -112,7 +123,7 @@ def test_a_silent_server_does_not_keep_it(scenario: Scenario, daemon_env: Daemon
 
 
 def test_a_second_interrupt_a_second_later_ends_it_at_once(scenario: Scenario, daemon_env: DaemonEnv) -> None:
-    rule = HoldStep("upload")
+    rule = HoldStep("upload chunk")
     with faulty(scenario.proxy, rule), daemon_env.running("scaler") as scaler:
         assert rule.hold.wait()
         scaler.signal(SIGINT)
@@ -125,7 +136,7 @@ def test_a_second_interrupt_a_second_later_ends_it_at_once(scenario: Scenario, d
 
 
 def test_one_interrupt_that_arrives_twice_does_not(scenario: Scenario, daemon_env: DaemonEnv) -> None:
-    rule = HoldStep("publish")
+    rule = HoldStep("move on")
     with faulty(scenario.proxy, rule), daemon_env.running("scaler") as scaler:
         assert rule.hold.wait()
         scaler.signal(SIGINT)

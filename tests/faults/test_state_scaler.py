@@ -2,6 +2,7 @@
 
 import email.utils
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sandbox.nextcloud import Nextcloud
+from tests.faults.state_in_place import InPlaceScalers
 from tests.faults.state_scalers import Scalers, keep_apart
 from tests.servers.site import DiskSite, fresh_site
 
@@ -56,12 +58,29 @@ class OnNextcloud(Scalers):
         return fresh_site("nextcloud", files, hashes=True)
 
 
-def test_on_nextcloud(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def nextcloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nextcloud]:
+    """A Nextcloud in the time of the machine that runs."""
+
     def date(*, usegmt: bool) -> str:
         return email.utils.formatdate(Scalers.now(), usegmt=usegmt)
 
     # The web server beneath dates its answers by itself.
     monkeypatch.setattr(cheroot.server, "email", SimpleNamespace(utils=SimpleNamespace(formatdate=date)))
-    with Nextcloud(clock=lambda: Scalers.now()) as server:
-        monkeypatch.setattr(OnNextcloud, "server", server, raising=False)
-        run_state_machine_as_test(OnNextcloud, settings=settings(SETTINGS, max_examples=SETTINGS.max_examples // 10))
+    with Nextcloud(clock=lambda: Scalers.now()) as server:  # noqa: PLW0108 - every example has a clock of its own
+        for machine in (OnNextcloud, InPlaceScalers):
+            monkeypatch.setattr(machine, "server", server, raising=False)
+        yield server
+
+
+@pytest.mark.usefixtures("nextcloud")
+@pytest.mark.parametrize("machine", [OnNextcloud, InPlaceScalers], ids=["by claims", "in place"])
+def test_on_nextcloud(machine: type[Scalers]) -> None:
+    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=SETTINGS.max_examples // 10))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("nextcloud")
+def test_in_place_at_length() -> None:
+    run_state_machine_as_test(InPlaceScalers, settings=settings(SETTINGS, derandomize=False, max_examples=300))

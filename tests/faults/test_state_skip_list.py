@@ -7,6 +7,7 @@ import pytest
 
 from scaler.service import ScalerService
 from shared import logging as log
+from shared.retry import RetryPolicy
 from tests.contract.memory import MemoryServer
 from tests.fake_time import FakeTime
 from tests.scaler.harness import LIMITS, RAW, config, image, inside, prepare
@@ -28,7 +29,9 @@ class Daemon:
     def polls(self, number: int) -> list[str]:
         """Start, make so many polls, and end; gives the names of what was fetched."""
         self.site.log.clear()
-        with ScalerService(2, LIMITS, 95, self.state, self.time.stop()) as scaler:
+        with ScalerService(
+            threads=2, limits=LIMITS, quality=95, state=self.state, retry=RetryPolicy(self.time.stop())
+        ) as scaler:
             for _ in range(number):
                 scaler.poll(config(self.site.account))
                 self.time.now += 30
@@ -37,7 +40,7 @@ class Daemon:
     @property
     def skip_list(self) -> list[str]:
         """The lines that name an image as left."""
-        return [line for line in self.said.getvalue().splitlines() if "is left where it is" in line]
+        return [line for line in self.said.getvalue().splitlines() if "is skipped" in line]
 
 
 @pytest.fixture

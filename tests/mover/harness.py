@@ -1,24 +1,26 @@
 """What the tests of the mover have in common: a Nextcloud with tagged images, and a mover in this process."""
 
-import asyncio
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 from loguru import logger
 from pydantic import SecretStr
 
-from mover.config import Account, MoverConfig
-from mover.nextcloud import Nextcloud as Client
-from mover.selection import Rules, path
+from mover.config import MoverConfig
+from mover.selection import Rules
 from mover.service import MoverService
+from mover.tags import TagClient
 from sandbox.nextcloud import Nextcloud
 from shared.errors import Failure
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken
+from shared.webdav.account import WebDavAccount
+from shared.webdav.client import WebDavClient
 from tests.fake_time import FakeTime
 
 UNSORTED, IMAGES, PARENT = "data/unsorted", "data/images", "ai"
@@ -61,37 +63,39 @@ def state(nextcloud: Nextcloud) -> dict[str, tuple[bytes, int, frozenset[str]]]:
 
 def config(nextcloud: Nextcloud, **rules: Any) -> MoverConfig:
     """What a mover is to do there."""
-    account = Account(root=nextcloud.url + "/", username=nextcloud.user, password=SecretStr(nextcloud.password))
-    own: dict[str, Any] = {"parent": PARENT, "unsorted": path(UNSORTED), "images": path(IMAGES)}
+    account = WebDavAccount(
+        base_url=f"{nextcloud.url}/remote.php/dav/files/{quote(nextcloud.user_id, safe='')}/",
+        username=nextcloud.user,
+        password=SecretStr(nextcloud.password),
+    )
+    own: dict[str, Any] = {"parent": PARENT, "unsorted": UNSORTED, "images": IMAGES}
     return MoverConfig(account=account, rules=Rules(**(own | rules)))
 
 
 class Polls:
-    """A mover that was just started, in a loop of its own; pauses take no time.
+    """A mover that was just started; pauses take no time.
 
     Args:
-        task: for all polls that name no other.
+        config: for all polls that name no other.
     """
 
     def __init__(self, config: MoverConfig, stop: StopToken | None = None) -> None:
         self.config = config
-        self._runner = asyncio.Runner()
         self._mover = MoverService(RetryPolicy(stop or FakeTime().stop()))
 
     def __enter__(self) -> "Polls":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._runner.run(self._mover.close())
-        self._runner.close()
+        self._mover.__exit__(*_)
 
     def one(self, config: MoverConfig | None = None) -> Sequence[Failure]:
         """One poll; what failed."""
-        return self._runner.run(self._mover.poll(config or self.config))
+        return self._mover.poll(config or self.config)
 
     def dry_run(self) -> None:
         """Say what one poll would do."""
-        self._runner.run(self._mover.dry_run(self.config))
+        self._mover.dry_run(self.config)
 
 
 def poll(nextcloud: Nextcloud, stop: StopToken | None = None, **rules: Any) -> Sequence[Failure]:
@@ -118,23 +122,29 @@ def log_lines() -> Iterator[list[str]]:
 
 def inject(
     monkeypatch: pytest.MonkeyPatch,
-    method: str,
+    request: str,
     *,
     before: Callable[[], object] | None = None,
     after: Callable[[], object] | None = None,
     times: int = 1,
 ) -> None:
-    """Let something happen just before, or just after, the client's next requests of a kind."""
-    real: Callable[..., Awaitable[Any]] = getattr(Client, method)
+    """Let something happen just before, or just after, the mover's next requests of a kind.
+
+    Args:
+        request: the method of a client; after a space the end of the address that it is sent to.
+    """
+    method, _, end = request.partition(" ")
+    client = TagClient if method == "unassign" else WebDavClient
+    real: Callable[..., Any] = getattr(client, method)
     left = iter(range(times))
 
-    async def injected(client: Client, *arguments: Any) -> Any:
-        now = next(left, None) is not None
+    def injected(self: object, target: Any, *arguments: Any, **options: Any) -> Any:
+        now = unquote(str(target)).endswith(end) and next(left, None) is not None
         if now and before:
             before()
-        result = await real(client, *arguments)
+        result = real(self, target, *arguments, **options)
         if now and after:
             after()
         return result
 
-    monkeypatch.setattr(Client, method, injected)
+    monkeypatch.setattr(client, method, injected)

@@ -1,36 +1,47 @@
 """Movers that are killed, and movers that do not know of each other."""
 
-import asyncio
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from mover.config import MoverConfig
-from mover.nextcloud import Nextcloud as Client
 from mover.service import MoverService
+from mover.tags import TagClient
 from sandbox.nextcloud import Nextcloud
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken
+from shared.webdav.client import WebDavClient
 from tests.mover.harness import IMAGES, Polls, asked, config, files, poll, put, seed, state
 
 
 def die_before_request(number: int, config: MoverConfig) -> None:
     """One poll in this process, which is killed before it sends its request of that number, from 0 on."""
-    send, sent = Client._send, 0
+    requests = itertools.count()
+    turn = threading.Lock()
 
-    async def counted(self: Client, *arguments: object) -> object:
-        nonlocal sent
-        if sent == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        sent += 1
-        return await send(self, *arguments)  # type: ignore[arg-type]
+    def dying(client: type, method: str) -> None:
+        real: Callable[..., Any] = getattr(client, method)
 
-    Client._send = counted  # type: ignore[method-assign, assignment]
-    asyncio.run(MoverService(RetryPolicy(StopToken())).poll(config))
+        def counted(*arguments: Any, **options: Any) -> Any:
+            with turn:
+                if next(requests) == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **options)
+
+        setattr(client, method, counted)
+
+    for method in ("list_folder", "stat", "move", "make_folder"):
+        dying(WebDavClient, method)
+    dying(TagClient, "unassign")
+    with MoverService(RetryPolicy(StopToken())) as mover:
+        mover.poll(config)
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ def test_of_several_tags_one_is_taken_off_and_the_others_named(nextcloud: Nextcl
     with Polls(config(nextcloud)) as polls:
         assert polls.one() == polls.one() == []
     assert nextcloud.tags_of(f"{IMAGES}/cats/a.jpg") == {"ai:dogs", "holiday"}
-    assert sum("left on: 'ai:dogs'" in line for line in said) == 1
+    assert sum("these tags stay: 'ai:dogs'" in line for line in said) == 1
 
 
 def test_a_taken_name_gets_the_next_number(nextcloud: Nextcloud) -> None:
@@ -167,7 +167,7 @@ def test_a_category_that_the_server_does_not_take_keeps_its_images(nextcloud: Ne
         assert len(polls.one()) == 1
         assert polls.one() == []
     assert set(files(nextcloud)) == {f"{UNSORTED}/a.jpg", f"{IMAGES}/dogs/b.jpg"}
-    assert sum("x.part cannot be made" in line for line in said) == 1
+    assert sum("x.part cannot be created" in line for line in said) == 1
 
 
 def test_an_image_in_its_categorys_folder_loses_the_tag_too(nextcloud: Nextcloud, said: list[str]) -> None:
@@ -184,4 +184,4 @@ def test_an_image_in_its_categorys_folder_loses_the_tag_too(nextcloud: Nextcloud
         "outside/cats/c.jpg": {"ai:cats"},
         f"{IMAGES}/cats/d.txt": {"ai:cats"},
     }
-    assert sum("took the tag 'ai:cats' off" in line for line in said) == 1
+    assert sum("removed the tag 'ai:cats'" in line for line in said) == 1

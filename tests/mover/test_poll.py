@@ -1,15 +1,15 @@
-"""Passes over a whole folder: what ends where, and what it costs."""
+"""Polls of a whole folder: what ends where, and what it costs."""
 
 import pytest
 from lxml import etree
 
-from mover.selection import path
 from mover.service import AT_ONCE
 from sandbox.nextcloud import Nextcloud
 from sandbox.resources import FileResource
 from sandbox.sabre import clark
+from shared.errors import StorageFull
 from tests.fake_time import FakeTime
-from tests.mover.harness import IMAGES, UNSORTED, Polls, asked, config, files, poll, put, seed, state
+from tests.mover.harness import IMAGES, UNSORTED, Polls, asked, config, files, inject, poll, put, seed, state
 
 TAGS = ["ai:cats", "ai:landscapes", "ai:Grüße 🐈", "ai:a:b #1 50%", "ai:" + "x" * 61]
 
@@ -50,7 +50,8 @@ def test_of_200_images_60_are_filed_and_the_others_left_alone(server: dict[str, 
         with Polls(config(nextcloud)) as polls:
             assert polls.one() == []
             planned = asked(nextcloud)
-            peers = {record.peer for record in nextcloud.requests}
+            # The first asks who the account is, on a connection that is closed again.
+            peers = {record.peer for record in nextcloud.requests[1:]}
             nextcloud.clear_log()
             assert polls.one() == []
             idle = asked(nextcloud)
@@ -76,6 +77,53 @@ def test_an_idle_poll_over_a_thousand_images_costs_one_request(nextcloud: Nextcl
         nextcloud.clear_log()
         polls.one()
     assert asked(nextcloud) == {"PROPFIND": 1}
+
+
+@pytest.mark.parametrize("number_of_tags", [3, 300])
+def test_the_number_of_tags_on_the_server_costs_nothing(nextcloud: Nextcloud, number_of_tags: int) -> None:
+    for number in range(number_of_tags):
+        nextcloud.create_tag(f"ai:category {number}")
+    put(nextcloud, "a.jpg", "ai:category 0")
+    put(nextcloud, "left.jpg", "ai:category 1", folder=f"{IMAGES}/category 1")
+    put(nextcloud, "elsewhere.jpg", "ai:category 2", folder="other")
+    nextcloud.clear_log()
+    assert poll(nextcloud) == []
+    # They ask who the account is, and list the unsorted folder, the tags in use, and the folders of the two that are.
+    assert asked(nextcloud) == {"PROPFIND": 5, "MKCOL": 1, "MOVE": 1, "DELETE": 2}
+    assert nextcloud.tags_of(f"{IMAGES}/category 1/left.jpg") == set()
+
+
+def test_images_are_filed_before_leftovers_are_looked_for(nextcloud: Nextcloud) -> None:
+    for tag in ("ai:cats", "ai:dogs"):
+        nextcloud.create_tag(tag)
+    for number in range(10):
+        put(nextcloud, f"{number}.jpg", "ai:cats")
+    put(nextcloud, "left.jpg", "ai:dogs", folder=f"{IMAGES}/dogs")
+    nextcloud.clear_log()
+    assert poll(nextcloud) == []
+    requests = [record.method for record in nextcloud.requests]
+    # The account, the unsorted folder, and at last the tags in use and the folder of the one that is.
+    assert requests[:2] == ["PROPFIND", "PROPFIND"]
+    assert requests[-3:] == ["PROPFIND", "PROPFIND", "DELETE"]
+    assert "PROPFIND" not in requests[2:-3]
+
+
+def test_leftovers_wait_no_longer_than_the_next_poll_if_filing_was_broken_off(
+    nextcloud: Nextcloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nextcloud.create_tag("ai:cats")
+    put(nextcloud, "a.jpg", "ai:cats")
+    put(nextcloud, "left.jpg", "ai:cats", folder=f"{IMAGES}/cats")
+
+    def full() -> None:
+        raise StorageFull("507")
+
+    inject(monkeypatch, "move", before=full)
+    with Polls(config(nextcloud)) as polls:
+        with pytest.raises(StorageFull):
+            polls.one()
+        assert polls.one() == []
+    assert not any(tags for _, _, tags in state(nextcloud).values())
 
 
 def test_what_another_mover_left_is_found_with_two_requests_a_poll(nextcloud: Nextcloud) -> None:
@@ -109,7 +157,7 @@ def test_an_image_costs_three_requests(nextcloud: Nextcloud) -> None:
 def test_the_folders_above_are_made_as_well(nextcloud: Nextcloud) -> None:
     nextcloud.create_tag("ai:cats")
     put(nextcloud, "a.jpg", "ai:cats")
-    assert poll(nextcloud, images=path("not/there/yet")) == []
+    assert poll(nextcloud, images="not/there/yet") == []
     assert "not/there/yet/cats/a.jpg" in files(nextcloud)
 
 
@@ -120,7 +168,7 @@ def test_other_settings_take_effect_at_the_next_poll(nextcloud: Nextcloud) -> No
     put(nextcloud, "b.jpg", "ki:cats")
     with Polls(config(nextcloud)) as polls:
         polls.one()
-        polls.one(config(nextcloud, parent="ki", images=path("others")))
+        polls.one(config(nextcloud, parent="ki", images="others"))
     assert set(files(nextcloud)) == {f"{IMAGES}/cats/a.jpg", "others/cats/b.jpg"}
 
 
@@ -128,12 +176,12 @@ def test_images_root_in_the_unsorted_folder_and_the_other_way_round(nextcloud: N
     for tag in ("ai:cats", "ai:unsorted", "ai:raw"):
         nextcloud.create_tag(tag)
     put(nextcloud, "a.jpg", "ai:cats")
-    assert poll(nextcloud, images=path(UNSORTED)) == []
+    assert poll(nextcloud, images=UNSORTED) == []
     assert set(files(nextcloud)) == {f"{UNSORTED}/cats/a.jpg"}
     put(nextcloud, "b.jpg", "ai:cats")
     put(nextcloud, "c.jpg", "ai:unsorted")
     put(nextcloud, "d.jpg", "ai:raw")
-    assert poll(nextcloud, images=path("data"), raw=path("data/raw")) == []
+    assert poll(nextcloud, images="data", raw="data/raw") == []
     assert {f"{UNSORTED}/c.jpg", f"{UNSORTED}/d.jpg", "data/cats/b.jpg"} < set(files(nextcloud))
     assert nextcloud.tags_of(f"{UNSORTED}/c.jpg") == {"ai:unsorted"}
 

@@ -2,22 +2,27 @@
 
 import unicodedata
 from dataclasses import replace
-from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
-from mover.selection import LONGEST_NAME, File, InvalidTag, Rules, Tag, category_of, free_name, path, select, unfinished
+from mover.selection import InvalidTag, Rules, category_of, free_name, leftovers_in, lying_in, select
+from shared.filenames import LONGEST_NAME
+from shared.webdav.account import WebDavAccount
+from shared.webdav.client import WebDavClient
 from shared.webdav.multistatus import path_of
-from shared.webdav.store import Href
+from shared.webdav.store import Entry, Href, Tag
 
-RULES = Rules("ai", path("data/unsorted"), path("data"), path("data/raw"))
+RULES = Rules("ai", "data/unsorted", "data", "data/raw")
 
 
-def file(name: str, *tags: str | Tag, folder: str = "data/unsorted", kind: str = "image/jpeg") -> File:
+def file(name: str, *tags: str | Tag, kind: str = "image/jpeg") -> Entry:
     own = tuple(tag if isinstance(tag, Tag) else Tag(tag, str(number)) for number, tag in enumerate(tags))
-    return File("7", (*path(folder), name), Href("/" + name), '"e"', is_folder=not kind, type=kind, tags=own)
+    return Entry(
+        name, Href("/" + name), not kind, size=None, etag='"e"', modified=None, file_id="7", media_type=kind, tags=own
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,7 @@ def test_two_tags_that_differ_in_case_are_told_apart() -> None:
 
 
 def test_without_the_scalers_settings_only_the_unsorted_folder_is_known() -> None:
-    rules = replace(RULES, raw=None)
+    rules = replace(RULES, raw="")
     assert category_of("ai:raw", rules) == "raw"
     assert isinstance(category_of("ai:unsorted", rules), InvalidTag)
 
@@ -100,19 +105,18 @@ def test_of_several_tags_the_first_by_name_that_leads_somewhere_counts() -> None
 def test_a_tag_that_may_not_be_taken_off_keeps_its_images() -> None:
     plan = select([file("a.jpg", Tag("ai:cats", "1", removable=False))], RULES)
     assert plan.planned_moves == ()
-    assert plan.notes == ("Images with the tag 'ai:cats' stay where they are: this account may not take that tag off",)
+    assert plan.notes == ("Images with the tag 'ai:cats' stay where they are: this account may not remove that tag",)
 
 
-def test_only_images_that_lie_directly_in_the_unsorted_folder_are_taken() -> None:
+def test_only_images_are_taken() -> None:
     files = [
         file("by type", "ai:x"),
         file("by name.AVIF", "ai:x", kind="application/octet-stream"),
         file("a folder.jpg", "ai:x", kind=""),
         file("text.txt", "ai:x", kind="text/plain"),
         file("film.mp4", "ai:x", kind="video/mp4"),
-        file("below.jpg", "ai:x", folder="data/unsorted/below"),
-        file("elsewhere.jpg", "ai:x", folder="data"),
-        file("beside.jpg", "ai:x", folder="data/unsorted2"),
+        replace(file("without an id.jpg", "ai:x"), file_id=None),
+        replace(file("without a list of tags.jpg"), tags=None),
         file("untagged.jpg"),
     ]
     plan = select(files, RULES)
@@ -120,17 +124,34 @@ def test_only_images_that_lie_directly_in_the_unsorted_folder_are_taken() -> Non
     assert plan.notes == ()
 
 
-def test_unfinished_are_images_that_lie_in_the_folder_of_their_tag() -> None:
-    files = [
-        file("here.jpg", folder="data/cats"),
-        file("below.jpg", folder="data/cats/below"),
-        file("still unsorted.jpg"),
-        file("other.jpg", folder="data/dogs"),
-        file("outside.jpg", folder="cats"),
-        file("text.txt", folder="data/cats", kind="text/plain"),
-        file("a folder.jpg", folder="data/cats", kind=""),
+def test_only_what_lies_directly_in_a_folder_lies_in_it() -> None:
+    found = [
+        ("data/unsorted", file("here.jpg")),
+        (unicodedata.normalize("NFD", "data/Grüße"), file("in NFD.jpg")),
+        ("data/unsorted/below", file("below.jpg")),
+        ("data", file("elsewhere.jpg")),
+        ("data/unsorted2", file("beside.jpg")),
+        ("unsorted", file("outside.jpg")),
+        ("", file("at the top.jpg")),
     ]
-    assert [found.name for found in unfinished(files, "cats", RULES)] == ["here.jpg"]
+    assert [file.name for file in lying_in("data/unsorted", found)] == ["here.jpg"]
+    assert [file.name for file in lying_in("data/Grüße", found)] == ["in NFD.jpg"]
+
+
+def test_leftovers_are_images_in_the_folder_of_a_tag_that_they_still_have() -> None:
+    cats, dogs = Tag("ai:cats", "1"), Tag("ai:dogs", "2")
+    files = [
+        file("here.jpg", dogs, cats),
+        file("other.jpg", dogs),
+        file("untagged.jpg"),
+        file("text.txt", cats, kind="text/plain"),
+        file("a folder.jpg", cats, kind=""),
+        replace(file("without an id.jpg", cats), file_id=None),
+    ]
+    assert [(left.path, left.tag) for left in leftovers_in("data/cats", files, cats)] == [("data/cats/here.jpg", cats)]
+
+
+CLIENT = WebDavClient(WebDavAccount(base_url="http://127.0.0.1/", username="", password=SecretStr("")))
 
 
 @given(st.text(max_size=80))
@@ -138,7 +159,7 @@ def test_no_tag_leads_out_of_the_images_root(text: str) -> None:
     category = category_of("ai:" + text, RULES)
     if isinstance(category, str):
         folder = RULES.folder(category)
-        sent = "/".join(quote(part, safe="") for part in folder)
+        sent = CLIENT.href(folder)
         assert path_of(sent) == ["data", category]
         assert folder not in (RULES.unsorted, RULES.raw, RULES.images)
 
@@ -155,16 +176,16 @@ def test_no_tag_leads_out_of_the_images_root(text: str) -> None:
 def test_every_image_is_filed_once_at_most_and_loses_only_a_tag_it_may_lose(
     listed: list[tuple[str, list[Tag]]],
 ) -> None:
-    files = [replace(file(name, *tags), id=str(number)) for number, (name, tags) in enumerate(listed)]
+    files = [replace(file(name, *tags), file_id=str(number)) for number, (name, tags) in enumerate(listed)]
     plan = select(files, RULES)
-    assert len({planned.file.id for planned in plan.planned_moves}) == len(plan.planned_moves)
+    assert len({planned.file.file_id for planned in plan.planned_moves}) == len(plan.planned_moves)
     for planned in plan.planned_moves:
-        assert planned.tag in planned.file.tags
+        assert planned.tag in (planned.file.tags or ())
         assert planned.tag.removable
         assert planned.category in ("x", "y")
-    filed = {planned.file.id for planned in plan.planned_moves}
-    for left in (file for file in files if file.id not in filed):
-        assert not [tag for tag in left.tags if tag.removable and tag.name in ("ai:x", "ai:y")]
+    filed = {planned.file.file_id for planned in plan.planned_moves}
+    for left in (file for file in files if file.file_id not in filed):
+        assert not [tag for tag in left.tags or () if tag.removable and tag.name in ("ai:x", "ai:y")]
 
 
 @pytest.mark.parametrize(

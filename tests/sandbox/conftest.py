@@ -43,7 +43,7 @@ def vault() -> Iterator[Vault]:
 
 @pytest.fixture
 def ask(nextcloud: Nextcloud) -> Iterator[Ask]:
-    """Send a request on the account's files: ask("PUT", "a.txt", data=b"...")."""
+    """Send a request on the account's files, such as a PUT of a.txt with data."""
     with requests.Session() as session:
         session.auth = (nextcloud.user, nextcloud.password)
 

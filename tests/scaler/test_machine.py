@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from scaler import limits, workdir
-from scaler.limits import OWN_SHARE, Limits
-from scaler.memory_budget import MemoryBudget
+from scaler import memory_budget as limits
+from scaler import workdir
+from scaler.memory_budget import OWN_SHARE, Limits, MemoryBudget
 
 MEGABYTE = 2**20
 
@@ -84,9 +84,9 @@ def test_a_tiny_container_still_gets_something(cgroup: Path) -> None:
 
 def test_what_could_never_fit_is_refused_at_once() -> None:
     gate = MemoryBudget(Limits(1, 100))
-    with pytest.raises(ValueError, match="do not fit"), gate.memory(101):
+    with pytest.raises(ValueError, match="do not fit"), gate.acquire(101):
         pass
-    with gate.memory(100):
+    with gate.acquire(100):
         pass
 
 
@@ -98,7 +98,7 @@ def test_never_more_than_the_cores_and_the_memory() -> None:
 
     def work(size: int) -> None:
         nonlocal computing, held
-        with gate.memory(size):
+        with gate.acquire(size):
             with lock:
                 computing, held = computing + 1, held + size
                 most[0], most[1] = max(most[0], computing), max(most[1], held)
@@ -118,11 +118,11 @@ def test_never_more_than_the_cores_and_the_memory() -> None:
 
 def test_who_has_computed_makes_room_while_it_uploads() -> None:
     gate = MemoryBudget(Limits(cores=1, memory=100))
-    with gate.memory(90) as first:
+    with gate.acquire(90) as first:
         entered = threading.Event()
 
         def second() -> None:
-            with gate.memory(80):
+            with gate.acquire(80):
                 entered.set()
 
         thread = threading.Thread(target=second)
@@ -131,7 +131,7 @@ def test_who_has_computed_makes_room_while_it_uploads() -> None:
         first.shrink(20)
         assert entered.wait(5)
         thread.join()
-    with gate.memory(100):
+    with gate.acquire(100):
         pass
 
 
@@ -140,10 +140,10 @@ def test_a_large_image_is_not_passed_by_for_ever() -> None:
     order: list[str] = []
 
     def work(name: str, size: int) -> None:
-        with gate.memory(size):
+        with gate.acquire(size):
             order.append(name)
 
-    with gate.memory(50):
+    with gate.acquire(50):
         large = threading.Thread(target=work, args=["large", 100])
         large.start()
         while len(gate._queue) < 1:

@@ -114,9 +114,9 @@ def test_one_bad_image_does_not_keep_the_others(nextcloud_site: DiskSite, home: 
     first, second = home.scaler("--once"), home.scaler("--once")
     assert first.status == second.status == 0
     assert set(inside(nextcloud_site, RAW)) == {"Unknown bad.png", "Unknown empty.png"}
-    assert first.said.count("Unknown bad.png is left where it is") == 1
-    assert first.said.count("Unknown empty.png is left where it is") == 1
-    assert "1 upscaled, 2 cannot be upscaled" in first.said
+    assert first.said.count("Unknown bad.png is skipped") == 1
+    assert first.said.count("Unknown empty.png is skipped") == 1
+    assert "2 skipped, 1 upscaled" in first.said
     # Remembered across the restart, until it changes.
     assert "Unknown bad.png" not in second.said
     nextcloud_site.write(f"{RAW}/Unknown bad.png", image(), age=7200)
@@ -175,7 +175,7 @@ def test_dry_run_names_a_missing_folder(nextcloud_site: DiskSite, home: Home, mi
     home.point_to(nextcloud_site)
     outcome = home.scaler("--dry-run")
     assert outcome.status == 2
-    assert f"The folder {missing} is not there" in outcome.said
+    assert f"The folder {missing} does not exist" in outcome.said
 
 
 def test_dry_run_says_that_there_is_nothing_to_do(nextcloud_site: DiskSite, home: Home) -> None:

@@ -10,17 +10,15 @@ from hypothesis import strategies as st
 from sandbox.names import check_name
 from scaler.names import (
     ClaimName,
-    cut,
-    destination_hash_of,
+    destination_hash,
     destination_record,
     final_name,
-    name_again,
     new_id,
     new_owner,
     owner_of,
-    split,
     version_hash,
 )
+from shared.filenames import LONGEST_NAME, fit, numbered, split
 
 LONGEST_ON_NEXTCLOUD = 250
 ID = "20261122T203000Z-" + "0" * 24
@@ -62,17 +60,17 @@ def test_final_names(original: str, number: int, final: str) -> None:
 
 
 def test_names_of_what_is_moved_back() -> None:
-    assert name_again("Unknown.jpg", 1) == "Unknown.jpg"
-    assert name_again("Unknown.jpg", 2) == "Unknown (2).jpg"
+    assert numbered("Unknown.jpg", 1) == "Unknown.jpg"
+    assert numbered("Unknown.jpg", 2) == "Unknown (2).jpg"
 
 
 @given(NAMES, NUMBERS)
 def test_every_name_is_short_enough_and_keeps_its_ending(original: str, number: int) -> None:
     for name in (
         final_name(original, ID, number),
-        name_again(original, number),
-        str(ClaimName(ID, destination_hash_of("a"), original)),
-        str(ClaimName(ID, destination_hash_of("a"), original, version_hash(1, 2.0))),
+        numbered(original, number),
+        str(ClaimName(ID, destination_hash("a"), original)),
+        str(ClaimName(ID, destination_hash("a"), original, version_hash(1, 2.0))),
     ):
         assert len(name.encode()) <= LONGEST_ON_NEXTCLOUD
         assert split(name)[1] == split(original)[1]
@@ -82,19 +80,19 @@ def test_every_name_is_short_enough_and_keeps_its_ending(original: str, number: 
 @given(NAMES)
 def test_different_numbers_make_different_names(original: str) -> None:
     assert len({final_name(original, ID, number) for number in range(1, 30)}) == 29
-    assert len({name_again(original, number) for number in range(1, 30)}) == 29
+    assert len({numbered(original, number) for number in range(1, 30)}) == 29
 
 
 @given(NAMES, st.sampled_from(["", version_hash(1, 2.0), version_hash(None, None)]))
 def test_a_claim_says_what_it_is(original: str, version: str) -> None:
-    claim = ClaimName(ID, destination_hash_of("data/unsorted"), original, version)
-    read = ClaimName.read(str(claim))
+    claim = ClaimName(ID, destination_hash("data/unsorted"), original, version)
+    read = ClaimName.parse(str(claim))
     assert read
-    assert (read.id, read.destination_hash, read.version) == (claim.id, claim.destination_hash, claim.version)
+    assert (read.id, read.destination, read.version) == (claim.id, claim.destination, claim.version)
     if len(original.encode()) <= 190:
         assert read == claim
     # Cut once, it stays as it is.
-    assert ClaimName.read(str(read)) == read
+    assert ClaimName.parse(str(read)) == read
     assert original.startswith(split(read.original)[0])
 
 
@@ -111,23 +109,24 @@ def test_a_claim_says_what_it_is(original: str, version: str) -> None:
     ],
 )
 def test_what_is_no_claim(name: str) -> None:
-    assert ClaimName.read(name) is None
+    assert ClaimName.parse(name) is None
 
 
 def test_marks_tell_folders_and_versions_apart() -> None:
-    assert destination_hash_of("a") != destination_hash_of("b")
-    assert re.fullmatch("[0-9a-f]{8}", destination_hash_of("ü/日本"))
+    assert destination_hash("a") != destination_hash("b")
+    assert re.fullmatch("[0-9a-f]{8}", destination_hash("ü/日本"))
     marks = {version_hash(1, 2.0), version_hash(1, 3.0), version_hash(2, 2.0), version_hash(None, None)}
     assert len(marks) == 4
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 50))
-def test_cut(text: str, size: int) -> None:
-    short = cut(text, size)
-    assert text.startswith(short)
-    assert len(short.encode()) <= size
-    if len(text.encode()) <= size:
-        assert short == text
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.text("é.", max_size=50))
+def test_a_stem_is_cut_to_what_a_name_may_hold(stem: str, tail: str) -> None:
+    name = fit(stem, tail)
+    assert name.endswith(tail)
+    assert stem.startswith(name.removesuffix(tail))
+    assert len(name.encode()) <= LONGEST_NAME
+    if len((stem + tail).encode()) <= LONGEST_NAME:
+        assert name == stem + tail
 
 
 @example("x" * 246)
@@ -138,8 +137,8 @@ def test_nextcloud_takes_every_name_that_we_make(stem: str) -> None:
     original = stem + ".jpg"
     for name in (
         final_name(original, ID),
-        name_again(original, 2),
-        str(ClaimName(ID, destination_hash_of("a"), original)),
+        numbered(original, 2),
+        str(ClaimName(ID, destination_hash("a"), original)),
         ID,
     ):
         check_name(name)

@@ -2,8 +2,15 @@
 
 import pytest
 
-from scaler.names import REFUSED, ClaimName, version_hash
-from scaler.recovery import GIVEN_UP_OF_OTHERS, ORPHAN_OF_MINE, ORPHAN_OF_OTHERS, RecoveryAction, action_for, orphans
+from scaler.names import DISCARDED, ClaimName, version_hash
+from scaler.recovery import (
+    OTHERS_DISCARDED_AFTER,
+    OTHERS_ORPHAN_AFTER,
+    OWN_ORPHAN_AFTER,
+    RecoveryAction,
+    action_for,
+    orphans,
+)
 from shared.webdav.store import Entry, Href, Listing
 
 MINE, OTHER = "aaaaaaaa", "bbbbbbbb"
@@ -48,11 +55,11 @@ def test_a_claim_of_another_version_than_was_read_is_put_back() -> None:
 @pytest.mark.parametrize(
     ("owner", "age", "dead"),
     [
-        (MINE, ORPHAN_OF_MINE, False),
-        (MINE, ORPHAN_OF_MINE + 1, True),
-        (OTHER, ORPHAN_OF_MINE + 1, False),
-        (OTHER, ORPHAN_OF_OTHERS, False),
-        (OTHER, ORPHAN_OF_OTHERS + 1, True),
+        (MINE, OWN_ORPHAN_AFTER, False),
+        (MINE, OWN_ORPHAN_AFTER + 1, True),
+        (OTHER, OWN_ORPHAN_AFTER + 1, False),
+        (OTHER, OTHERS_ORPHAN_AFTER, False),
+        (OTHER, OTHERS_ORPHAN_AFTER + 1, True),
         (MINE, None, False),
     ],
 )
@@ -62,8 +69,8 @@ def test_when_an_upload_is_given_up(owner: str, age: float | None, dead: bool) -
 
 
 def test_what_others_have_given_up_stays_for_a_week() -> None:
-    for age, dead in ((GIVEN_UP_OF_OTHERS, False), (GIVEN_UP_OF_OTHERS + 1, True)):
-        lying = entry(upload_id(OTHER) + REFUSED, age=age)
+    for age, dead in ((OTHERS_DISCARDED_AFTER, False), (OTHERS_DISCARDED_AFTER + 1, True)):
+        lying = entry(upload_id(OTHER) + DISCARDED, age=age)
         assert orphans(listing(lying), [], MINE, NOW) == ([lying] if dead else [])
         # A claim may still need it.
         claim = ClaimName(upload_id(OTHER), "12345678", "Unknown.jpg")
@@ -72,7 +79,7 @@ def test_what_others_have_given_up_stays_for_a_week() -> None:
 
 
 def test_what_is_never_an_orphan() -> None:
-    old = 10 * ORPHAN_OF_OTHERS
+    old = 10 * OTHERS_ORPHAN_AFTER
     claimed = entry(upload_id(OTHER), age=old)
     notes = entry("somebody's notes.txt", age=old)
     claim = ClaimName(claimed.name, "12345678", "Unknown.jpg")

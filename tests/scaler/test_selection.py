@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.images.probe import EXTENSIONS
 from scaler.selection import SETTLED_AFTER, Selection, image_names, select
+from shared.filenames import READABLE
 from shared.webdav.store import Entry, Href, Listing
 
 NOW = 1_800_000_000.0
@@ -26,7 +26,7 @@ def listing(*entries: Entry, now: float | None = NOW) -> Listing:
 
 
 def chosen(*entries: Entry, prefixes: tuple[str, ...] = ("Unknown",), now: float | None = NOW) -> Selection:
-    return select(listing(*entries, now=now), image_names(prefixes), refused=lambda _: False, before={}, clock=0.0)
+    return select(listing(*entries, now=now), image_names(prefixes), skipped=lambda _: False, before={}, clock=0.0)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_waits_is_taken_when_it_was_seen_unchanged_for_two_seconds() -> Non
     new = entry(modified=None)
 
     def again(selection: Selection, seen: Entry, clock: float) -> Selection:
-        return select(listing(seen), WANTED, refused=lambda _: False, before=selection.observations, clock=clock)
+        return select(listing(seen), WANTED, skipped=lambda _: False, before=selection.observations, clock=clock)
 
     first = again(Selection((), (), {}, ()), new, 100.0)
     assert first.wait == (new,)
@@ -97,17 +97,17 @@ def test_what_waits_is_taken_when_it_was_seen_unchanged_for_two_seconds() -> Non
 def test_what_is_gone_is_forgotten() -> None:
     first = chosen(entry(modified=None))
     assert len(first.observations) == 1
-    assert select(listing(), WANTED, refused=lambda _: False, before=first.observations, clock=1.0).observations == {}
+    assert select(listing(), WANTED, skipped=lambda _: False, before=first.observations, clock=1.0).observations == {}
 
 
 def test_what_was_refused_is_left_and_does_not_wait() -> None:
     bad, good = entry("Unknown bad.jpg", modified=None), entry("Unknown good.jpg")
-    selection = select(listing(bad, good), WANTED, refused=lambda known: known is bad, before={}, clock=0.0)
-    assert (selection.take, selection.wait, selection.left) == ((good,), (), (bad,))
+    selection = select(listing(bad, good), WANTED, skipped=lambda known: known is bad, before={}, clock=0.0)
+    assert (selection.take, selection.wait, selection.skipped) == ((good,), (), (bad,))
 
 
 @given(
-    st.lists(st.builds(lambda stem, ending: stem + ending, st.text(max_size=8), st.sampled_from(sorted(EXTENSIONS)))),
+    st.lists(st.builds(lambda stem, ending: stem + ending, st.text(max_size=8), st.sampled_from(sorted(READABLE)))),
     st.lists(st.text(min_size=1, max_size=3), min_size=1),
 )
 def test_every_entry_is_in_at_most_one_place(names: list[str], prefixes: list[str]) -> None:

@@ -110,7 +110,7 @@ def test_another_server_than_vault(seeded: Home, answer: Answer, login: str) -> 
     approle: dict[str, str | None] = {"VAULT_TOKEN": None, "VAULT_ROLE_ID": "role", "VAULT_SECRET_ID": "secret-id-1"}
     with canned(lambda _: answer) as server:
         outcome = seeded.scaler(VAULT_ADDR=server.url, **(approle if login == "approle" else {}))
-        assert_fails(outcome, seeded, server.url, "as Vault does", "VAULT_ADDR")
+        assert_fails(outcome, seeded, server.url, "like Vault", "VAULT_ADDR")
         assert "secret-id-1" not in outcome.said
 
 
@@ -121,7 +121,7 @@ def test_a_missing_certificate_file_of_vault(seeded: Home) -> None:
 
 def test_a_wrong_token(seeded: Home) -> None:
     outcome = seeded.scaler(VAULT_TOKEN="s.not-a-token-of-this-vault")
-    assert_fails(outcome, seeded, seeded.vault.address, "refuses", "VAULT_TOKEN", "check the token")
+    assert_fails(outcome, seeded, seeded.vault.address, "denied access", "VAULT_TOKEN", "check the token")
     assert "not-a-token" not in outcome.said
 
 
@@ -129,14 +129,14 @@ def test_a_wrong_secret_id(seeded: Home, the_vault: Vault) -> None:
     role_id, _ = the_vault.approle(READ)
     login: dict[str, str | None] = {"VAULT_TOKEN": None, "VAULT_ROLE_ID": role_id, "VAULT_SECRET_ID": "wrong-secret-id"}
     outcome = seeded.scaler(**login)
-    assert_fails(outcome, seeded, "refuses", "AppRole", "check the token or role")
+    assert_fails(outcome, seeded, "denied access", "AppRole", "check the token or role")
     assert "wrong-secret-id" not in outcome.said
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"VAULT_TOKEN": None}, "No way to log in to Vault is set"),
+        ({"VAULT_TOKEN": None}, "No login for Vault is set"),
         ({"VAULT_TOKEN": None, "VAULT_ROLE_ID": "role"}, "VAULT_SECRET_ID"),
         ({"VAULT_TOKEN": None, "VAULT_ROLE_ID": "r", "VAULT_SECRET_ID_FILE": "/nowhere/id"}, "/nowhere/id"),
         ({"VAULT_TOKEN": None, "VAULT_K8S_ROLE": "r"}, "serviceaccount"),
@@ -172,9 +172,9 @@ def test_missing_secrets_are_all_named(home: Home, the_vault: Vault, how: str) -
 WRONG: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     ({"password": None}, {}, ["webdav: password: is missing"]),
     ({"username": None, "url": None}, {"RAW_REMOTE_DIR": None}, ["username: is missing", "RAW_REMOTE_DIR: is missing"]),
-    ({"url": None}, {}, ["webdav: url or host_url must be there"]),
+    ({"url": None}, {}, ["webdav: url or host_url must be set"]),
     ({"url": "host/dav"}, {}, ["webdav: url: must be an address"]),
-    ({"url": "http://alice:s3cret-in-url@h/"}, {}, ["webdav: url: must not hold a user name"]),
+    ({"url": "http://alice:s3cret-in-url@h/"}, {}, ["webdav: url: must not contain a user name"]),
     ({"url": "http://h:99999999/"}, {}, ["webdav: url: "]),
     ({"url": "http://[::1"}, {}, ["webdav: url: "]),
     ({"password": ""}, {}, ["webdav: password: must not be empty"]),
@@ -186,7 +186,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     ({}, {"RAW_NAMES_PREFIXES": ["Unknown", ""]}, ["RAW_NAMES_PREFIXES.1: "]),
     ({}, {"RAW_REMOTE_DIR": ["a"]}, ["RAW_REMOTE_DIR: "]),
     ({}, {"RAW_REMOTE_DIR": "/"}, ["RAW_REMOTE_DIR: must name a folder"]),
-    ({}, {"RAW_REMOTE_DIR": "a/../b"}, ["RAW_REMOTE_DIR: must not hold"]),
+    ({}, {"RAW_REMOTE_DIR": "a/../b"}, ["RAW_REMOTE_DIR: must not contain"]),
     ({}, {"RAW_REMOTE_DIR": UNSORTED}, ["RAW_REMOTE_DIR and UNSORTED_REMOTE_DIR must differ"]),
     ({}, {"RAW_REMOTE_DIR": f"/{UNSORTED}//"}, ["RAW_REMOTE_DIR and UNSORTED_REMOTE_DIR must differ"]),
 ]
@@ -231,7 +231,10 @@ NONSENSE = {
     "no XML": (Answer(207, b""), "not XML"),
     "other XML": (Answer(207, HEAD + b"<rss/>"), "multistatus"),
     "entity bomb": (Answer(207, BOMB), "The listing is not"),
-    "about something else": (Answer(207, LISTING.replace(b"raw", b"row") + b"</d:multistatus>"), "does not speak of"),
+    "about something else": (
+        Answer(207, LISTING.replace(b"raw", b"row") + b"</d:multistatus>"),
+        "does not contain that folder",
+    ),
     "method not allowed": (Answer(405, PAGE), "status 405"),
     "not implemented": (Answer(501, PAGE), "status 501"),
 }
@@ -294,7 +297,7 @@ def test_a_wrong_password_is_shown_to_the_server_once(
         assert [record.status for record in the_nextcloud.requests] == [401]
     finally:
         the_nextcloud.forgive_failures()
-    assert_fails(outcome, home, "refuses the user name or password", "webdav/password", "app password")
+    assert_fails(outcome, home, "rejected the user name or password", "webdav/password", "app password")
     assert "wr0ng" not in outcome.said
 
 
@@ -303,7 +306,7 @@ def test_a_wrong_password_on_apache(apache_site: DiskSite, home: Home) -> None:
     prepare(apache_site)
     home.point_to(apache_site)
     home.write("webdav", webdav_secret(apache_site) | {"password": "wr0ng-password"})
-    assert_fails(home.scaler("--once"), home, "refuses the user name or password", "webdav/password")
+    assert_fails(home.scaler("--once"), home, "rejected the user name or password", "webdav/password")
 
 
 @pytest.mark.parametrize(("missing", "key"), [(RAW, "RAW_REMOTE_DIR"), (UNSORTED, "UNSORTED_REMOTE_DIR")])
@@ -312,7 +315,7 @@ def test_a_missing_folder(nextcloud_site: DiskSite, home: Home, missing: str, ke
     nextcloud_site.remove(missing)
     home.point_to(nextcloud_site)
     for arguments in ([], ["--once"]):
-        assert_fails(home.scaler(*arguments), home, f"The folder {missing} is not there", f"scaler_constants/{key}")
+        assert_fails(home.scaler(*arguments), home, f"The folder {missing} does not exist", f"scaler_constants/{key}")
 
 
 def test_a_log_file_that_cannot_be_written(seeded: Home, tmp_path: Path) -> None:

@@ -128,7 +128,8 @@ def test_whatever_stops_in_between_is_finished(site: Site, tmp_path: Path) -> No
         originals = {**inside(site, raw), **claims(site, raw)}
         assert originals or copies, f"the image is lost after moment {n}"
 
-        assert poll(site.account, tmp_path, raw=raw, unsorted=unsorted) == []
+        # What was replaced in place a moment ago has to settle.
+        assert poll(site.account, tmp_path, raw=raw, unsorted=unsorted, until_settled=True) == []
 
         assert_done(site, {NAME: image(n)}, raw=raw, unsorted=unsorted)
         # What was uploaded and not claimed stays for a day, lest it is still somebody's.
@@ -139,99 +140,99 @@ def test_whatever_stops_in_between_is_finished(site: Site, tmp_path: Path) -> No
     assert n >= 16
 
 
-def test_a_claim_whose_upload_folder_is_gone_is_moved_back(site: Site, tmp_path: Path) -> None:
-    prepare(site)
-    site.write(f"{RAW}/{NAME}", image())
-    stop_at(site, tmp_path, after(is_claim, die))
-    assert inside(site, RAW) == {}
-    (claim,) = claims(site)
-    assert ClaimName.read(claim)
-    site.remove(f"{UNSORTED}/{HIDDEN}")
+def test_a_claim_whose_upload_folder_is_gone_is_moved_back(claim_site: Site, tmp_path: Path) -> None:
+    prepare(claim_site)
+    claim_site.write(f"{RAW}/{NAME}", image())
+    stop_at(claim_site, tmp_path, after(is_claim, die))
+    assert inside(claim_site, RAW) == {}
+    (claim,) = claims(claim_site)
+    assert ClaimName.parse(claim)
+    claim_site.remove(f"{UNSORTED}/{HIDDEN}")
 
-    assert poll(site.account, tmp_path) == []
+    assert poll(claim_site.account, tmp_path) == []
 
-    assert_done(site, {NAME: image()})
+    assert_done(claim_site, {NAME: image()})
 
 
-def test_a_claim_moved_back_does_not_replace_what_took_its_name(site: Site, tmp_path: Path) -> None:
-    prepare(site)
-    site.write(f"{RAW}/{NAME}", image(1))
-    stop_at(site, tmp_path, after(is_claim, die))
-    site.remove(f"{UNSORTED}/{HIDDEN}")
-    site.write(f"{RAW}/{NAME}", image(2))
+def test_a_claim_moved_back_does_not_replace_what_took_its_name(claim_site: Site, tmp_path: Path) -> None:
+    prepare(claim_site)
+    claim_site.write(f"{RAW}/{NAME}", image(1))
+    stop_at(claim_site, tmp_path, after(is_claim, die))
+    claim_site.remove(f"{UNSORTED}/{HIDDEN}")
+    claim_site.write(f"{RAW}/{NAME}", image(2))
 
-    assert poll(site.account, tmp_path) == []
+    assert poll(claim_site.account, tmp_path) == []
 
     second = NAME.replace(".png", " (2).png")
-    assert_done(site, {NAME: image(2), second: image(1)})
+    assert_done(claim_site, {NAME: image(2), second: image(1)})
 
 
-def test_a_claim_made_for_another_unsorted_folder_is_finished_there(site: Site, tmp_path: Path) -> None:
-    prepare(site)
-    site.make_folder("elsewhere/new")
-    site.write(f"{RAW}/{NAME}", image())
-    stop_at(site, tmp_path, after(is_claim, die))
+def test_a_claim_made_for_another_unsorted_folder_is_finished_there(claim_site: Site, tmp_path: Path) -> None:
+    prepare(claim_site)
+    claim_site.make_folder("elsewhere/new")
+    claim_site.write(f"{RAW}/{NAME}", image())
+    stop_at(claim_site, tmp_path, after(is_claim, die))
 
-    assert poll(site.account, tmp_path, unsorted="elsewhere/new") == []
+    assert poll(claim_site.account, tmp_path, unsorted="elsewhere/new") == []
 
-    assert_done(site, {NAME: image()})
-    assert inside(site, "elsewhere/new") == {}
-
-
-def test_a_claim_of_an_unknown_unsorted_folder_is_moved_back(site: Site, tmp_path: Path) -> None:
-    prepare(site)
-    site.make_folder("elsewhere")
-    site.write(f"{RAW}/{NAME}", image())
-    stop_at(site, tmp_path, after(is_claim, die))
-    (destination_record,) = [path for path in site.files() if path.endswith(".txt")]
-    site.remove(destination_record)
-
-    assert poll(site.account, tmp_path, unsorted="elsewhere") == []
-
-    assert_done(site, {NAME: image()}, unsorted="elsewhere")
-    assert inside(site, UNSORTED) == {}
+    assert_done(claim_site, {NAME: image()})
+    assert inside(claim_site, "elsewhere/new") == {}
 
 
-def test_an_original_replaced_before_its_claim_is_upscaled_as_it_is_now(site: Site, tmp_path: Path) -> None:
-    prepare(site)
-    site.write(f"{RAW}/{NAME}", image(1), age=7200)
-    replace = before(is_claim, lambda _: site.write(f"{RAW}/{NAME}", image(2, width=12), age=3600))
+def test_a_claim_of_an_unknown_unsorted_folder_is_moved_back(claim_site: Site, tmp_path: Path) -> None:
+    prepare(claim_site)
+    claim_site.make_folder("elsewhere")
+    claim_site.write(f"{RAW}/{NAME}", image())
+    stop_at(claim_site, tmp_path, after(is_claim, die))
+    (destination_record,) = [path for path in claim_site.files() if path.endswith(".txt")]
+    claim_site.remove(destination_record)
+
+    assert poll(claim_site.account, tmp_path, unsorted="elsewhere") == []
+
+    assert_done(claim_site, {NAME: image()}, unsorted="elsewhere")
+    assert inside(claim_site, UNSORTED) == {}
+
+
+def test_an_original_replaced_before_its_claim_is_upscaled_as_it_is_now(claim_site: Site, tmp_path: Path) -> None:
+    prepare(claim_site)
+    claim_site.write(f"{RAW}/{NAME}", image(1), age=7200)
+    replace = before(is_claim, lambda _: claim_site.write(f"{RAW}/{NAME}", image(2, width=12), age=3600))
     with a_scaler(tmp_path) as scaler:
-        assert scaler.poll(config(SpiedAccount(site.account, replace))) == []
-        assert published(site) == {}
-        assert inside(site, RAW) == {NAME: image(2, width=12)}
-        assert claims(site) == {}
-        assert uploads(site) == {}
-        assert scaler.poll(config(site.account)) == []
-    assert_done(site, {NAME: image(2, width=12)})
+        assert scaler.poll(config(SpiedAccount(claim_site.account, replace))) == []
+        assert published(claim_site) == {}
+        assert inside(claim_site, RAW) == {NAME: image(2, width=12)}
+        assert claims(claim_site) == {}
+        assert uploads(claim_site) == {}
+        assert scaler.poll(config(claim_site.account)) == []
+    assert_done(claim_site, {NAME: image(2, width=12)})
 
 
-def test_an_original_replaced_before_its_claim_survives_a_stop_right_after_it(site: Site, tmp_path: Path) -> None:
+def test_an_original_replaced_before_its_claim_survives_a_stop_right_after_it(claim_site: Site, tmp_path: Path) -> None:
     """Whoever finishes the claim has not read the original, and must not take the copy for one of it."""
-    prepare(site)
-    site.write(f"{RAW}/{NAME}", image(1), age=7200)
-    replace = before(is_claim, lambda _: site.write(f"{RAW}/{NAME}", image(2, width=12), age=3600))
+    prepare(claim_site)
+    claim_site.write(f"{RAW}/{NAME}", image(1), age=7200)
+    replace = before(is_claim, lambda _: claim_site.write(f"{RAW}/{NAME}", image(2, width=12), age=3600))
     kill = after(is_claim, die)
 
     def spy(call: Call) -> None:
         replace(call)
         kill(call)
 
-    if site.conditional:
+    if claim_site.conditional:
         # The server refuses the claim; the process goes on.
-        assert poll(SpiedAccount(site.account, spy), tmp_path) == []
+        assert poll(SpiedAccount(claim_site.account, spy), tmp_path) == []
     else:
-        stop_at(site, tmp_path, spy)
-    assert poll(site.account, tmp_path) == []
-    assert_done(site, {NAME: image(2, width=12)})
+        stop_at(claim_site, tmp_path, spy)
+    assert poll(claim_site.account, tmp_path) == []
+    assert_done(claim_site, {NAME: image(2, width=12)})
 
 
-def test_an_original_deleted_before_its_claim_leaves_nothing(site: Site, tmp_path: Path) -> None:
-    prepare(site)
-    site.write(f"{RAW}/{NAME}", image())
-    delete = before(is_claim, lambda _: site.remove(f"{RAW}/{NAME}"))
-    assert poll(SpiedAccount(site.account, delete), tmp_path) == []
-    assert {path for path in site.files() if not path.endswith(".txt")} == set()
+def test_an_original_deleted_before_its_claim_leaves_nothing(claim_site: Site, tmp_path: Path) -> None:
+    prepare(claim_site)
+    claim_site.write(f"{RAW}/{NAME}", image())
+    delete = before(is_claim, lambda _: claim_site.remove(f"{RAW}/{NAME}"))
+    assert poll(SpiedAccount(claim_site.account, delete), tmp_path) == []
+    assert {path for path in claim_site.files() if not path.endswith(".txt")} == set()
 
 
 def test_a_final_name_that_is_taken_gets_a_number(site: Site, tmp_path: Path) -> None:
@@ -255,50 +256,50 @@ def test_a_final_name_that_is_taken_gets_a_number(site: Site, tmp_path: Path) ->
     assert inside(site, RAW) == claims(site) == uploads(site) == {}
 
 
-def test_an_image_claimed_by_another_scaler_is_published_once(site: Site, tmp_path: Path) -> None:
+def test_an_image_claimed_by_another_scaler_is_published_once(claim_site: Site, tmp_path: Path) -> None:
     """Two scalers hold a copy of the same original; one of them wins the claim."""
-    prepare(site)
-    site.write(f"{RAW}/{NAME}", image())
-    baseline = before(is_claim, lambda _: poll(site.account, tmp_path / "rival"))
-    assert poll(SpiedAccount(site.account, baseline), tmp_path / "first") == []
-    assert_done(site, {NAME: image()})
-    assert uploads(site) == {}
+    prepare(claim_site)
+    claim_site.write(f"{RAW}/{NAME}", image())
+    baseline = before(is_claim, lambda _: poll(claim_site.account, tmp_path / "rival"))
+    assert poll(SpiedAccount(claim_site.account, baseline), tmp_path / "first") == []
+    assert_done(claim_site, {NAME: image()})
+    assert uploads(claim_site) == {}
 
 
-def test_a_claim_finished_by_another_scaler_is_published_once(site: Site, tmp_path: Path) -> None:
+def test_a_claim_finished_by_another_scaler_is_published_once(claim_site: Site, tmp_path: Path) -> None:
     """A scaler is so slow after its claim that another takes it for dead."""
-    prepare(site)
-    site.write(f"{RAW}/{NAME}", image())
-    baseline = after(is_claim, lambda _: poll(site.account, tmp_path / "rival"))
-    assert poll(SpiedAccount(site.account, baseline), tmp_path / "slow") == []
-    assert_done(site, {NAME: image()})
-    assert uploads(site) == {}
+    prepare(claim_site)
+    claim_site.write(f"{RAW}/{NAME}", image())
+    baseline = after(is_claim, lambda _: poll(claim_site.account, tmp_path / "rival"))
+    assert poll(SpiedAccount(claim_site.account, baseline), tmp_path / "slow") == []
+    assert_done(claim_site, {NAME: image()})
+    assert uploads(claim_site) == {}
 
 
-def test_a_published_copy_that_was_filed_away_is_not_published_again(site: Site, tmp_path: Path) -> None:
-    prepare(site)
-    site.write(f"{RAW}/{NAME}", image())
-    stop_at(site, tmp_path, after(is_publication, die))
-    assert len(claims(site)) == 1
-    (name,) = inside(site, UNSORTED)
-    site.remove(f"{UNSORTED}/{name}")
+def test_a_published_copy_that_was_filed_away_is_not_published_again(claim_site: Site, tmp_path: Path) -> None:
+    prepare(claim_site)
+    claim_site.write(f"{RAW}/{NAME}", image())
+    stop_at(claim_site, tmp_path, after(is_publication, die))
+    assert len(claims(claim_site)) == 1
+    (name,) = inside(claim_site, UNSORTED)
+    claim_site.remove(f"{UNSORTED}/{name}")
 
-    assert poll(site.account, tmp_path) == []
+    assert poll(claim_site.account, tmp_path) == []
 
-    assert inside(site, RAW) == claims(site) == inside(site, UNSORTED) == {}
+    assert inside(claim_site, RAW) == claims(claim_site) == inside(claim_site, UNSORTED) == {}
 
 
-def test_the_upload_folder_that_vanishes_while_an_image_computes(site: Site, tmp_path: Path) -> None:
-    prepare(site)
-    site.write(f"{RAW}/{NAME}", image())
+def test_the_upload_folder_that_vanishes_while_an_image_computes(claim_site: Site, tmp_path: Path) -> None:
+    prepare(claim_site)
+    claim_site.write(f"{RAW}/{NAME}", image())
 
     def gone(_call: Call) -> None:
-        site.remove(f"{UNSORTED}/{HIDDEN}")
+        claim_site.remove(f"{UNSORTED}/{HIDDEN}")
 
     with a_scaler(tmp_path) as scaler:
         spied = config(
             SpiedAccount(
-                site.account,
+                claim_site.account,
                 before(
                     lambda call: call.method == "put" and HIDDEN in call.href and UNSORTED in decoded(call.href), gone
                 ),
@@ -306,9 +307,9 @@ def test_the_upload_folder_that_vanishes_while_an_image_computes(site: Site, tmp
         )
         failures = scaler.poll(spied)
         assert len(failures) == 1
-        assert inside(site, RAW) == {NAME: image()}
+        assert inside(claim_site, RAW) == {NAME: image()}
         assert scaler.poll(spied) == []
-    assert_done(site, {NAME: image()})
+    assert_done(claim_site, {NAME: image()})
 
 
 @pytest.mark.server

@@ -42,6 +42,14 @@ def the_nextcloud() -> Iterator[Nextcloud]:
 
 
 @pytest.fixture(scope="session")
+def the_nextcloud_without_versions() -> Iterator[Nextcloud]:
+    """One on which images cannot be replaced in place, since their originals would be gone."""
+    with Nextcloud() as server:
+        server.versioning = False
+        yield server
+
+
+@pytest.fixture(scope="session")
 def the_vault() -> Iterator[Vault]:
     """A real OpenBao; tests that seal it or turn it off start one of their own."""
     with Vault() as server:
@@ -70,6 +78,9 @@ def site_on(request: pytest.FixtureRequest, kind: str, path: str = "") -> Site:
         case "nextcloud":
             files = _Files(request.getfixturevalue("the_nextcloud"))
             return fresh_site(kind, files, path=path, hashes=True)
+        case "nextcloud without versions":
+            files = _Files(request.getfixturevalue("the_nextcloud_without_versions"))
+            return fresh_site(kind, files, path=path, hashes=True)
         case "apache":
             return fresh_site(kind, request.getfixturevalue("the_apache"), path=path)
         case "apache with autoindex":
@@ -83,6 +94,7 @@ KINDS = [
     pytest.param("memory", id="memory"),
     pytest.param("memory, ignores If-Match", id="memory-unconditional"),
     pytest.param("nextcloud", id="nextcloud"),
+    pytest.param("nextcloud without versions", id="nextcloud-without-versions"),
     pytest.param("apache", id="apache", marks=pytest.mark.server),
     pytest.param("apache with autoindex", id="apache-autoindex", marks=pytest.mark.server),
     pytest.param("rclone", id="rclone", marks=pytest.mark.server),
@@ -96,6 +108,12 @@ REAL_KINDS = KINDS[2:]
 @pytest.fixture(params=KINDS)
 def site(request: pytest.FixtureRequest) -> Site:
     """An empty account on each kind of server in turn."""
+    return site_on(request, request.param)
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind.values != ("nextcloud",)])
+def claim_site(request: pytest.FixtureRequest) -> Site:
+    """An empty account on each kind of server where copies are published by claims."""
     return site_on(request, request.param)
 
 

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from scaler.upscale_job import Account
-from shared.webdav.client import WebDavAccount
+from shared.webdav.account import WebDavAccount
+from shared.webdav.store import Account
 
 # Long enough for a file to be settled on every server.
 AGE = 3600.0

@@ -45,7 +45,7 @@ def test_what_is_said_of_a_file() -> None:
     assert found.entries == (entry,)
     assert found.now == 784111777.0
     assert found.itself.is_folder
-    assert not found.etag_tells
+    assert not found.itself.tree_etag
 
 
 def test_names_that_are_not_wanted_are_dropped() -> None:
@@ -93,7 +93,7 @@ def test_an_entry_without_any_property_is_not_believed() -> None:
 def test_a_file_id_says_that_the_etag_tells() -> None:
     itself = response(FOLDER, OC.fileid("17"), D.getetag('"e"'), folder=True)
     found = parse(etree.tostring(D.multistatus(itself)), FOLDER, None)
-    assert found.folder_etag == '"e"'
+    assert found.itself.tree_etag == '"e"'
     assert found.now is None
 
 

@@ -1,6 +1,5 @@
 """Trying again, in a time that passes only where somebody waits."""
 
-import asyncio
 import threading
 import time
 
@@ -91,13 +90,6 @@ def test_a_stop_ends_a_pause_but_not_what_works(fake: FakeTime) -> None:
     with pytest.raises(Cancelled):
         retry(attempts)
     assert attempts.count == 1
-
-
-def test_a_coroutine_is_tried_again_too(fake: FakeTime) -> None:
-    attempts = Attempts(ServerUnreachable("x"), ServerUnavailable("x", retry_after=5))
-    assert asyncio.run(RetryPolicy(fake.stop()).call_async(attempts.awaited)) == "done"
-    assert attempts.count == 3
-    assert sum(fake.waited) >= 5.5
 
 
 def test_threads_wait_for_the_pause_that_one_of_them_was_asked_to_keep() -> None:

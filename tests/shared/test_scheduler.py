@@ -18,7 +18,7 @@ from shared.errors import (
     Unauthorized,
     VaultUnavailable,
 )
-from shared.scheduler import AFTER_WRONG_PASSWORD, LONGEST_BACKOFF, PollLoop
+from shared.scheduler import AFTER_UNAUTHORIZED, LONGEST_BACKOFF, PollLoop
 from tests.fake_time import FakeTime
 
 HALF_AN_HOUR = 1800.0
@@ -172,5 +172,5 @@ def test_a_refused_password_is_left_alone_until_it_changes_or_long_after(time: F
     # Passes that asked nothing do not say that all is well.
     assert "can be reached again" not in said.getvalue()
     assert poll_loop.auth_allowed("account with another password")
-    time.now += AFTER_WRONG_PASSWORD
+    time.now += AFTER_UNAUTHORIZED
     assert poll_loop.auth_allowed("account")

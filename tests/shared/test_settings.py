@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from shared import logging as log
 from shared.config.settings import (
-    REFUSED_FOR_GOOD,
+    FORBIDDEN_FOR_GOOD,
     Secret,
     SettingsSource,
     WebDavSecret,
@@ -57,7 +57,7 @@ def test_all_problems_are_named_at_once_with_their_paths() -> None:
         "kv/team/webdav: password: is missing",
         "kv/team/numbers: ONE: ",
         "kv/team/numbers: TWO: is missing",
-        "kv/team/more is missing; it holds ONE, TWO",
+        "kv/team/more is missing; it needs ONE, TWO",
     ):
         assert problem in said
     assert "s3cret" not in said
@@ -157,24 +157,24 @@ def test_the_last_good_settings_serve_meanwhile_and_that_is_said_once(
     assert said.getvalue().count("read from Vault again") == 1
 
 
-def test_a_vault_that_refuses_for_an_hour_ends_it_and_one_that_is_away_does_not(time: FakeTime) -> None:
+def test_an_hour_of_denied_access_ends_it_and_an_hour_without_vault_does_not(time: FakeTime) -> None:
     vault = Vault()
     source = SettingsSource(vault.read, time.clock)
     source.current()
     vault.now = VaultUnavailable("away")
     for _ in range(100):
         assert source.current() == 1
-        time.now += REFUSED_FOR_GOOD / 2
+        time.now += FORBIDDEN_FOR_GOOD / 2
     vault.now = VaultForbidden("no")
     assert source.current() == 1
-    time.now += REFUSED_FOR_GOOD - 1
+    time.now += FORBIDDEN_FOR_GOOD - 1
     assert source.current() == 1
     # An absence in between begins the hour anew, as a good answer does.
     vault.now = VaultUnavailable("away")
     assert source.current() == 1
     vault.now = VaultForbidden("no")
     assert source.current() == 1
-    time.now += REFUSED_FOR_GOOD - 1
+    time.now += FORBIDDEN_FOR_GOOD - 1
     assert source.current() == 1
     time.now += 2
     with pytest.raises(VaultForbidden):

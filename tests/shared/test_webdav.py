@@ -28,13 +28,15 @@ from shared.errors import (
     StorageFull,
     Unauthorized,
 )
-from shared.webdav import client as webdav
-from shared.webdav.client import WebDavAccount, files_of
-from shared.webdav.store import Entry, Href, Store
+from shared.retry import ATTEMPTS, RetryPolicy
+from shared.shutdown import StopToken
+from shared.webdav.account import WebDavAccount, account_of
+from shared.webdav.store import Entry, Href, Store, put_verified
 from tests.servers.apache import Apache
 from tests.servers.canned import Answer, Asked, Canned, canned
 from tests.servers.program import free_port
 from tests.servers.site import DiskSite
+from tests.servers.stores import connected
 
 FILE = Entry("a.jpg", Href("/dav/a.jpg"), False, 5, '"1"', None)
 
@@ -48,7 +50,7 @@ def server() -> Iterator[Canned]:
 @pytest.fixture
 def store(server: Canned) -> Iterator[Store]:
     account = WebDavAccount(base_url=server.url + "dav/", username="alice", password=SecretStr("s3cret"))
-    with account.connect() as client:
+    with connected(account) as client:
         yield client
 
 
@@ -133,7 +135,7 @@ def test_what_may_poll_is_tried_again(server: Canned, store: Store) -> None:
 
 @pytest.mark.parametrize("size", [1, 3000], ids=["short", "long"])
 def test_a_listing_that_went_wrong_halfway_is_asked_for_again(server: Canned, store: Store, size: int) -> None:
-    """rclone writes so behind one of a folder out of which somebody else moves files meanwhile."""
+    """What rclone appends to a listing if a file is moved out of the folder meanwhile."""
     entries = "".join(
         f"<d:response><d:href>{href}</d:href><d:propstat><d:prop/><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
         "</d:response>"
@@ -163,14 +165,14 @@ def test_an_upload_is_verified(server: Canned, store: Store, hash_there: str | N
 
     server.answer = answer
     if hash_there == "upper case":
-        store.put(Href("/dav/a"), data)
+        put_verified(store, Href("/dav/a"), data)
         assert [asked.method for asked in server.asked] == ["PUT"]
         assert server.asked[0].body == data
         return
     with pytest.raises(IntegrityError):
-        store.put(Href("/dav/a"), data)
+        put_verified(store, Href("/dav/a"), data)
     # It is sent again, since the next time it may arrive as it was sent.
-    assert [asked.method for asked in server.asked].count("PUT") == 5
+    assert [asked.method for asked in server.asked].count("PUT") == {None: 2, "wrong": ATTEMPTS}[hash_there]
 
 
 def test_a_download_with_another_etag_is_another_version(server: Canned, store: Store, tmp_path: Path) -> None:
@@ -210,13 +212,13 @@ def test_a_local_disk_that_takes_nothing(server: Canned, store: Store, tmp_path:
 def test_a_server_that_is_not_there() -> None:
     url = f"http://127.0.0.1:{free_port()}/"
     account = WebDavAccount(base_url=url, username="alice", password=SecretStr("s3cret"))
-    with account.connect() as store, pytest.raises(ServerUnreachable, match="refuses connections"):
+    with connected(account) as store, pytest.raises(ServerUnreachable, match="refuses connections"):
         store.stat(store.href(""))
 
 
 def test_a_password_goes_along_in_utf_8_and_never_to_where_a_redirect_leads(server: Canned) -> None:
     account = WebDavAccount(base_url=server.url, username="älice", password=SecretStr("pässwörd"))
-    with canned(lambda _: Answer(207)) as elsewhere, account.connect() as store:
+    with canned(lambda _: Answer(207)) as elsewhere, connected(account) as store:
         server.answer = lambda _: Answer(307, headers={"Location": elsewhere.url})
         with pytest.raises(NotWebDav, match="redirect"):
             store.list_folder(store.href(""))
@@ -230,17 +232,19 @@ def test_a_refused_password_is_not_shown_again_by_other_threads(server: Canned) 
     account = WebDavAccount(base_url=server.url, username="alice", password=SecretStr("old"))
     server.answer = lambda _: Answer(401)
     barrier = threading.Barrier(4)
+    retry = RetryPolicy(StopToken())
+    connections = account.open(retry)
 
     def many(_: int) -> int:
         barrier.wait()
-        refused = 0
+        unauthorized = 0
         for _ in range(10):
-            with account.connect() as store:
+            with connections.connect() as store:
                 try:
                     store.stat(store.href(""))
                 except Unauthorized:
-                    refused += 1
-        return refused
+                    unauthorized += 1
+        return unauthorized
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(many, range(4))) == 40
@@ -248,30 +252,33 @@ def test_a_refused_password_is_not_shown_again_by_other_threads(server: Canned) 
     # Another password is asked for at once.
     server.answer = lambda asked: size_of(asked, 1)
     new = account.model_copy(update={"password": SecretStr("new")})
-    with new.connect() as store:
+    with connected(new, retry.for_new_account()) as store:
         assert store.stat(store.href(""))
+    connections.close()
 
 
 @pytest.mark.server
 def test_a_client_keeps_its_connection(the_apache: Apache, apache_site: DiskSite, tmp_path: Path) -> None:
     """Through everything that an image needs, errors included."""
     the_apache.clear_log()
-    with apache_site.account.connect() as store:
+    connections = apache_site.account.open(RetryPolicy(StopToken()))
+    with connections.connect() as store:
         store.make_folder(store.href("raw"))
-        store.put(store.href("raw", "a"), b"data" * 100_000)
+        put_verified(store, store.href("raw", "a"), b"data" * 100_000)
         (entry,) = store.list_folder(store.href("raw")).entries
         store.get(entry, tmp_path / "a")
         store.move(entry.href, store.href("raw", "b"))
         assert store.stat(entry.href) is None
         with pytest.raises(NotFound):
             store.move(entry.href, store.href("raw", "c"))
-        store.put(entry.href, b"")
+        put_verified(store, entry.href, b"")
         with pytest.raises(PreconditionFailed):
             store.move(store.href("raw", "b"), entry.href)
         store.delete(entry.href)
         store.delete(entry.href)
-    with apache_site.account.connect() as store:
+    with connections.connect() as store:
         store.stat(store.href("raw"))
+    connections.close()
     asked = the_apache.requests()
     assert len(asked) == 14
     assert len({record.peer for record in asked}) == 1
@@ -286,14 +293,19 @@ def test_cookies_are_kept(server: Canned, store: Store) -> None:
     assert server.asked[1].headers["Cookie"] == "session=abc"
 
 
-def test_clients_of_an_account_that_is_no_more_are_closed(nextcloud_site: DiskSite) -> None:
-    account = nextcloud_site.account
-    with account.connect():
-        pass
-    other = account.model_copy(update={"password": SecretStr("rotated")})
-    with other.connect():
-        pass
-    assert set(webdav._idle) == {other}
+@pytest.mark.server
+def test_connections_are_kept_until_they_are_closed(the_apache: Apache, apache_site: DiskSite) -> None:
+    the_apache.clear_log()
+    connections = apache_site.account.open(RetryPolicy(StopToken()))
+    for _ in range(2):
+        with connections.connect() as store:
+            store.stat(store.href(""))
+    connections.close()
+    with connections.connect() as store:
+        store.stat(store.href(""))
+    connections.close()
+    first, second, third = (record.peer for record in the_apache.requests())
+    assert first == second != third
 
 
 def test_an_account_hides_its_password_and_goes_through_a_pickle(nextcloud_site: DiskSite) -> None:
@@ -308,14 +320,20 @@ def secret(**values: str) -> WebDavSecret:
     return WebDavSecret.model_validate({"username": "alice", "password": "s3cret"} | values)
 
 
+def base_of(**values: str) -> str:
+    """The address that all folders are relative to, without the server's own."""
+    with connected(account_of(secret(**values), None)) as store:
+        return store.href("")
+
+
 def test_which_folder_the_others_are_relative_to(the_nextcloud: Nextcloud) -> None:
     root = the_nextcloud.url + "/"
-    for values, base in [
-        ({"url": "http://h/dav", "host_url": root}, "http://h/dav/"),
-        ({"host_url": root + "remote.php/webdav/x"}, root + "remote.php/webdav/x/"),
-        ({"host_url": the_nextcloud.url}, root + "remote.php/webdav/"),
-    ]:
-        assert files_of(secret(**values), None).base_url == base
+    login = {"username": the_nextcloud.user, "password": the_nextcloud.password}
+    files = f"/remote.php/dav/files/{the_nextcloud.user_id}/"
+    assert base_of(url="http://127.0.0.1:1/dav", host_url=root) == "/dav/"
+    assert base_of(host_url=root + "remote.php/webdav/x y", **login) == files + "x%20y/"
+    assert base_of(url=root + "remote.php/dav/files/whoever/x", **login) == files + "x/"
+    assert base_of(host_url=the_nextcloud.url, **login) == files
 
 
 @pytest.mark.parametrize(
@@ -323,19 +341,18 @@ def test_which_folder_the_others_are_relative_to(the_nextcloud: Nextcloud) -> No
 )
 def test_a_root_that_is_no_nextcloud_is_taken_as_it_is(server: Canned, answer: Answer) -> None:
     server.answer = lambda _: answer
-    assert files_of(secret(host_url=server.url), None).base_url == server.url
+    assert base_of(host_url=server.url) == "/"
     (asked,) = server.asked
     assert (asked.method, asked.path) == ("GET", "/status.php")
     assert "Authorization" not in asked.headers
 
 
-def test_whether_it_is_a_nextcloud_is_asked_once(server: Canned) -> None:
-    server.answer = lambda _: Answer(404)
-    for _ in range(5):
-        files_of(secret(host_url=server.url), None)
-    assert len(server.asked) == 1
+@pytest.mark.parametrize("answer", [Answer(404), Answer(200, b"<html>"), Answer(405)])
+def test_an_address_like_a_nextcloud_that_tells_no_user_is_taken_as_it_is(server: Canned, answer: Answer) -> None:
+    server.answer = lambda _: answer
+    assert base_of(url=server.url + "remote.php/webdav/") == "/remote.php/webdav/"
 
 
 def test_a_root_that_does_not_answer() -> None:
     with pytest.raises(ServerUnreachable):
-        files_of(secret(host_url=f"http://127.0.0.1:{free_port()}/"), None)
+        base_of(host_url=f"http://127.0.0.1:{free_port()}/")

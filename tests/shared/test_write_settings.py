@@ -31,7 +31,9 @@ def test_every_secret_is_written(the_vault: Vault, tmp_path: Path) -> None:
     assert "s3cret" not in result.output
 
 
-def test_what_is_not_settings_is_said_and_nothing_written(the_vault: Vault, tmp_path: Path) -> None:
+def test_invalid_settings_are_reported_and_nothing_is_written(the_vault: Vault, tmp_path: Path) -> None:
+    # Vault lists nothing, with 404, unless something is there.
+    assert write(the_vault, json.dumps(SETTINGS), tmp_path, "written").exit_code == 0
     for text in ("{", "[]", '{"webdav": "s3cret"}', ""):
         result = write(the_vault, text, tmp_path, "not-written")
         assert result.exit_code == 1
@@ -40,9 +42,9 @@ def test_what_is_not_settings_is_said_and_nothing_written(the_vault: Vault, tmp_
     assert "not-written/" not in the_vault.call("LIST", "secret/metadata")["data"]["keys"]
 
 
-def test_a_refusal_is_one_message(the_vault: Vault, tmp_path: Path) -> None:
-    result = write(the_vault, json.dumps(SETTINGS), tmp_path, "refused", token="s.wr0ng")
+def test_denied_access_is_one_message(the_vault: Vault, tmp_path: Path) -> None:
+    result = write(the_vault, json.dumps(SETTINGS), tmp_path, "denied", token="s.wr0ng")
     assert result.exit_code == 2
-    assert "refuses" in result.output
+    assert "denied access" in result.output
     assert "wr0ng" not in result.output
     assert "s3cret" not in result.output

@@ -2,7 +2,20 @@
 
 from collections.abc import Callable
 
-from scaler.images.codecs import avif, bmp, gif, jp2, jpeg, png, png_animation, pnm, tiff, webp, webp_animation
+from scaler.images.codecs import (
+    avif,
+    bmp,
+    gif,
+    independent,
+    jp2,
+    jpeg,
+    png,
+    png_animation,
+    pnm,
+    tiff,
+    webp,
+    webp_animation,
+)
 from scaler.images.probe import Header, UnsupportedImage, describe, read_header
 
 __all__ = ["upscale"]
@@ -36,6 +49,8 @@ def upscale(data: bytes, *, quality: int = 95) -> bytes:
     header = read_header(data)
     result = (_ANIMATED if header.animated else _STILL)[header.format](data, quality)
     _verify(header, result)
+    if not header.everyday:
+        independent.verify(header, data, result, quality)
     return result
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from scaler.images.codecs import exif, pillow, pixels, xmp
+from scaler.images.codecs import pillow, pixels
 from scaler.images.codecs.pixels import Pixels
+from scaler.images.metadata import exif, xmp
 from scaler.images.probe import UnsupportedImage
-from scaler.images.probe.avif import ALPHA, XMP_TYPE, Avif, Item, coding, read
+from scaler.images.probe.avif import ALPHA, XMP_TYPE, Avif, Item, coding, colours, is_lossless, matrix, read
 from scaler.images.probe.isobmff import Box, make_box
 
 _SIZE_AND_CODING = {b"ispe", b"pixi", b"av1C"}
@@ -22,8 +23,6 @@ _FINE = 6
 """Bits kept below the whole number until the last rounding."""
 _LEAN = (34, -20, 27, 0)
 """What is added to B, G, R and A, in those bits: 0.3 of a step of both chroma planes."""
-_IDENTITY = 0
-"""The matrix of colours that are stored as they are, as lossless files do."""
 
 type Association = tuple[bytes, bool]
 """A property box, and whether a reader must understand it."""
@@ -37,12 +36,14 @@ def upscale(data: bytes, quality: int) -> bytes:
     """
     original = read(data)
     bits, grey, subsampling = coding(original)
-    lossless = _lossless(original)
+    lossless = is_lossless(original)
     full = subsampling if not (grey or lossless or subsampling == (2, 2)) else None
     if full and bits > 8:
         raise UnsupportedImage(f"it is a lossy {bits}-bit AVIF of full colour resolution, which OpenCV would halve")
     stored = pixels.decode(_plain(original))
-    image = pixels.upscaled(stored) if grey or lossless or bits > 8 else _balanced(stored)
+    image = (
+        pixels.upscaled(stored, alpha=original.alpha is not None) if grey or lossless or bits > 8 else _balanced(stored)
+    )
     del stored
     height, width = image.shape[:2]
     encoded = read(_full(image, full, quality) if full else _encoded(image, bits, 100 if lossless else quality))
@@ -56,7 +57,7 @@ def upscale(data: bytes, quality: int) -> bytes:
     if original.exif is not None:
         metadata.append((b"Exif\0" + b"\0", _exif(original.data(original.exif), width, height)))
     if original.xmp is not None:
-        metadata.append((b"mime\0" + XMP_TYPE + b"\0", xmp.upscaled(original.data(original.xmp))))
+        metadata.append((b"mime\0" + XMP_TYPE + b"\0", xmp.double_sizes(original.data(original.xmp))))
     return _file(images, metadata)
 
 
@@ -70,7 +71,7 @@ def _balanced(image: Pixels) -> Pixels:
     libavif's conversion to brightness and chroma rounds the chroma down, which would take a little red and blue away
     at each saving.
     """
-    fine = pixels.upscaled(image.astype(np.int16) << _FINE).view(np.int16)
+    fine = pixels.upscaled(image.astype(np.int16) << _FINE, alpha=image.shape[2] == 4).view(np.int16)
     fine += np.array(_LEAN[: image.shape[2]], np.int16) + (1 << _FINE - 1)
     fine >>= _FINE
     np.clip(fine, 0, 255, out=fine)
@@ -86,19 +87,6 @@ def _full(image: Pixels, subsampling: tuple[int, int], quality: int) -> memoryvi
     return pillow.encode("AVIF", image, mode, **options, advanced={"tune": "psnr"})
 
 
-def _lossless(original: Avif) -> bool:
-    matrix = next((m for p in _colours(original) if (m := _matrix(p)) is not None), None)
-    return matrix == _IDENTITY
-
-
-def _colours(avif: Avif) -> list[memoryview]:
-    return [box.payload for box in avif.primary.properties if box.kind == b"colr"]
-
-
-def _matrix(colour: memoryview) -> int | None:
-    return int.from_bytes(colour[8:10]) if bytes(colour[:4]) == b"nclx" else None
-
-
 def _plain(original: Avif) -> bytes | memoryview:
     """The file without its metadata: OpenCV passes over one whose metadata stand far from its start."""
     if original.primary.kind == b"grid":
@@ -112,7 +100,7 @@ def _plain(original: Avif) -> bytes | memoryview:
 
 
 def _profile(box: Box) -> bool:
-    return box.kind == b"colr" and _matrix(box.payload) is None
+    return box.kind == b"colr" and matrix(box.payload) is None
 
 
 def _boxed(box: Box) -> bytes:
@@ -122,13 +110,13 @@ def _boxed(box: Box) -> bytes:
 def _descriptions(original: Avif, encoded: Avif) -> list[Association]:
     """What the original says of its image, but for size and coding; the matrix of colours is the encoder's."""
     found: list[Association] = []
-    new = next((colour for colour in _colours(encoded) if _matrix(colour) is not None), None)
+    new = next((colour for colour in colours(encoded) if matrix(colour) is not None), None)
     stated = False
     for box in original.primary.properties:
         if box.kind in _SIZE_AND_CODING:
             continue
         body = _boxed(box)
-        if box.kind == b"colr" and new is not None and _matrix(box.payload) is not None:
+        if box.kind == b"colr" and new is not None and matrix(box.payload) is not None:
             body, stated = make_box(b"colr", box.payload[:8], new[8:]), True
         found.append((body, box.kind in original.primary.essential))
     if not stated and new is not None:
@@ -146,7 +134,7 @@ def _described(item: Item, more: Sequence[Association]) -> list[Association]:
 def _exif(block: bytes, width: int, height: int) -> bytes:
     """An Exif item: the offset of the byte-order mark, what stands before it, and the block."""
     start = 4 + int.from_bytes(block[:4])
-    return block[:start] + exif.upscaled(block[start:], width, height)
+    return block[:start] + exif.double_sizes(block[start:], width, height)
 
 
 def _file(

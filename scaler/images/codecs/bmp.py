@@ -20,7 +20,8 @@ def upscale(data: bytes, quality: int) -> bytes:
         UnsupportedImage: damaged.
     """
     original = read(data)
-    image = pixels.upscaled(_stored(data, original) if original.raw else pixels.decode(data))
+    stored = _stored(data, original) if original.raw else pixels.decode(data)
+    image = pixels.upscaled(stored, alpha=any(original.masks[3:]))
     return _file(image if original.top_down else image[::-1], original, memoryview(data))
 
 

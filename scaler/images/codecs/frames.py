@@ -5,7 +5,7 @@ import numpy as np
 from scaler.images.codecs.pixels import Pixels
 
 
-def changed(before: Pixels | None, now: Pixels) -> tuple[int, int, int, int]:
+def dirty_rectangle(before: Pixels | None, now: Pixels) -> tuple[int, int, int, int]:
     """The part of the upscaled frame that differs from the one before: left, top, right, bottom, at even places."""
     height, width = now.shape[:2]
     if before is None:

@@ -5,8 +5,9 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from scaler.images.codecs import frames, palette, pillow, pixels, xmp
+from scaler.images.codecs import frames, palette, pillow, pixels
 from scaler.images.codecs.pillow import Bytes
+from scaler.images.metadata import xmp
 from scaler.images.probe import UnsupportedImage
 from scaler.images.probe.gif import Frame, Gif, read
 
@@ -29,7 +30,7 @@ def upscale(data: bytes, quality: int) -> bytes:
     written, before = [], None
     for old, frame in zip(original.frames, seen, strict=True):
         # Where something shows through, each frame starts on a clear canvas; otherwise it repaints what changed.
-        part = frames.changed(None if clear else before, frame)
+        part = frames.dirty_rectangle(None if clear else before, frame)
         written.append(_frame(frame, part, old.control, clear=clear))
         before = frame
     return _file(original, written, memoryview(data)[original.end :])
@@ -81,4 +82,4 @@ def _file(original: Gif, written: list[bytes], appended: memoryview) -> bytes:
 
 def _extension(part: memoryview) -> bytes | memoryview:
     """An extension in the upscaled file; an XMP packet stands in its as it is, ended by bytes that lead to a zero."""
-    return xmp.upscaled(part) if bytes(part[3:14]) == b"XMP DataXMP" else part
+    return xmp.double_sizes(part) if bytes(part[3:14]) == b"XMP DataXMP" else part

@@ -4,8 +4,9 @@ import struct
 
 import cv2
 
-from scaler.images.codecs import exif, pixels, xmp
-from scaler.images.probe.isobmff import Box, isobmff, make_box
+from scaler.images.codecs import pixels
+from scaler.images.metadata import exif, xmp
+from scaler.images.probe.isobmff import Box, make_box, read_boxes
 from scaler.images.probe.jp2 import read
 
 _EXIF = b"JpgTiffExif->JP2"
@@ -20,14 +21,14 @@ def upscale(data: bytes, quality: int) -> bytes:
         UnsupportedImage: damaged, or of a kind that cannot be kept.
     """
     original = read(data)
-    image = pixels.upscaled(pixels.decode(data))
+    image = pixels.upscaled(pixels.decode(data), alpha=original.straight_alpha)
     height, width = image.shape[:2]
     encoded = pixels.encode(".jp2", image, _LOSSLESS)
     del image
-    stream = next(box.payload for box in isobmff(encoded) if box.kind == b"jp2c")
-    if not original.isobmff:
+    stream = next(box.payload for box in read_boxes(encoded) if box.kind == b"jp2c")
+    if not original.boxes:
         return bytes(stream)
-    return b"".join(make_box(box.kind, *_payload(box, stream, width, height)) for box in original.isobmff)
+    return b"".join(make_box(box.kind, *_payload(box, stream, width, height)) for box in original.boxes)
 
 
 def _payload(box: Box, stream: memoryview, width: int, height: int) -> tuple[bytes | memoryview, ...]:
@@ -39,7 +40,7 @@ def _payload(box: Box, stream: memoryview, width: int, height: int) -> tuple[byt
     if box.kind == b"ihdr":
         return struct.pack(">2L", height, width), box.payload[8:]
     if box.kind == b"uuid" and bytes(box.payload[:16]) == _EXIF:
-        return _EXIF, exif.upscaled(box.payload[16:], width, height)
+        return _EXIF, exif.double_sizes(box.payload[16:], width, height)
     if box.kind == b"uuid" and bytes(box.payload[:16]) == _XMP:
-        return _XMP, xmp.upscaled(box.payload[16:])
+        return _XMP, xmp.double_sizes(box.payload[16:])
     return (box.payload,)

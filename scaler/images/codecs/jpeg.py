@@ -1,17 +1,19 @@
-"""JPEG: OpenCV's new scans between the original's own metadata segments."""
+"""JPEG (ITU-T T.81; multi-picture index: CIPA DC-007): new scans between the original's own metadata segments."""
 
 import struct
 
 import cv2
 
-from scaler.images.codecs import exif, pillow, pixels, xmp
+from scaler.images.codecs import pillow, pixels
+from scaler.images.metadata import exif, xmp
 from scaler.images.probe import UnsupportedImage
-from scaler.images.probe.jpeg import COM, EOI, SOI, Jpeg, Segment, read
+from scaler.images.probe.jpeg import APP14, COM, EOI, SOI, Jpeg, Segment, read, without_junk
 from scaler.images.probe.tiff import Tiff
 
-_APP0, _APP1, _APP2, _APP11, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEB, 0xEE, 0xEF
+_APP0, _APP1, _APP2, _APP11, _APP15 = 0xE0, 0xE1, 0xE2, 0xEB, 0xEF
 _EXIF, _XMP, _MPF = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"MPF\0"
 _LONGEST = 0xFFFF - 2
+_MP_ENTRIES, _SEVERAL_VIEWS = 0xB002, 0x02_0000
 
 # Ratio of the luma's to the chroma's sampling, across and down. What libjpeg cannot be told gets the next finer one.
 _SUBSAMPLINGS = {
@@ -33,7 +35,7 @@ def upscale(data: bytes, quality: int) -> bytes:
     original = read(data)
     segments = [segment for segment in original.segments if segment.marker == COM or _APP0 <= segment.marker <= _APP15]
     _check(segments, original)
-    old = memoryview(data)[: original.end]
+    old = without_junk(memoryview(data), original)
     if len(original.frame.factors) == 4:  # OpenCV would turn CMYK into RGB, in other colours
         image = pixels.upscaled(next(pillow.frames(bytes(old), "CMYK")))
         # Inks are not colour and brightness: none is stored coarser than the others.
@@ -46,7 +48,7 @@ def upscale(data: bytes, quality: int) -> bytes:
         raise UnsupportedImage("the upscaled image came out cut off")
     height, width = image.shape[:2]
     del image
-    kept = [_upscaled(segment, width, height) for segment in segments if segment.marker != _APP14]
+    kept = [_upscaled(segment, width, height) for segment in segments if segment.marker != APP14]
     return _assembled(kept, encoded, memoryview(data), original)
 
 
@@ -73,9 +75,9 @@ def _upscaled(segment: Segment, width: int, height: int) -> Segment:
     """The segment for the upscaled image."""
     payload = segment.payload
     if segment.marker == _APP1 and payload.startswith(_EXIF):
-        return Segment(_APP1, _EXIF + exif.upscaled(payload[len(_EXIF) :], width, height))
+        return Segment(_APP1, _EXIF + exif.double_sizes(payload[len(_EXIF) :], width, height))
     if segment.marker == _APP1 and payload.startswith(_XMP):
-        changed = _XMP + xmp.upscaled(payload[len(_XMP) :])
+        changed = _XMP + xmp.double_sizes(payload[len(_XMP) :])
         return Segment(_APP1, changed) if len(changed) <= _LONGEST else segment
     return segment
 
@@ -88,34 +90,37 @@ def _assembled(kept: list[Segment], encoded: memoryview, data: memoryview, origi
     for segment in kept:
         payload = segment.payload
         if segment.marker == _APP2 and payload.startswith(_MPF):
-            payload = _MPF + _moved(payload[len(_MPF) :], at + 8, end, data, original.end)
+            payload = _MPF + _moved_index(payload[len(_MPF) :], at + 8, end, data, original.end)
         parts.append(struct.pack(">BBH", 0xFF, segment.marker, len(payload) + 2) + payload)
         at += len(parts[-1])
     return b"".join((*parts, encoded[start:], data[original.end :]))
 
 
-def _moved(index: bytes, at: int, end: int, data: memoryview, old_end: int) -> bytes:
-    """A multi-image index (from its byte-order mark on, which comes to stand at `at`) for images that moved.
+def _moved_index(index: bytes, at: int, end: int, data: memoryview, old_end: int) -> bytes:
+    """A multi-picture index (from its byte-order mark on, which comes to stand at `at`) for images that moved.
 
-    The other images are gain maps, previews and the like: they fit an image of any size and stay as they are.
+    The other images are gain maps, previews and the like: they fit an image of any size and stay as they are. An index
+    that is damaged or points outside of the file finds nothing, and so stays as it is.
 
     Raises:
-        UnsupportedImage: they are further views of the same size, or the index does not fit the file.
+        UnsupportedImage: they are further views of the same size.
     """
     old_at = bytes(data[:old_end]).find(_MPF + index) + len(_MPF)
-    file, changed = Tiff(index), bytearray(index)
-    entries = file.directory(file.first).fields.get(0xB002)
-    if entries is None:
-        raise UnsupportedImage("its index of further images is damaged")
+    moved = bytearray(index)
+    try:
+        file = Tiff(index)
+        entries = file.directory(file.first).fields[_MP_ENTRIES]
+    except (UnsupportedImage, KeyError):
+        return index
     for number in range(entries.count // 16):
         place = entries.at + 16 * number
         kind, size, offset = struct.unpack_from(file.order + "3L", index, place)
-        if kind & 0xFF_0000 == 0x02_0000:
-            raise UnsupportedImage("it holds several views (panorama, stereo), of which only one would be upscaled")
         if number == 0:
-            struct.pack_into(file.order + "L", changed, place + 4, end)
+            struct.pack_into(file.order + "L", moved, place + 4, end)
         elif offset:
             if not old_end <= old_at + offset <= len(data) - size:
-                raise UnsupportedImage("its index of further images does not fit the file")
-            struct.pack_into(file.order + "L", changed, place + 8, offset + old_at - old_end + end - at)
-    return bytes(changed)
+                return index
+            struct.pack_into(file.order + "L", moved, place + 8, offset + old_at - old_end + end - at)
+        if kind & 0xFF_0000 == _SEVERAL_VIEWS and entries.count >= 32:
+            raise UnsupportedImage("it holds several views (panorama, stereo), of which only one would be upscaled")
+    return bytes(moved)

@@ -19,8 +19,8 @@ def reduced(image: Bytes, limit: int) -> tuple[Bytes, Bytes]:
     Returns:
         The number of a colour for each pixel (height x width), and the colours (n x 3).
     """
-    make_box = image.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    unique, pixels, counts = np.unique(make_box, return_inverse=True, return_counts=True)
+    packed = image.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    unique, pixels, counts = np.unique(packed, return_inverse=True, return_counts=True)
     colours = np.stack((unique >> 16, unique >> 8 & 0xFF, unique & 0xFF), axis=1).astype(np.float32)
     if len(colours) <= limit:
         chosen, numbers = colours, np.arange(len(colours), dtype=np.uint8)
@@ -47,8 +47,8 @@ def _cells(colours: Floats) -> NDArray[np.intp]:
     """Put colours that are nearly the same together, as nearly as keeps their number small."""
     cell: NDArray[np.intp]
     for bits in range(4):
-        make_box = (colours.astype(np.uint32) >> bits) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-        cells, cell = np.unique(make_box, return_inverse=True)
+        packed = (colours.astype(np.uint32) >> bits) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+        cells, cell = np.unique(packed, return_inverse=True)
         if len(cells) <= _CELLS:
             break
     return cell

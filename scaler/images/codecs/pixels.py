@@ -1,6 +1,8 @@
 """Pixels in and out of files: the only module that knows OpenCV."""
 
+import re
 from collections.abc import Buffer, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +13,8 @@ from scaler.images.probe import UnsupportedImage
 
 type Pixels = NDArray[np.integer | np.floating]
 """Height x width, or height x width x channels in OpenCV's order (B, G, R, A)."""
+
+_TILE, _MANY = 128, 1e9
 
 cv2.setNumThreads(1)  # images are worked on side by side; more threads in each only get in each other's way
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what went wrong is said by UnsupportedImage
@@ -28,17 +32,74 @@ def decode(data: Buffer) -> Pixels:
         except cv2.error as error:
             raise UnsupportedImage(f"OpenCV cannot decode it: {error.err}") from error
     if pixels is None:
-        raise UnsupportedImage("it is damaged, or of a kind that OpenCV does not decode")
+        raise UnsupportedImage("OpenCV does not decode it: it is damaged, or stored in an unusual way")
     damage = next((said for said in complaints if said.startswith(("Corrupt JPEG", "Premature end"))), None)
-    if damage is not None:
+    if damage is not None and not _is_padding(damage, data):
         raise UnsupportedImage(f"it is damaged: {damage}")
     return pixels
 
 
-def upscaled(pixels: Pixels) -> Pixels:
-    """Return twice the width and height, interpolated bilinearly."""
+def _is_padding(damage: str, data: Buffer) -> bool:
+    """Whether libjpeg only missed the end of a whole scan, which some cameras fill up."""
+    found = re.search(r": (\d+) extraneous bytes before marker 0xd9", damage)
+    filling = bytes(memoryview(data)[-2 - int(found[1]) : -2]) if found else b""
+    return len(set(filling)) == 1
+
+
+def upscaled(pixels: Pixels, *, alpha: bool = False) -> Pixels:
+    """Return twice the width and height, interpolated bilinearly.
+
+    Args:
+        alpha: the last channel is transparency that the colours are not multiplied by. Where it differs, colours count
+            as much as they are opaque, so that hidden ones do not bleed into edges; elsewhere nothing is different.
+    """
     twice: Pixels = cv2.resize(pixels, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    if alpha and pixels.ndim == 3:
+        _reweight_edges(pixels, twice)
     return twice
+
+
+def halved(pixels: Pixels) -> Pixels:
+    """Return half the (even) width and height, each four pixels averaged."""
+    return cv2.resize(pixels.astype(np.float32), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+
+
+def _reweight_edges(pixels: Pixels, twice: Pixels) -> None:
+    """Redo the colours of `twice` where alpha differs between neighbours, tile by tile: most images have few."""
+    alpha = np.ascontiguousarray(pixels[:, :, -1])
+    if alpha.min() == alpha.max():
+        return
+    around = np.ones((3, 3), np.uint8)
+    edges = (cv2.dilate(alpha, around) != cv2.erode(alpha, around)).astype(np.uint8)
+    height, width = edges.shape
+    for top in range(0, height, _TILE):
+        for left in range(0, width, _TILE):
+            mixed = edges[top : top + _TILE, left : left + _TILE]
+            if mixed.any():
+                _reweight(pixels, twice, top, left, mixed)
+
+
+def _reweight(pixels: Pixels, twice: Pixels, top: int, left: int, mixed: NDArray[np.uint8]) -> None:
+    above, before = min(top, 1), min(left, 1)
+    rows, columns = (slice(2 * at, 2 * (at + size)) for at, size in zip((top, left), mixed.shape, strict=True))
+    part: Any = pixels[top - above : top + _TILE + 1, left - before : left + _TILE + 1]
+    part = part.astype(np.float64 if part.dtype.itemsize > 2 else np.float32)
+    weights = np.ascontiguousarray(part[:, :, -1])
+    part = cv2.multiply(part, cv2.merge([*[weights] * (part.shape[2] - 1), np.ones_like(weights)]))
+    part = cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    part = part[2 * above :, 2 * before :][: 2 * mixed.shape[0], : 2 * mixed.shape[1]]
+    target: Any = twice[rows, columns]
+    weights = np.ascontiguousarray(part[:, :, -1])
+    seen = cv2.resize(mixed, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    seen[target[:, :, -1] == 0] = 0
+    weights[seen == 0] = _MANY  # the rest is not used, and must fit
+    colours: Any = cv2.divide(part, cv2.merge([weights] * part.shape[2]))
+    if target.dtype == np.uint8:
+        colours = cv2.convertScaleAbs(colours)
+    elif target.dtype.kind in "iu":
+        colours = np.rint(colours).astype(target.dtype)
+    colours[:, :, -1] = target[:, :, -1]
+    cv2.copyTo(colours, seen, target)
 
 
 def upscale_fast(pixels: Pixels) -> Pixels:
@@ -80,5 +141,5 @@ def decode_frames(data: Buffer) -> list[Pixels]:
         except cv2.error as error:
             raise UnsupportedImage(f"OpenCV cannot decode it: {error.err}") from error
     if not done:
-        raise UnsupportedImage("it is damaged, or of a kind that OpenCV does not decode")
+        raise UnsupportedImage("OpenCV does not decode it: it is damaged, or stored in an unusual way")
     return list(animation.frames)

@@ -6,8 +6,9 @@ import zlib
 import cv2
 import numpy as np
 
-from scaler.images.codecs import exif, pixels, xmp
+from scaler.images.codecs import pixels
 from scaler.images.codecs.pixels import Pixels
+from scaler.images.metadata import exif, xmp
 from scaler.images.probe import UnsupportedImage
 from scaler.images.probe.png import GREY, GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, SIGNATURE, Chunk, Png, read
 
@@ -26,7 +27,9 @@ def upscale(data: bytes, quality: int) -> bytes:
     original = read(data)
     if original.first(b"caBX") is not None:
         raise UnsupportedImage("it carries signed content credentials, which a changed image would break")
-    image = pixels.upscaled(decode(data, original))
+    stored = decode(data, original)
+    image = pixels.upscaled(stored, alpha=stored.shape[2:] == (4,))
+    del stored
     height, width = image.shape[:2]
     colour = _colour(image, original)
     body = [chunk(b"IDAT", payload) for payload in encode(image, colour)]
@@ -107,9 +110,9 @@ def _kept(old: Chunk, original: Png, ihdr: bytes) -> bytes | memoryview | None:
     if old.kind == b"bKGD":
         return old.payload if same else _background(old.payload, original, colour)
     if old.kind == b"eXIf":
-        return exif.upscaled(old.payload, width, height)
+        return exif.double_sizes(old.payload, width, height)
     if old.kind == b"iTXt" and old.payload[: len(_XMP)] == _XMP:
-        return _XMP + xmp.upscaled(old.payload[len(_XMP) :])
+        return _XMP + xmp.double_sizes(old.payload[len(_XMP) :])
     return old.payload
 
 

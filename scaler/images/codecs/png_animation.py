@@ -41,8 +41,8 @@ def _body(seen: list[Pixels], controls: list[memoryview], colour: int) -> Iterat
     number = 0
     before = None
     for frame, control in zip(seen, controls, strict=True):
-        left, top, right, bottom = frames.changed(before, frame)
-        part = np.ascontiguousarray(pixels.upscaled(frame)[top:bottom, left:right])
+        left, top, right, bottom = frames.dirty_rectangle(before, frame)
+        part = np.ascontiguousarray(pixels.upscaled(frame, alpha=colour == RGB_ALPHA)[top:bottom, left:right])
         delay = bytes(control[20:24])
         # Neither disposed of nor blended: the part replaces what was there.
         place = struct.pack(">5L", number, right - left, bottom - top, left, top)

@@ -18,11 +18,12 @@ _local = threading.local()
 def capture() -> Iterator[list[str]]:
     """Collect what this thread's C code says meanwhile, instead of showing it."""
     said: list[str] = []
+    outer = getattr(_local, "said", None)
     _local.said = said
     try:
         yield said
     finally:
-        _local.said = None
+        _local.said = outer
 
 
 def _write(_cookie: int | None, text: int, size: int) -> int:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import cv2
 
-from scaler.images.codecs import exif, pixels, xmp
+from scaler.images.codecs import pixels
+from scaler.images.metadata import exif, xmp
 from scaler.images.probe import UnsupportedImage, tiff
 from scaler.images.probe.tiff import Directory, Field, Tiff
 
@@ -35,7 +36,8 @@ def upscale(data: bytes, quality: int) -> bytes:
     original = Tiff(data)
     writer = _Writer()
     for page in original.pages():
-        image = pixels.upscaled(pixels.decode(_single(data, original, page)))
+        alpha = original.number(page, tiff.EXTRA_SAMPLES, 0) == tiff.STRAIGHT_ALPHA
+        image = pixels.upscaled(pixels.decode(_single(data, original, page)), alpha=alpha)
         compression = _COMPRESSIONS.get(original.number(page, tiff.COMPRESSION, 1), cv2.IMWRITE_TIFF_COMPRESSION_LZW)
         height, width = image.shape[:2]
         encoded = pixels.encode(".tif", image, (cv2.IMWRITE_TIFF_COMPRESSION, compression))
@@ -91,12 +93,12 @@ class _Writer:
 
     def _copied(self, original: Tiff, field: Field, width: int, height: int) -> tuple[int, int, bytes]:
         if field.tag in _DIRECTORIES:
-            (pointer,) = struct.unpack(original.order + "L", field.raw)
+            pointer = original.pointer(field)
             below = _updated(original, original.directory(pointer), width, height)
             fields = {tag: self._copied(original, inner, width, height) for tag, inner in below.items()}
             return 4, 1, struct.pack("<L", self._directory(fields)[0])
         if field.tag == _XMP:
-            packet = xmp.upscaled(field.raw)
+            packet = xmp.double_sizes(field.raw)
             return field.kind, len(packet) // tiff.SIZES[field.kind], packet
         return field.kind, field.count, _little(field, original.order)
 
@@ -134,7 +136,7 @@ def _strips(encoded: Tiff, page: Directory) -> Iterator[memoryview]:
 
 def _updated(original: Tiff, directory: Directory, width: int, height: int) -> dict[int, Field]:
     """A directory's fields, those that state pixels upscaled."""
-    return directory.fields | {field.tag: field for field in exif.updated(original, directory, width, height)}
+    return directory.fields | {field.tag: field for field in exif.doubled_fields(original, directory, width, height)}
 
 
 def _little(field: Field, order: str) -> bytes:

@@ -4,7 +4,8 @@ import struct
 
 import cv2
 
-from scaler.images.codecs import exif, pixels, xmp
+from scaler.images.codecs import pixels
+from scaler.images.metadata import exif, xmp
 from scaler.images.probe.webp import ALPHA_FLAG, Chunk, chunks
 
 _IMAGE = {b"VP8 ", b"VP8L", b"ALPH"}
@@ -18,7 +19,9 @@ def upscale(data: bytes, quality: int) -> bytes:
         UnsupportedImage: damaged.
     """
     original, end = chunks(data)
-    image = pixels.upscaled(pixels.decode(memoryview(data)[:end]))
+    stored = pixels.decode(memoryview(data)[:end])
+    image = pixels.upscaled(stored, alpha=stored.shape[2] == 4)
+    del stored
     height, width = image.shape[:2]
     lossless = any(chunk.kind == b"VP8L" for chunk in original)
     encoded = pixels.encode(".webp", image, parameters(lossless=lossless, quality=quality))
@@ -44,14 +47,14 @@ def _assembled(original: tuple[Chunk, ...], new: list[Chunk], width: int, height
     done = False
     for old in original:
         if old.kind in _IMAGE:
-            parts += [] if done else [make_box(chunk.kind, chunk.payload) for chunk in new]
+            parts += [] if done else [make_chunk(chunk.kind, chunk.payload) for chunk in new]
             done = True
         elif old.kind == b"VP8X":
-            parts.append(make_box(b"VP8X", extended(old.payload, width, height, new)))
+            parts.append(make_chunk(b"VP8X", extended(old.payload, width, height, new)))
         else:
-            parts.append(make_box(old.kind, kept(old, width, height)))
+            parts.append(make_chunk(old.kind, kept(old, width, height)))
     if original[0].kind != b"VP8X" and len(new) > 1:
-        parts.insert(0, make_box(b"VP8X", extended(memoryview(bytes(10)), width, height, new)))
+        parts.insert(0, make_chunk(b"VP8X", extended(memoryview(bytes(10)), width, height, new)))
     return parts
 
 
@@ -67,13 +70,13 @@ def kept(old: Chunk, width: int, height: int) -> bytes | memoryview:
     """Payload of a chunk of metadata in the upscaled image."""
     if old.kind == b"EXIF":
         prefix = _EXIF_PREFIX if old.payload[: len(_EXIF_PREFIX)] == _EXIF_PREFIX else b""
-        return prefix + exif.upscaled(old.payload[len(prefix) :], width, height)
+        return prefix + exif.double_sizes(old.payload[len(prefix) :], width, height)
     if old.kind == b"XMP ":
-        return xmp.upscaled(old.payload)
+        return xmp.double_sizes(old.payload)
     return old.payload
 
 
-def make_box(kind: bytes, payload: bytes | memoryview) -> bytes:
+def make_chunk(kind: bytes, payload: bytes | memoryview) -> bytes:
     """One chunk with length and padding."""
     return b"".join((kind, struct.pack("<L", len(payload)), payload, b"\0" * (len(payload) & 1)))
 

@@ -26,17 +26,17 @@ def upscale(data: bytes, quality: int) -> bytes:
     new: list[bytes] = []
     before = None
     for payload, frame in zip(old, seen, strict=True):
-        new.append(_frame(payload, frame, frames.changed(before, frame), quality))
+        new.append(_frame(payload, frame, frames.dirty_rectangle(before, frame), quality))
         before = frame
     body = iter(new)
     parts: list[bytes] = []
     for chunk in original:
         if chunk.kind == b"ANMF":
-            parts.append(webp.make_box(chunk.kind, next(body)))
+            parts.append(webp.make_chunk(chunk.kind, next(body)))
         elif chunk.kind == b"VP8X":
-            parts.append(webp.make_box(chunk.kind, webp.extended(chunk.payload, width, height, [])))
+            parts.append(webp.make_chunk(chunk.kind, webp.extended(chunk.payload, width, height, [])))
         else:
-            parts.append(webp.make_box(chunk.kind, webp.kept(chunk, width, height)))
+            parts.append(webp.make_chunk(chunk.kind, webp.kept(chunk, width, height)))
     return webp.file(parts, memoryview(data)[end:])
 
 
@@ -44,9 +44,9 @@ def _frame(old: memoryview, frame: Pixels, part: tuple[int, int, int, int], qual
     """The payload of ANMF for the changed part of a frame."""
     left, top, right, bottom = part
     lossless = any(chunk.kind == b"VP8L" for chunk in inner(old[_FRAME_HEADER:]))
-    image = np.ascontiguousarray(pixels.upscaled(frame)[top:bottom, left:right])
+    image = np.ascontiguousarray(pixels.upscaled(frame, alpha=frame.shape[2] == 4)[top:bottom, left:right])
     encoded = pixels.encode(".webp", image, webp.parameters(lossless=lossless, quality=quality))
     sides = (left // 2, top // 2, right - left - 1, bottom - top - 1)
     place = b"".join(side.to_bytes(3, "little") for side in sides)
-    chunks = (webp.make_box(chunk.kind, chunk.payload) for chunk in webp.image_chunks(encoded))
+    chunks = (webp.make_chunk(chunk.kind, chunk.payload) for chunk in webp.image_chunks(encoded))
     return b"".join((place, old[12:15], bytes((_NOT_BLENDED,)), *chunks))

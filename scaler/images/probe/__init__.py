@@ -9,18 +9,7 @@ from scaler.images.probe import avif, bmp, gif, jp2, jpeg, png, pnm, tiff, webp
 from scaler.images.probe.header import Header, UnsupportedImage
 from scaler.images.probe.memory import needed as memory_needed
 
-__all__ = ["EXTENSIONS", "Header", "UnsupportedImage", "describe", "memory_needed", "read_header"]
-
-EXTENSIONS = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jpe", ".jfif"),
-        *(".png", ".apng", ".webp", ".avif", ".gif"),
-        *(".tif", ".tiff", ".bmp", ".dib"),
-        *(".jp2", ".j2k", ".j2c", ".jpc"),
-        *(".pbm", ".pgm", ".ppm", ".pnm"),
-    }
-)
-"""Lower-case endings of the names that are taken as images."""
+__all__ = ["Header", "UnsupportedImage", "describe", "memory_needed", "read_header"]
 
 LARGEST = {
     "AVIF": 65_536,
@@ -35,6 +24,7 @@ LARGEST = {
 }
 """Pixels a side that each format, or its library, can hold."""
 
+_LONGEST_BRANDS = 256
 
 _READERS: tuple[tuple[re.Pattern[bytes], Callable[[memoryview], Header]], ...] = (
     (re.compile(rb"\xff\xd8\xff"), jpeg.header),
@@ -44,7 +34,7 @@ _READERS: tuple[tuple[re.Pattern[bytes], Callable[[memoryview], Header]], ...] =
     (re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+"), tiff.header),
     (re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL), bmp.header),
     (re.compile(rb"P[1-6]\s"), pnm.header),
-    (re.compile(rb"....ftyp(?:avif|avis)", re.DOTALL), avif.header),
+    (re.compile(rb"....ftyp(?:.{4})*?(?:avif|avis)", re.DOTALL), avif.header),
     (re.compile(re.escape(jp2.SIGNATURE) + rb"|" + jp2.CODESTREAM), jp2.header),
 )
 _FOREIGN = (
@@ -90,6 +80,8 @@ def describe(data: bytes | memoryview | mmap) -> Header:
     """
     view = memoryview(data)
     start = bytes(view[:16])
+    if start[4:8] == b"ftyp":  # all brands, of which another may stand first
+        start = bytes(view[: min(int.from_bytes(start[:4]), _LONGEST_BRANDS)])
     reader = next((reader for starts, reader in _READERS if starts.match(start)), None)
     if reader is None:
         raise UnsupportedImage(_foreign(bytes(view[:512])))

@@ -1,14 +1,16 @@
-"""AVIF: the items in the file, and what describes them."""
+"""AVIF (AV1 Image File Format 1.1 on ISO/IEC 23008-12, HEIF): the items in the file, and what describes them."""
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scaler.images.probe.header import Header, UnsupportedImage
-from scaler.images.probe.isobmff import Box, isobmff
+from scaler.images.probe.isobmff import Box, read_boxes
 
 ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
 XMP_TYPE = b"application/rdf+xml"
+_IDENTITY = 0
+"""The matrix of colours that are stored as they are, as lossless files do."""
 
 
 @dataclass(slots=True)
@@ -63,15 +65,19 @@ def read(data: bytes | memoryview) -> Avif:
     """
     view = memoryview(data)
     try:
-        top = {box.kind: box for box in isobmff(view)}
+        top = {box.kind: box for box in read_boxes(view)}
         if b"moov" in top:
-            raise UnsupportedImage("it is an animated AVIF, which cannot be written frame by frame")
+            raise UnsupportedImage(
+                "it is an animated AVIF, whose loop count and metadata OpenCV's writer would not keep"
+            )
         if b"meta" not in top:
             raise UnsupportedImage("the AVIF is damaged: it has no image")
-        meta = {box.kind: box for box in isobmff(top[b"meta"].payload[4:])}
+        meta = {box.kind: box for box in read_boxes(top[b"meta"].payload[4:])}
         items = _items(meta)
         idat = meta[b"idat"].payload if b"idat" in meta else view[:0]
         avif = _sorted(items, _integer(meta[b"pitm"].payload, 4, 2 if meta[b"pitm"].payload[0] == 0 else 4), view, idat)
+        if sum(length or len(view) for item in items.values() for _, _, length in item.parts) > len(view):
+            raise UnsupportedImage("the AVIF is damaged: its items take more than the file")
         for item in items.values():
             avif.data(item)
     except (struct.error, IndexError, KeyError) as error:
@@ -118,7 +124,7 @@ def _items(meta: dict[bytes, Box]) -> dict[int, Item]:
     if b"iref" in meta:
         wide = meta[b"iref"].payload[0]
         size = 4 if wide else 2
-        for box in isobmff(meta[b"iref"].payload[4:]):
+        for box in read_boxes(meta[b"iref"].payload[4:]):
             count = _integer(box.payload, size, 2)
             targets = [_integer(box.payload, size + 2 + size * i, size) for i in range(count)]
             items[_integer(box.payload, 0, size)].references.setdefault(box.kind, []).extend(targets)
@@ -132,7 +138,7 @@ def _integer(view: memoryview, at: int, size: int) -> int:
 
 
 def _infos(payload: memoryview) -> Iterator[tuple[int, Item]]:
-    for box in isobmff(payload[6 if payload[0] == 0 else 8 :]):
+    for box in read_boxes(payload[6 if payload[0] == 0 else 8 :]):
         version = box.payload[0]
         if box.kind != b"infe" or version not in (2, 3):
             raise UnsupportedImage("the AVIF is damaged")
@@ -154,6 +160,8 @@ def _locations(payload: memoryview) -> Iterator[tuple[int, list[tuple[int, int, 
         at += 2
         base, at = _integer(payload, at, base_size), at + base_size
         extents, at = _integer(payload, at, 2), at + 2
+        if extents > len(payload):
+            raise UnsupportedImage("the AVIF is damaged")
         parts = []
         for _ in range(extents):
             at += index_size
@@ -187,8 +195,8 @@ def coding(avif: Avif) -> tuple[int, bool, tuple[int, int]]:
     """
     configurations = [avif.primary.property(b"av1C")]
     if avif.primary.kind == b"grid":
-        top = {box.kind: box for box in isobmff(avif.file)}
-        meta = {box.kind: box for box in isobmff(top[b"meta"].payload[4:])}
+        top = {box.kind: box for box in read_boxes(avif.file)}
+        meta = {box.kind: box for box in read_boxes(top[b"meta"].payload[4:])}
         properties = {box.kind: box for box in meta[b"iprp"].children}
         configurations = [box.payload for box in properties[b"ipco"].children if box.kind == b"av1C"]
     configuration = next((c for c in configurations if c is not None and len(c) >= 4), None)
@@ -197,6 +205,21 @@ def coding(avif: Avif) -> tuple[int, bool, tuple[int, int]]:
     flags = configuration[2]
     bits = (12 if flags & 0x20 else 10) if flags & 0x40 else 8
     return bits, bool(flags & 0x10), (2 if flags & 8 else 1, 2 if flags & 4 else 1)
+
+
+def is_lossless(avif: Avif) -> bool:
+    """Whether colours seem to be stored as they are."""
+    return next((m for p in colours(avif) if (m := matrix(p)) is not None), None) == _IDENTITY
+
+
+def colours(avif: Avif) -> list[memoryview]:
+    """Payloads of the boxes that describe the image's colours."""
+    return [box.payload for box in avif.primary.properties if box.kind == b"colr"]
+
+
+def matrix(colour: memoryview) -> int | None:
+    """The number of a colour box's matrix; None for an ICC profile."""
+    return int.from_bytes(colour[8:10]) if bytes(colour[:4]) == b"nclx" else None
 
 
 def header(data: bytes | memoryview) -> Header:
@@ -213,4 +236,5 @@ def header(data: bytes | memoryview) -> Header:
     channels = 4 if avif.alpha is not None else 1 if grey else 3
     width, height = struct.unpack_from(">2L", extent, 4)
     chroma = 0 if grey else 1 / (across * down)
-    return Header("AVIF", width, height, channels, 8 if bits == 8 else 16, chroma=chroma)
+    depth, lossless = 8 if bits == 8 else 16, is_lossless(avif)
+    return Header("AVIF", width, height, channels, depth, lossless=lossless, chroma=chroma)

@@ -1,4 +1,4 @@
-"""Windows bitmaps: header, colour masks, embedded profile."""
+"""Windows bitmaps (Microsoft, "Bitmap Storage"; BITMAPV5HEADER): header, colour masks, embedded profile."""
 
 import struct
 from dataclasses import dataclass
@@ -24,13 +24,14 @@ class Bmp:
     bits: int
     compression: int
     masks: tuple[int, ...]
+    """Of red, green, blue and, in headers that have one, alpha."""
     start: int
     """Offset of the first pixel."""
 
     @property
     def raw(self) -> bool:
         """Stored as four plain bytes a pixel, the fourth of which OpenCV may pass over."""
-        fields = self.compression == BIT_FIELDS and self.masks == _BGRA
+        fields = self.compression == BIT_FIELDS and self.masks[:3] == _BGRA
         return self.bits == 32 and (self.compression == UNCOMPRESSED or fields)
 
 
@@ -51,7 +52,7 @@ def read(data: bytes | memoryview) -> Bmp:
             info = bytes(data[14 : 14 + size])
             width, height, planes, bits = struct.unpack_from("<2l2H", info, 4)
         (compression,) = struct.unpack_from("<L", info, 16)
-        masks = struct.unpack_from("<3L", data, 54) if compression == BIT_FIELDS else ()
+        masks = struct.unpack_from("<3L" if len(info) <= 52 else "<4L", data, 54) if compression == BIT_FIELDS else ()
     except struct.error as error:
         raise UnsupportedImage("the BMP is cut off") from error
     if compression not in (UNCOMPRESSED, RLE8, RLE4, BIT_FIELDS) or bits not in (1, 2, 4, 8, 16, 24, 32):

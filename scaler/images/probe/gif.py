@@ -1,4 +1,4 @@
-"""GIF files: their frames, and the extensions around them."""
+"""GIF files (CompuServe GIF89a): their frames, and the extensions around them."""
 
 import struct
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from scaler.images.probe.header import Header, UnsupportedImage
 
 _IMAGE, _EXTENSION, _TRAILER = 0x2C, 0x21, 0x3B
 _CONTROL, _PLAIN_TEXT = 0xF9, 0x01
+_MOST_PARTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +16,6 @@ class Frame:
 
     control: bytes
     """The four bytes of its graphic control: flags, delay, transparent colour; may be empty."""
-    table: bytes
-    """Its colours, or the file's."""
     data: memoryview
     """Compressed pixels, with their code size and block lengths."""
 
@@ -44,13 +43,15 @@ def read(data: bytes | memoryview) -> Gif:
     try:
         width, height, flags, _, aspect = struct.unpack_from("<HHBBB", view, 6)
         at = 13 + _table_size(flags)
-        table, control, parts = view[13:at], b"", list[memoryview | Frame]()
+        control, parts = b"", list[memoryview | Frame]()
         while view[at] != _TRAILER:
             start, at = at, _end(view, at)
             if view[start] == _IMAGE:
+                left, top, across, down = struct.unpack_from("<4H", view, start + 1)
+                if left + across > width or top + down > height:
+                    raise UnsupportedImage("it is a GIF with a frame outside of its screen")
                 inner = start + 10 + _table_size(view[start + 9])
-                own = view[start + 10 : inner]
-                parts.append(Frame(control, bytes(own or table), view[inner:at]))
+                parts.append(Frame(control, view[inner:at]))
                 control = b""
             elif view[start + 1] == _CONTROL:
                 control = bytes(view[start + 3 : start + 7])
@@ -58,6 +59,8 @@ def read(data: bytes | memoryview) -> Gif:
                 raise UnsupportedImage("it is a GIF with text for the viewer to draw, which could not be kept")
             else:
                 parts.append(view[start:at])
+            if len(parts) > _MOST_PARTS:
+                raise UnsupportedImage(f"it is a GIF of more than {_MOST_PARTS} frames and extensions")
     except (IndexError, struct.error) as error:
         raise UnsupportedImage("the GIF is cut off or damaged") from error
     frames = tuple(part for part in parts if isinstance(part, Frame))

@@ -28,6 +28,8 @@ class Header:
     animated: bool = False
     lossless: bool = False
     progressive: bool = False
+    everyday: bool = False
+    """Of a kind that is read and written without a second library's opinion."""
     chroma: float = 1.0
     """Share of the full resolution at which each colour-difference plane is coded (4:2:0 is 0.25)."""
     size: int = 0

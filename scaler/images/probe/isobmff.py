@@ -1,10 +1,12 @@
-"""Files made of ISO boxes: JPEG 2000, AVIF and their relatives."""
+"""Files made of boxes (ISO/IEC 14496-12): JPEG 2000, AVIF and their relatives."""
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scaler.images.probe.header import UnsupportedImage
+
+_MOST_BOXES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +20,24 @@ class Box:
     @property
     def children(self) -> list["Box"]:
         """The boxes in it."""
-        return list(isobmff(self.payload))
+        return list(read_boxes(self.payload))
 
     def child(self, kind: bytes) -> "Box | None":
         """The first box of this kind in it."""
         return next((box for box in self.children if box.kind == kind), None)
 
 
-def isobmff(view: memoryview) -> Iterator[Box]:
+def read_boxes(view: memoryview) -> Iterator[Box]:
     """Yield the boxes in a stretch of bytes.
 
     Raises:
         UnsupportedImage: cut off.
     """
-    position = 0
+    position, count = 0, 0
     while position < len(view):
+        count += 1
+        if count > _MOST_BOXES:
+            raise UnsupportedImage(f"its file is made of more than {_MOST_BOXES} boxes")
         if position + 8 > len(view):
             raise UnsupportedImage("the file is cut off, or something else follows it")
         size, kind = struct.unpack_from(">L4s", view, position)

@@ -1,14 +1,15 @@
-"""JPEG 2000: the codestream, and the boxes around it."""
+"""JPEG 2000 (ITU-T T.800, Annexes A and I): the codestream, and the boxes around it."""
 
 import struct
 from dataclasses import dataclass
 
 from scaler.images.probe.header import Header, UnsupportedImage
-from scaler.images.probe.isobmff import Box, isobmff
+from scaler.images.probe.isobmff import Box, read_boxes
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM = b"\xff\x4f\xff\x51"
 GREY, SRGB = 17, 16
+_SMALLEST_TILE = 32 * 32
 _GEOGRAPHIC = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 
 
@@ -16,11 +17,20 @@ _GEOGRAPHIC = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 class Jp2:
     """The boxes (none around a bare codestream) and what the codestream's header says."""
 
-    isobmff: tuple[Box, ...]
+    boxes: tuple[Box, ...]
     width: int
     height: int
     components: int
     bits: int
+
+    @property
+    def straight_alpha(self) -> bool:
+        """Whether the last of four components is said to be transparency that colours are not multiplied by."""
+        boxes = [box for outer in self.boxes if outer.kind == b"jp2h" for box in outer.children]
+        entries = [
+            entry for box in boxes if box.kind == b"cdef" for entry in struct.iter_unpack(">3H", box.payload[2:])
+        ]
+        return self.components == 4 and (3, 1, 0) in entries
 
 
 def read(data: bytes | memoryview) -> Jp2:
@@ -30,7 +40,7 @@ def read(data: bytes | memoryview) -> Jp2:
         UnsupportedImage: cut off, damaged, or of a kind that cannot be kept.
     """
     view = memoryview(data)
-    found = () if bytes(view[:4]) == CODESTREAM else tuple(isobmff(view))
+    found = () if bytes(view[:4]) == CODESTREAM else tuple(read_boxes(view))
     streams = [box.payload for box in found if box.kind == b"jp2c"] if found else [view]
     if len(streams) != 1:
         raise UnsupportedImage(f"it is a JPEG 2000 file of {len(streams)} images")
@@ -39,6 +49,9 @@ def read(data: bytes | memoryview) -> Jp2:
         raise UnsupportedImage("the JPEG 2000 file is cut off or damaged")
     _check(found)
     right, bottom, left, top = struct.unpack_from(">4L", stream, 8)
+    across, down = struct.unpack_from(">2L", stream, 24)
+    if across * down < min(_SMALLEST_TILE, (right - left) * (bottom - top)):
+        raise UnsupportedImage("it is a JPEG 2000 of very small tiles, each of which takes memory")
     (components,) = struct.unpack_from(">H", stream, 40)
     kinds = {bytes(stream[42 + 3 * i : 45 + 3 * i]) for i in range(components)}
     if components not in (1, 3, 4) or kinds not in ({b"\x07\1\1"}, {b"\x0f\1\1"}):

@@ -1,4 +1,4 @@
-"""JPEG files: their segments, frame header and end."""
+"""JPEG files (ITU-T T.81, Annex B): their segments, frame header and end."""
 
 import re
 from collections.abc import Iterator
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from scaler.images.probe.header import Header, UnsupportedImage
 
-SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
+SOI, EOI, SOS, APP14, COM = 0xD8, 0xD9, 0xDA, 0xEE, 0xFE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
+_MOST_SCANS, _MOST_SEGMENTS = 200, 10_000
+"""More than any encoder writes; each scan goes over the whole image again."""
 _CUT_OFF = "the JPEG is cut off or damaged"
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -45,6 +47,8 @@ class Jpeg:
 
     segments: tuple[Segment, ...]
     frame: Frame
+    scans: int
+    """Offset of the first scan's marker."""
     end: int
     """Offset behind EOI; what follows is not part of the image itself."""
 
@@ -59,22 +63,41 @@ def read(data: Buffer) -> Jpeg:
         UnsupportedImage: it is cut off or damaged.
     """
     walk = _walk(data)
-    segments, frame = _start(walk)
-    end = next((position + 2 for position, marker, _ in walk if marker == EOI), None)
-    if end is None:
-        raise UnsupportedImage(_CUT_OFF)
-    return Jpeg(tuple(segments), frame, end)
+    segments, frame, scans = _start(walk)
+    count = 1
+    for position, marker, _ in walk:
+        count += marker == SOS
+        if count > _MOST_SCANS:
+            raise UnsupportedImage(f"it is a JPEG of more than {_MOST_SCANS} scans")
+        if marker == EOI:
+            return Jpeg(tuple(segments), frame, scans, position + 2)
+    raise UnsupportedImage(_CUT_OFF)
 
 
-def _start(walk: _Walk) -> tuple[list[Segment], Frame]:
-    """The segments up to the first scan, and the frame among them."""
+def without_junk(data: Buffer, original: Jpeg) -> bytes | Buffer:
+    """The image without bytes between its first segments, which libjpeg would report as damage."""
+    head = b"".join(
+        bytes((0xFF, segment.marker)) + (len(segment.payload) + 2).to_bytes(2) + segment.payload
+        for segment in original.segments
+    )
+    if len(head) + 2 == original.scans:
+        return data[: original.end]
+    return b"".join((data[:2], head, data[original.scans : original.end]))
+
+
+def _start(walk: _Walk) -> tuple[list[Segment], Frame, int]:
+    """The segments up to the first scan, the frame among them, and the scan's offset."""
     segments: list[Segment] = []
-    for _, marker, payload in walk:
+    for position, marker, payload in walk:
         if marker == SOS:
-            break
+            return segments, _frame(segments), position
+        if len(segments) >= _MOST_SEGMENTS:
+            raise UnsupportedImage(f"it is a JPEG of more than {_MOST_SEGMENTS} segments")
         segments.append((Frame if marker in _FRAMES else Segment)(marker, bytes(payload)))
-    else:
-        raise UnsupportedImage(_CUT_OFF)
+    raise UnsupportedImage(_CUT_OFF)
+
+
+def _frame(segments: list[Segment]) -> Frame:
     frame = next((segment for segment in reversed(segments) if isinstance(segment, Frame)), None)
     if frame is None:
         raise UnsupportedImage(_CUT_OFF)
@@ -82,7 +105,7 @@ def _start(walk: _Walk) -> tuple[list[Segment], Frame]:
         raise UnsupportedImage("the JPEG's frame header is damaged")
     if not all(h and v for h, v in frame.factors):
         raise UnsupportedImage("the JPEG's frame header is damaged")
-    return segments, frame
+    return frame
 
 
 def _walk(data: Buffer) -> _Walk:
@@ -109,7 +132,7 @@ def header(data: Buffer) -> Header:
     Raises:
         UnsupportedImage: cut off, damaged, or coded in an unusual way.
     """
-    _, frame = _start(_walk(data))
+    _, frame, _ = _start(_walk(data))
     marker, payload = frame.marker, frame.payload
     bits, components = payload[0], payload[5]
     if marker not in _DECODABLE or bits != 8:
@@ -118,4 +141,13 @@ def header(data: Buffer) -> Header:
         raise UnsupportedImage(f"it is a JPEG of {components} components")
     height, width = int.from_bytes(payload[1:3]), int.from_bytes(payload[3:5])
     (h, v), (ch, cv) = frame.factors[0], frame.factors[-1]
-    return Header("JPEG", width, height, components, 8, progressive=frame.progressive, chroma=ch * cv / (h * v))
+    return Header(
+        "JPEG",
+        width,
+        height,
+        components,
+        8,
+        progressive=frame.progressive,
+        everyday=components != 4,
+        chroma=ch * cv / (h * v),
+    )

@@ -1,5 +1,6 @@
-"""PNG files: their chunks, checksums and header."""
+"""PNG files (W3C Portable Network Graphics, third edition): their chunks, checksums and header."""
 
+import struct
 import zlib
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 3, GREY_ALPHA: 2, RGB_ALPHA: 4}
 _DEPTHS = {GREY: {1, 2, 4, 8, 16}, RGB: {8, 16}, PALETTE: {1, 2, 4, 8}, GREY_ALPHA: {8, 16}, RGB_ALPHA: {8, 16}}
+
+_MOST_CHUNKS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ def _chunks(view: memoryview) -> tuple[list[Chunk], int]:
         if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
             raise UnsupportedImage("the PNG is damaged: a checksum is wrong")
         found.append(Chunk(bytes(view[position + 4 : position + 8]), view[position + 8 : end - 4]))
+        if len(found) > _MOST_CHUNKS:
+            raise UnsupportedImage(f"it is a PNG of more than {_MOST_CHUNKS} chunks")
         if found[-1].kind == b"IEND":
             return found, end
         position = end
@@ -77,5 +82,16 @@ def header(data: bytes | memoryview) -> Header:
     if channels == 2 or png.first(b"tRNS") is not None:
         channels = 4  # as OpenCV decodes them
     control = png.first(b"acTL")
-    frames = int.from_bytes(control[:4]) if control is not None else 1
-    return Header("PNG", png.width, png.height, channels, max(png.depth, 8), frames, control is not None)
+    frames = 1
+    if control is not None:
+        parts = [chunk.payload for chunk in png.chunks if chunk.kind == b"fcTL"]
+        frames = len(parts)
+        for part in parts:
+            width, height, left, top = struct.unpack_from(">4L", part.tobytes().ljust(20, b"\xff"), 4)
+            if left + width > png.width or top + height > png.height:
+                raise UnsupportedImage("it is an animated PNG with a frame outside of its canvas")
+        if frames != int.from_bytes(control[:4]) or not frames:
+            raise UnsupportedImage("the animated PNG is damaged: its frames are not as many as it says")
+    everyday = png.depth == 8 and control is None and (png.first(b"tRNS") is None or png.colour == PALETTE)
+    bits, animated = max(png.depth, 8), control is not None
+    return Header("PNG", png.width, png.height, channels, bits, frames, animated, everyday=everyday)

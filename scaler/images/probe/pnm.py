@@ -1,4 +1,4 @@
-"""Portable anymaps: PBM, PGM and PPM, plain or binary."""
+"""Portable anymaps (Netpbm's pbm(5), pgm(5) and ppm(5)): plain or binary."""
 
 import re
 from dataclasses import dataclass
@@ -44,6 +44,8 @@ def read(data: bytes | memoryview) -> Pnm:
         if limit is None or not 0 < int(limit[1]) <= 0xFFFF:
             raise UnsupportedImage("the PNM's header is damaged")
         end, top = limit.end(), int(limit[1])
+        if top < 255:
+            raise UnsupportedImage(f"it is a PNM whose white is {top}, and OpenCV would read it as 255")
     if kind >= 4:
         row = (width + 7) // 8 if kind == 4 else width * (3 if kind == 6 else 1) * (2 if top > 255 else 1)
         missing = end + 1 + row * height - len(data)

@@ -1,4 +1,4 @@
-"""TIFF files, and EXIF blocks, which are built the same way: directories of tagged fields."""
+"""TIFF files (TIFF 6.0), and EXIF blocks, which are built the same way: directories of tagged fields."""
 
 import struct
 from collections.abc import Iterator
@@ -11,14 +11,28 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 _NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 7: "B", 8: "h", 9: "l", 11: "f", 12: "d", 13: "L"}
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS = 256, 257, 258, 259, 262, 273
-ORIENTATION, SAMPLES, STRIP_COUNTS, TILE_OFFSETS, TILE_COUNTS = 274, 277, 279, 324, 325
+ORIENTATION, SAMPLES, STRIP_COUNTS, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = (
+    274,
+    277,
+    279,
+    322,
+    323,
+    324,
+    325,
+)
 EXTRA_SAMPLES, SAMPLE_FORMAT, SUB_DIRECTORIES = 338, 339, 330
 EXIF, GPS, INTEROPERABILITY, MAKER_NOTE, DNG_VERSION = 34665, 34853, 40965, 37500, 50706
+
+STRAIGHT_ALPHA = 2
+"""The extra sample that is transparency, with colours not multiplied by it."""
 
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 
 _GEOGRAPHIC = {33550, 33922, 34264}
+_STACKED = {33628, 33629, 34412, 50838, 50839}
+"""Of MetaMorph, Zeiss and ImageJ, whose pages may hold further images without saying so to others."""
 _SELF_CONTAINED_NOTES = (b"Nikon\0\x02", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"Apple iOS\0")
+_MOST_PAGES, _MOST_FIELDS, _MOST_STRIPS, _LARGEST_TILE = 1000, 50_000, 1 << 20, 1 << 22
 _READABLE_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
 
 
@@ -53,6 +67,8 @@ class Tiff:
             big = start in (b"II+\0", b"MM\0+")
             raise UnsupportedImage("it is a BigTIFF, which is not written here" if big else "the TIFF is damaged")
         self.order = "<" if start[:2] == b"II" else ">"
+        self._unread, self._fields = len(data), 0
+        self._followed: set[bytes] = set()
 
     @property
     def first(self) -> int:
@@ -67,6 +83,9 @@ class Tiff:
         """
         try:
             (count,) = struct.unpack_from(self.order + "H", self.data, offset)
+            self._fields += count
+            if self._fields > _MOST_FIELDS:
+                raise UnsupportedImage(f"it is a TIFF of more than {_MOST_FIELDS} fields")
             fields = (self._field(offset + 2 + 12 * i) for i in range(count))
             found = {field.tag: field for field in fields if field is not None}
             (following,) = struct.unpack_from(self.order + "L", self.data, offset + 2 + 12 * count)
@@ -80,10 +99,17 @@ class Tiff:
         if not size:
             return None
         at = entry + 8 if size <= 4 else struct.unpack_from(self.order + "L", self.data, entry + 8)[0]
+        self._spend(size if size > 4 else 0)
         raw = bytes(self.data[at : at + size])
         if len(raw) < size:
             raise UnsupportedImage("the TIFF is cut off or damaged")
         return Field(tag, kind, count, raw, entry, at)
+
+    def _spend(self, size: int) -> None:
+        """Fields that overlap could take many times the file's size."""
+        self._unread -= size
+        if self._unread < 0:
+            raise UnsupportedImage("the TIFF is damaged: its fields take more than the file")
 
     def pages(self) -> Iterator[Directory]:
         """Yield the chain of directories, each once."""
@@ -93,9 +119,23 @@ class Tiff:
             if offset in seen:
                 raise UnsupportedImage("the TIFF's pages form a ring")
             seen.add(offset)
+            if len(seen) > _MOST_PAGES:
+                raise UnsupportedImage(f"it is a TIFF of more than {_MOST_PAGES} pages")
             directory = self.directory(offset)
+            self._followed = set()
             yield directory
             offset = directory.next
+
+    def pointer(self, field: Field) -> int:
+        """Where the directory in a field stands; each is followed only once, since fields may point back.
+
+        Raises:
+            UnsupportedImage: it is no pointer, or was followed before.
+        """
+        if field.kind not in (4, 13) or field.count != 1 or field.raw in self._followed:
+            raise UnsupportedImage("the TIFF is damaged: its directories form a ring")
+        self._followed.add(field.raw)
+        return int(struct.unpack(self.order + "L", field.raw)[0])
 
     def numbers(self, directory: Directory, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         """The whole numbers of a field, or `default` where it is missing."""
@@ -130,9 +170,12 @@ def _page(file: Tiff, page: Directory) -> Header:
         raise UnsupportedImage("it is a TIFF with images inside its pages, which could not be kept")
     if _GEOGRAPHIC & page.fields.keys():
         raise UnsupportedImage("it is a georeferenced TIFF, whose coordinates would no longer fit")
+    if _STACKED & page.fields.keys():
+        raise UnsupportedImage("it is a microscope's TIFF, with data that could not be kept")
     if file.number(page, COMPRESSION, 1) not in _READABLE_COMPRESSIONS:
         raise UnsupportedImage(f"OpenCV does not decode TIFF compression {file.number(page, COMPRESSION, 1)}")
     _check_data(file, page)
+    _check_tiles(file, page)
     _check_notes(file, page)
     channels, bits = _samples(file, page)
     return Header("TIFF", file.number(page, WIDTH, 0), file.number(page, HEIGHT, 0), channels, bits)
@@ -140,9 +183,19 @@ def _page(file: Tiff, page: Directory) -> Header:
 
 def _check_data(file: Tiff, page: Directory) -> None:
     for offsets, counts in ((STRIP_OFFSETS, STRIP_COUNTS), (TILE_OFFSETS, TILE_COUNTS)):
+        if max((page.fields[tag].count for tag in (offsets, counts) if tag in page.fields), default=0) > _MOST_STRIPS:
+            raise UnsupportedImage(f"it is a TIFF of more than {_MOST_STRIPS} strips or tiles")
         ends = map(sum, zip(file.numbers(page, offsets), file.numbers(page, counts), strict=False))
         if max(ends, default=0) > len(file.data):
             raise UnsupportedImage("the TIFF is cut off")
+
+
+def _check_tiles(file: Tiff, page: Directory) -> None:
+    """A decoder takes memory for a whole tile, and time for each strip."""
+    tile = file.number(page, TILE_WIDTH, 0) * file.number(page, TILE_HEIGHT, 0)
+    image = file.number(page, WIDTH, 0) * file.number(page, HEIGHT, 0)
+    if tile > max(_LARGEST_TILE, 2 * image):
+        raise UnsupportedImage("it is a TIFF whose tiles are larger than the image")
 
 
 def _check_notes(file: Tiff, page: Directory) -> None:
@@ -164,7 +217,7 @@ def _samples(file: Tiff, page: Directory) -> tuple[int, int]:
         raise UnsupportedImage(
             f"it is a TIFF of {samples} samples and colour model {photometric}, which could not be kept"
         )
-    depths = {1: {1, 2, 4, 8, 16}, 2: {16}, 3: {32, 64}}
+    depths = {1: {1, 2, 4, 8, 16}, 3: {32, 64}}
     if bits not in depths.get(kind, ()):
         names = {1: "unsigned", 2: "signed", 3: "floating-point"}
         raise UnsupportedImage(

@@ -1,10 +1,11 @@
-"""WebP files: RIFF chunks."""
+"""WebP files (RFC 9649): RIFF chunks."""
 
 from dataclasses import dataclass
 
 from scaler.images.probe.header import Header, UnsupportedImage
 
 ALPHA_FLAG, ANIMATION_FLAG = 0x10, 0x02
+_MOST_CHUNKS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ def inner(view: memoryview) -> list[Chunk]:
             raise UnsupportedImage("the WebP is cut off")
         found.append(Chunk(bytes(view[position : position + 4]), payload))
         position += 8 + length + (length & 1)
+        if len(found) > _MOST_CHUNKS:
+            raise UnsupportedImage(f"it is a WebP of more than {_MOST_CHUNKS} chunks")
     return found
 
 
@@ -58,12 +61,13 @@ def header(data: bytes | memoryview) -> Header:
                 raise UnsupportedImage("the WebP is damaged: its image is missing")
             channels = 4 if view[0] & ALPHA_FLAG or animated else 3
             lossless = any(other.kind == b"VP8L" for other in found)
-            return Header("WebP", width, height, channels, 8, frames or 1, animated, lossless)
+            return Header("WebP", width, height, channels, 8, frames or 1, animated, lossless, everyday=not animated)
         if chunk.kind == b"VP8L" and len(view) >= 5 and view[0] == 0x2F:
             fields = int.from_bytes(view[1:5], "little")
             channels = 4 if fields >> 28 & 1 else 3
-            return Header("WebP", 1 + (fields & 0x3FFF), 1 + (fields >> 14 & 0x3FFF), channels, 8, lossless=True)
+            width, height = 1 + (fields & 0x3FFF), 1 + (fields >> 14 & 0x3FFF)
+            return Header("WebP", width, height, channels, 8, lossless=True, everyday=True)
         if chunk.kind == b"VP8 " and len(view) >= 10 and bytes(view[3:6]) == b"\x9d\x01\x2a":
             width, height = (int.from_bytes(view[at : at + 2], "little") & 0x3FFF for at in (6, 8))
-            return Header("WebP", width, height, 3, 8)
+            return Header("WebP", width, height, 3, 8, everyday=True)
     raise UnsupportedImage("the WebP's header is damaged")

@@ -152,6 +152,41 @@ def test_views_of_the_same_size_are_not_left_behind() -> None:
     assert "several views" in _refusal(data[:2] + segment + data[2:])
 
 
+def test_an_index_of_further_images_that_points_nowhere_is_harmless() -> None:
+    index = b"MM\0*" + struct.pack(">L", 8) + struct.pack(">H2HLLL", 1, 0xB002, 7, 32, 26, 0)
+    index += struct.pack(">3LHH", 0x0003_0000, 1, 0, 0, 0) + struct.pack(">3LHH", 0, 50, 900_000, 0, 0)
+    data = WHOLE["JPEG"]
+    for block in (index, index[:20], b"nothing"):
+        segment = b"\xff\xe2" + struct.pack(">H", 6 + len(block)) + b"MPF\0" + block
+        assert block in upscale(data[:2] + segment + data[2:])
+
+
+def test_junk_between_segments_is_no_damage(capfd: pytest.CaptureFixture[str]) -> None:
+    data = WHOLE["JPEG"]
+    at = data.index(b"\xff\xdb")
+    assert upscale(data[:at] + b"junk\0\1" + data[at:]) == upscale(data)
+    assert upscale(data[:-2] + bytes(40) + data[-2:]) == upscale(data)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_junk_does_not_hide_damage() -> None:
+    data = WHOLE["JPEG"]
+    at = data.index(b"\xff\xdb")
+    broken = bytearray(data[:at] + b"junk" + data[at:])
+    for place in range(len(broken) // 2, len(broken) // 2 + 40):
+        broken[place] ^= 0x5A if broken[place] not in (0xFF, 0xFF ^ 0x5A, 0) else 0
+    assert "damaged" in _refusal(bytes(broken))
+
+
+def test_an_avif_whose_first_brand_is_another() -> None:
+    data = WHOLE["AVIF"]
+    size = int.from_bytes(data[:4])
+    brands = struct.pack(">L", 20) + b"ftypmif1\0\0\0\0avif"
+    moved = bytearray(data)  # the box keeps its length, so that nothing moves
+    moved[:size] = brands[:4].replace(brands[:4], struct.pack(">L", size)) + brands[4:] + b"mif1" * ((size - 20) // 4)
+    assert describe(upscale(bytes(moved))).format == "AVIF"
+
+
 def test_nothing_is_shown_of_damaged_images(capfd: pytest.CaptureFixture[str]) -> None:
     random = np.random.default_rng(3)
     for data in WHOLE.values():

@@ -1,10 +1,13 @@
 """Every pixel of a lossless format is what cv2.resize makes of the original's, as Pillow reads both."""
 
 import io
+from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -42,7 +45,96 @@ def _cases() -> dict[str, tuple[bytes | None, str | None]]:
 def test_lossless(name: str) -> None:
     data, mode = _cases()[name]
     assert data is not None
-    np.testing.assert_array_equal(_pixels(upscale(data), mode), _resized(_pixels(data, mode)))
+    found, original = _pixels(upscale(data), mode), _pixels(data, mode)
+    np.testing.assert_array_equal(found, _premultiplied(original) if mode in ("RGBA", "LA") else _resized(original))
+
+
+def _premultiplied(image: NDArray[np.integer | np.floating]) -> NDArray[np.integer | np.floating]:
+    """The reference of images with transparency: plain where alpha is the same all around, and where it is nothing."""
+    plain, alpha = _resized(image), image[:, :, -1]
+    weighted: Any = image.astype(np.float64)
+    weighted[:, :, :-1] *= weighted[:, :, -1:]
+    weighted = _resized(weighted)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(alpha, 1, "edge"), (3, 3))
+    mixed = (around.max(axis=(2, 3)) != around.min(axis=(2, 3))).repeat(2, axis=0).repeat(2, axis=1)
+    mixed &= plain[:, :, -1] > 0
+    plain[mixed, :-1] = np.rint(weighted[mixed][:, :-1] / weighted[mixed][:, -1:])
+    return plain
+
+
+def _disc(depth: int) -> NDArray[np.integer]:
+    """A red disc with soft edges, on transparent black but for one corner of hidden green (R, G, B, A)."""
+    y, x = np.mgrid[:HEIGHT_OF_DISC, :HEIGHT_OF_DISC] - HEIGHT_OF_DISC / 2
+    alpha = np.clip(20 - np.hypot(x, y), 0, 1)
+    top = 2**depth - 1
+    image = np.zeros((*alpha.shape, 4), np.uint16 if depth > 8 else np.uint8)
+    image[:, :, 0] = np.where(alpha > 0, top, 0)
+    image[:, :, 3] = np.rint(alpha * top)
+    image[:8, :8, 1] = top // 3
+    return image
+
+
+HEIGHT_OF_DISC = 64
+FRINGES = {
+    "PNG": (".png", 8, ()),
+    "PNG, 16 bits": (".png", 16, ()),
+    "TIFF": (".tif", 8, ()),
+    "TIFF, 16 bits": (".tif", 16, ()),
+    "WebP": (".webp", 8, (cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR)),
+    "WebP, lossy": (".webp", 8, (cv2.IMWRITE_WEBP_QUALITY, 95)),
+    "AVIF": (".avif", 8, (cv2.IMWRITE_AVIF_QUALITY, 95)),
+    "AVIF, 10 bits": (".avif", 10, (cv2.IMWRITE_AVIF_QUALITY, 95, cv2.IMWRITE_AVIF_DEPTH, 10)),
+    "AVIF, lossless": (".avif", 8, (cv2.IMWRITE_AVIF_QUALITY, 100)),
+    "JPEG 2000": (".jp2", 8, (cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000)),
+    "JPEG 2000, 16 bits": (".jp2", 16, (cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000)),
+}
+
+
+def _written(name: str) -> bytes:
+    extension, depth, parameters = FRINGES[name]
+    if extension == ".tif":  # OpenCV does not say there that its colours are not multiplied by alpha
+        file = io.BytesIO()
+        tifffile.imwrite(file, _disc(depth), photometric="rgb", extrasamples=["unassalpha"])
+        return file.getvalue()
+    return cv2.imencode(extension, _disc(depth)[:, :, [2, 1, 0, 3]], parameters)[1].tobytes()
+
+
+def _read(name: str, data: bytes) -> NDArray[np.integer]:
+    """R, G, B, A, by other libraries than the one under test."""
+    decoders = {".tif": lambda data: tifffile.imread(io.BytesIO(data)), ".png": imagecodecs.png_decode}
+    decoders |= {".webp": imagecodecs.webp_decode, ".avif": imagecodecs.avif_decode, ".jp2": imagecodecs.jpeg2k_decode}
+    return np.asarray(decoders[FRINGES[name][0]](data))
+
+
+def _darkest(name: str, data: bytes) -> float:
+    """The least red, of 255, of what is seen; where coding is lossy, of what is seen well."""
+    image, top = _read(name, data), float(2 ** FRINGES[name][1] - 1)
+    seen = image[:, :, 3] > (top / 4 if name in LOSSY else 0)
+    assert seen.sum() > 1000
+    return float(image[seen][:, 0].min()) * 255 / top
+
+
+LOSSY = {name for name in FRINGES if "lossy" in name or name in ("AVIF", "AVIF, 10 bits")}
+
+
+@pytest.mark.parametrize("name", FRINGES)
+def test_no_dark_fringe_around_what_is_opaque(name: str) -> None:
+    before, after = _darkest(name, _written(name)), _darkest(name, upscale(_written(name)))
+    assert after >= (before - 5 if name in LOSSY else 250)
+
+
+@pytest.mark.parametrize("name", ["PNG", "PNG, 16 bits", "TIFF", "TIFF, 16 bits", "WebP", "JPEG 2000"])
+def test_hidden_colours_away_from_edges_stay(name: str) -> None:
+    top = 2 ** FRINGES[name][1] - 1
+    result = _read(name, upscale(_written(name)))
+    np.testing.assert_array_equal(result[:12, :12], np.full((12, 12, 4), (0, top // 3, 0, 0)))
+
+
+@pytest.mark.parametrize("value", [0, 1, 128, 255])
+def test_constant_alpha_is_resized_plainly(value: int) -> None:
+    image = np.random.default_rng(2).integers(0, 256, (90, 70, 4), np.uint8)
+    image[:, :, 3] = value
+    np.testing.assert_array_equal(pixels.upscaled(image, alpha=True), _resized(image))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -56,6 +56,8 @@ _KINDS: dict[str, tuple[str, str, dict[str, object]]] = {
 def test_memory_is_predicted(kind: str, tmp_path: Path) -> None:
     name, mode, options = _KINDS[kind]
     image = _noise(300, 200) if name == "GIF" else _noise()
+    if name == "AVIF":  # whose colours of full noise are coded too coarsely to be accepted
+        image = image.point(lambda value: 96 + value // 4)
     image = image.quantize() if mode == "P" else image.convert(mode)
     small, large = tmp_path / "small", tmp_path / "large"
     small.write_bytes(samples.saved(image.crop((0, 0, 32, 32)), name, **options))
@@ -68,7 +70,7 @@ def test_memory_is_predicted(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_large_photograph_fits_where_it_should() -> None:
-    assert memory_needed(Header("JPEG", 8000, 6000, 3, 8, chroma=0.25, size=15 << 20)) < 1 << 30
+    assert memory_needed(Header("JPEG", 8000, 6000, 3, 8, everyday=True, chroma=0.25, size=15 << 20)) < 1 << 30
 
 
 def test_threads_do_not_disturb_each_other() -> None:

@@ -1,37 +1,32 @@
-"""EXIF blocks: the fields that state pixels say the upscaled ones; every other byte stays where it was."""
+"""EXIF blocks (CIPA DC-008): the fields that state pixels double; every other byte stays where it was."""
 
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
+from scaler.images.metadata.fields import EXIF_DENSITIES, EXIF_PLACES, EXIF_SIDES
 from scaler.images.probe import UnsupportedImage
-from scaler.images.probe.tiff import EXIF, HEIGHT, INTEROPERABILITY, WIDTH, Directory, Field, Tiff
+from scaler.images.probe.tiff import EXIF, INTEROPERABILITY, Directory, Field, Tiff
 
-_PIXEL_X, _PIXEL_Y, _RELATED_WIDTH, _RELATED_HEIGHT = 0xA002, 0xA003, 0x1001, 0x1002
-_SIDES = ((WIDTH, HEIGHT), (_PIXEL_X, _PIXEL_Y), (_RELATED_WIDTH, _RELATED_HEIGHT))
-_PLACES = (0x9214, 0xA214)
-"""Area and location of the subject."""
-_DENSITIES = (0xA20E, 0xA20F)
-"""Pixels per length on the sensor."""
 _SHORT, _LONG, _RATIONAL = 3, 4, 5
 
 
-def upscaled(block: bytes | memoryview, width: int, height: int) -> bytes:
+def double_sizes(block: bytes | memoryview, width: int, height: int) -> bytes:
     """Return an EXIF block (from its byte-order mark on) for the image of now `width` x `height` pixels.
 
     Nothing moves, so that the thumbnail and the camera maker's notes stay readable. The thumbnail shows the same
     image and keeps its own size. A block too damaged to be read is returned as it is.
     """
-    changed = bytearray(block)
+    result = bytearray(block)
     try:
         file = Tiff(block)
         for directory in _directories(file):
-            for field in updated(file, directory, width, height):
-                struct.pack_into(file.order + "H", changed, field.entry + 2, field.kind)
-                changed[field.at : field.at + len(field.raw)] = field.raw
+            for field in doubled_fields(file, directory, width, height):
+                struct.pack_into(file.order + "H", result, field.entry + 2, field.kind)
+                result[field.at : field.at + len(field.raw)] = field.raw
     except UnsupportedImage:
         return bytes(block)
-    return bytes(changed)
+    return bytes(result)
 
 
 def _directories(file: Tiff) -> Iterator[Directory]:
@@ -46,9 +41,9 @@ def _directories(file: Tiff) -> Iterator[Directory]:
         yield directory
 
 
-def updated(file: Tiff, directory: Directory, width: int, height: int) -> Iterator[Field]:
+def doubled_fields(file: Tiff, directory: Directory, width: int, height: int) -> Iterator[Field]:
     """Yield those fields of a directory that change when the image becomes `width` x `height`."""
-    for tags in _SIDES:
+    for tags in EXIF_SIDES:
         old = [file.number(directory, tag, 0) for tag in tags]
         turned = old == [height // 2, width // 2]  # by software that states the sides as they are seen
         for tag, side in zip(tags, (height, width) if turned else (width, height), strict=True):
@@ -56,12 +51,12 @@ def updated(file: Tiff, directory: Directory, width: int, height: int) -> Iterat
             if field is not None and field.kind in (_SHORT, _LONG) and field.count == 1:
                 kind = _LONG if side > 0xFFFF else field.kind
                 yield replace(field, kind=kind, raw=struct.pack(file.order + ("L" if kind == _LONG else "H"), side))
-    for tag in _PLACES:
+    for tag in EXIF_PLACES:
         places = [2 * place for place in file.numbers(directory, tag)]
         field = directory.fields.get(tag)
         if field is not None and field.kind == _SHORT and max(places) <= 0xFFFF:
             yield replace(field, raw=struct.pack(f"{file.order}{field.count}H", *places))
-    for tag in _DENSITIES:
+    for tag in EXIF_DENSITIES:
         field = directory.fields.get(tag)
         if field is not None and field.kind == _RATIONAL:
             above, below = struct.unpack_from(file.order + "2L", field.raw)

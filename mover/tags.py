@@ -1,0 +1,134 @@
+"""Tags of a Nextcloud, through nc_py_api; the only module that imports it.
+
+nc_py_api is asynchronous, so it runs in its own thread and event loop, one request at a time. What it cannot tell in
+one request (which tags are in use, and whether they may be removed) is listed by the WebDAV client instead.
+"""
+
+import asyncio
+import os
+import unicodedata
+import urllib.parse
+import weakref
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from shared.config import urls
+from shared.errors import NotFound, PreconditionFailed
+from shared.webdav import http_errors
+from shared.webdav.account import WebDavAccount
+from shared.webdav.client import CONNECT_TIMEOUT, READ_TIMEOUT
+from shared.webdav.store import Connections, Entry, Href, Tag
+
+# Otherwise nc_py_api loads the nearest .env file into the environment of this process.
+os.environ.setdefault("PYTHON_DOTENV_DISABLED", "1")
+
+from nc_py_api import AsyncNextcloud, NextcloudException  # type: ignore[import-untyped]  # it has no types
+
+
+class TagClient:
+    """The tags of one account's files; several threads may use it at once.
+
+    Args:
+        found: what was found out about the account when it was opened.
+    """
+
+    def __init__(self, account: WebDavAccount, found: Connections) -> None:
+        self._inside = unicodedata.normalize("NFC", urls.inside_account(account.base_url))
+        self._user_id = found.user_id
+        self._host = found.root_url.rstrip("/")
+        self._dav = urllib.parse.urlsplit(found.root_url).path + "remote.php/dav"
+        # Whatever is left out here is taken from the environment.
+        self._nextcloud = AsyncNextcloud(
+            nextcloud_url=self._host,
+            nc_auth_user=account.username,
+            nc_auth_pass=account.password.get_secret_value(),
+            dav_url_suffix="remote.php/dav",
+            npa_timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+            npa_timeout_dav=(CONNECT_TIMEOUT, READ_TIMEOUT),
+            npa_nc_cert=str(account.cacert) if account.cacert else True,
+        )
+        self._runner = asyncio.Runner(loop_factory=_ClosableLoop)
+        self._thread = ThreadPoolExecutor(1, "tags")
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._thread:
+            self._thread.submit(self._runner.run, _close_connections()).result()
+            self._thread.submit(self._runner.close).result()
+
+    def unassign(self, file: Entry, tag: Tag) -> bool:
+        """Remove a tag from a file; False if it was not on it, or one of them is gone. One request."""
+        request = f"DELETE {self._dav}/systemtags-relations/files/{file.file_id}/{tag.id}"
+        try:
+            self._call(request, lambda: self._nextcloud.files.unassign_tag(file.file_id, tag.id))
+        except NotFound:
+            return False
+        return True
+
+    def tagged(self, tag: Tag) -> list[tuple[str, Entry]]:
+        """Everything in the account that has a tag, each with its folder relative to the account's base.
+
+        One request, and two more in the first call. It searches the whole account, so it is only for servers whose
+        listings leave tags out.
+        """
+        try:
+            nodes = self._call(
+                f"REPORT {self._dav}/files/{self._user_id}",
+                lambda: self._nextcloud.files.list_by_criteria(tags=[tag.id]),
+            )
+        except PreconditionFailed:
+            # The tag is gone.
+            return []
+        base = f"{self._inside}/" if self._inside else ""
+        return [
+            (node.user_path.removeprefix(base).rpartition("/")[0], self._entry(node, tag))
+            for node in nodes
+            if node.user_path.startswith(base)
+        ]
+
+    def _entry(self, node: Any, tag: Tag) -> Entry:
+        return Entry(
+            name=node.name,
+            href=Href(urllib.parse.quote(f"{self._dav}/files/{self._user_id}/{node.user_path}")),
+            is_folder=node.is_dir,
+            size=None,
+            etag=node.etag or None,
+            modified=None,
+            file_id=str(node.info.fileid),
+            media_type=node.info.mimetype,
+            tags=(tag,),
+        )
+
+    def _call[T](self, request: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        try:
+            return self._thread.submit(lambda: self._runner.run(call())).result()
+        except NextcloudException as error:
+            headers = error.response.headers if error.response is not None else {}
+            kind = http_errors.error_of if error.status_code >= 400 else http_errors.not_webdav
+            raise kind(error.status_code, headers, request) from error
+        except OSError as error:
+            # The exceptions of niquests are OSErrors.
+            raise http_errors.transport_error(self._host, error) from error
+
+
+class _ClosableLoop(asyncio.SelectorEventLoop):
+    """Keeps track of its connections, because nc_py_api has no way to close them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+
+    async def create_connection(self, *args: Any, **options: Any) -> Any:
+        transport, protocol = await super().create_connection(*args, **options)
+        self.transports.add(transport)
+        return transport, protocol
+
+
+async def _close_connections() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, _ClosableLoop)  # noqa: S101 - for mypy
+    for transport in list(loop.transports):
+        transport.abort()
+    # The transports close in the loop's next turn.
+    await asyncio.sleep(0)

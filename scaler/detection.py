@@ -1,0 +1,101 @@
+"""Whether a Nextcloud can replace a file in place, found out with a throwaway file of our own."""
+
+import contextlib
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+from scaler import names
+from scaler.in_place import PROPERTIES, InPlaceFolders
+from scaler.moves import inside
+from shared.errors import ErrorPolicy, Failure, Forbidden, NotFound, PreconditionFailed
+from shared.scheduler import ends_poll
+from shared.webdav.store import Assembly, Connections, Entry, Href, Listing, Store, strong
+
+THROWAWAY = ".jupyterhub-images-"
+"""What the names of our throwaway files in the raw folder begin with."""
+_WORD = "TRIED:in-place"
+_LEFTOVER_AFTER = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Whether files are replaced in place, and why not if they are not."""
+
+    supported: bool
+    reason: str = ""
+
+
+def detect_in_place(store: Store, connections: Connections, folders: InPlaceFolders) -> Capability:
+    """Try it: a condition that must fail, an assembly whose checksum is listed; and ask for versions.
+
+    Raises:
+        Failure: the server could not be asked now.
+    """
+    try:
+        capabilities = store.get_json(Href(_path(connections.root_url) + "ocs/v2.php/cloud/capabilities"))
+        if not _has_versions(capabilities):
+            return Capability(supported=False, reason="the server keeps no versions of files")
+        return _try_on_throwaway(store, folders)
+    except Failure as error:
+        # A server that is busy now may well be able to.
+        if ends_poll(error) or error.policy is ErrorPolicy.RETRY:
+            raise
+        return Capability(supported=False, reason=f"trying it failed: {error.message}")
+
+
+def _path(url: str) -> str:
+    return "/" + url.split("/", 3)[3]
+
+
+def _has_versions(capabilities: object) -> bool:
+    try:
+        return bool(capabilities["ocs"]["data"]["capabilities"]["files"]["versioning"])  # type: ignore[index]
+    except (LookupError, TypeError):
+        return False
+
+
+def _try_on_throwaway(store: Store, folders: InPlaceFolders) -> Capability:
+    href = inside(folders.raw, THROWAWAY + secrets.token_hex(8))
+    upload = Href(inside(folders.uploads, names.new_id(names.new_owner())) + "/")
+    try:
+        etag = store.put(href, b"").etag
+        if etag is None or not strong(etag):
+            return Capability(supported=False, reason="the server does not tell the version of what it stored")
+        # 405 says that it is there, which it is where the answer to a first attempt was lost.
+        store.make_folder(upload)
+        with contextlib.suppress(NotFound, PreconditionFailed):
+            store.assemble(upload, _entry(href, '"no-such-version"'), _assembly())
+            return Capability(supported=False, reason="the server ignores the condition `If`")
+        store.assemble(upload, _entry(href, etag), _assembly())
+        there = store.stat(href, PROPERTIES)
+        if there is None or _WORD not in there.checksums:
+            return Capability(supported=False, reason="the server does not keep checksums")
+        return Capability(supported=True)
+    finally:
+        with contextlib.suppress(Failure):
+            store.delete(href, for_good=True)
+
+
+def _entry(href: Href, etag: str) -> Entry:
+    return Entry("", href, is_folder=False, size=0, etag=etag, modified=None)
+
+
+def _assembly() -> Assembly:
+    """Of nothing: an upload without a chunk is one request less."""
+    return Assembly(0, 1_000_000_000, f"SHA256:{hashlib.sha256(b'').hexdigest()} {_WORD}")
+
+
+def remove_leftovers(store: Store, listing: Listing) -> bool:
+    """Remove the throwaway files of processes that were killed while they tried; whether younger ones are left."""
+    left = False
+    for entry in listing.entries:
+        if not entry.name.startswith(THROWAWAY) or entry.size != 0 or not listing.now or not entry.uploaded:
+            continue
+        if listing.now - entry.uploaded <= _LEFTOVER_AFTER:
+            left = True
+            continue
+        # Where we may create files and not delete them it has to stay.
+        with contextlib.suppress(Forbidden):
+            store.delete(entry.href, for_good=True)
+    return left

@@ -1,0 +1,223 @@
+"""A second opinion: what Pillow, tifffile and imagecodecs read in an original and in its upscaled image.
+
+OpenCV misreads some files of almost every format without a word. For each format, the reader used here is another than
+the one that the upscaled image was made with, so what both read alike was read right. Only everyday kinds
+(`Header.everyday`) go without: `python -m tests.bench.corpus` proves their readers.
+"""
+
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from scaler.images.codecs import pillow, pixels, stderr_capture
+from scaler.images.codecs.pixels import Pixels
+from scaler.images.probe import Header, UnsupportedImage, avif, jp2, jpeg, pnm, tiff
+
+for _name in ("imagecodecs", "tifffile"):
+    logging.getLogger(_name).disabled = True  # what is odd in a file and does not matter here
+
+_ROWS = 256
+_MEAN, _PEAK, _PEAK_SHARE = 1.5, 8.0, 0.001
+"""By how much of 255 samples of lossy images may be off: on average, and all but this share of them."""
+_FINE_QUALITY = 95
+"""Encoding quality for which these bounds hold; they widen with what lower ones give away."""
+_PALETTE_MEAN, _PALETTE_PEAK = 6.0, 64.0
+"""The same where at most 256 colours stand for all."""
+_JPEG_COMPRESSIONS = {6, 7}
+_DIFFERENT = "two libraries read different pixels in it"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One page or frame, as it is stored.
+
+    Attributes:
+        pixels: height x width, or height x width x channels (R, G, B, A).
+        top: the value of white.
+        alpha: the last channel is transparency, and the colours are not multiplied by it.
+        rounding: how far samples may be off because the second reader rounds them; None where coding is lossy.
+    """
+
+    pixels: Pixels
+    top: float
+    alpha: bool = False
+    rounding: float | None = 0
+
+
+def verify(header: Header, original: bytes, result: bytes, quality: int) -> None:
+    """Compare an upscaled image with `cv2.resize` of what another library reads in the original.
+
+    Lossless images must be equal; lossy ones near, at the original's size, at which their colours are coded. That
+    library reads both files, at full depth, alpha included.
+
+    Raises:
+        UnsupportedImage: the two differ, or no other library reads the image.
+    """
+    with stderr_capture.capture():
+        _verify(header, original, result, quality)
+
+
+def _verify(header: Header, original: bytes, result: bytes, quality: int) -> None:
+    upscaled = _frames(header, result)
+    for frame in _frames(header, original):
+        found = next(upscaled, None)
+        if found is None:
+            raise UnsupportedImage("the upscaled image came out with fewer frames")
+        expected = pixels.upscaled(frame.pixels, alpha=frame.alpha)
+        if header.format == "GIF":
+            expected = _cut_out(expected)
+        same_kind = (expected.shape, expected.dtype) == (found.pixels.shape, found.pixels.dtype)
+        if not same_kind or not _alike(expected, found.pixels, frame, header, quality):
+            raise UnsupportedImage(_DIFFERENT)
+
+
+def _frames(header: Header, data: bytes) -> Iterator[Frame]:
+    read = {"AVIF": _avif, "GIF": _gif, "JPEG": _cmyk, "JPEG 2000": _jp2, "PNM": _pnm, "TIFF": _tiff}
+    if header.format == "PNG" and not header.animated:
+        read["PNG"] = _png
+    try:
+        yield from read.get(header.format, _pillow)(header, data)
+    except UnsupportedImage:
+        raise
+    except Exception as error:  # readers raise whatever a file makes them stumble over
+        raise UnsupportedImage(f"no second library reads it: {type(error).__name__}: {error}") from error
+
+
+def _alike(expected: Pixels, found: Pixels, frame: Frame, header: Header, quality: int) -> bool:
+    """Compare band by band, so that no whole image of differences is held."""
+    mean, peak = (_PALETTE_MEAN, _PALETTE_PEAK) if header.format == "GIF" else (_MEAN, _PEAK)
+    loss = max(100 - quality, 100 - _FINE_QUALITY) / (100 - _FINE_QUALITY)
+    total = peaks = np.zeros(1)
+    for at in range(0, len(expected), _ROWS):
+        one, other = expected[at : at + _ROWS], found[at : at + _ROWS]
+        if frame.rounding == 0:
+            if not np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
+                return False
+            continue
+        if frame.rounding is not None:
+            if np.abs(one.astype(np.float32) - other).max() > frame.rounding:
+                return False
+            continue
+        off = np.abs(pixels.halved(one) - pixels.halved(other)).reshape(one.shape[0] * one.shape[1] // 4, -1)
+        off *= 255 / frame.top
+        if frame.alpha:  # colours count as much as they are seen
+            off[:, :-1] *= pixels.halved(one).reshape(len(off), -1)[:, -1:] / np.float32(frame.top)
+        total = total + off.sum(axis=0, dtype=np.float64)
+        peaks = peaks + np.count_nonzero(off > peak * loss, axis=0)
+    count = expected.shape[0] * expected.shape[1] // 4
+    return bool((total <= mean * loss * count).all() and (peaks <= max(_PEAK_SHARE * count, 1)).all())
+
+
+def _pillow(header: Header, data: bytes) -> Iterator[Frame]:
+    """BMP and animations."""
+    rounding = None if header.format == "WebP" and not header.lossless else 0
+    with Image.open(io.BytesIO(data)) as file:
+        for number in range(header.frames):
+            file.seek(number)
+            alpha = header.animated or file.has_transparency_data
+            yield Frame(np.asarray(file.convert("RGBA" if alpha else "RGB")), 255, alpha, rounding)
+
+
+def _pnm(header: Header, data: bytes) -> Iterator[Frame]:
+    """Pillow reads whites as 255, or 65535 in deep grey images."""
+    top = pnm.read(data).top
+    with Image.open(io.BytesIO(data)) as file:
+        if file.mode == "I":
+            rounding = 0 if top == 0xFFFF else 0xFFFF / top + 1
+            yield Frame(np.asarray(file).astype(np.uint16), 0xFFFF, rounding=rounding)
+        else:
+            yield Frame(np.asarray(file.convert("RGB")), 255, rounding=0 if top in (1, 255) else 1)
+
+
+def _cmyk(header: Header, data: bytes) -> Iterator[Frame]:
+    """JPEG of four inks, which the files of Adobe's programs hold inverted."""
+    samples = imagecodecs.jpeg8_decode(data)
+    inverted = any(segment.marker == jpeg.APP14 for segment in jpeg.read(data).segments)
+    yield Frame(255 - samples if inverted else samples, 255, rounding=None)
+
+
+def _png(header: Header, data: bytes) -> Iterator[Frame]:
+    samples = imagecodecs.png_decode(data)
+    yield Frame(samples, 2**header.bits - 1, samples.ndim == 3 and samples.shape[2] in (2, 4))
+
+
+def _gif(header: Header, data: bytes) -> Iterator[Frame]:
+    """The upscaled image has other colours: so what Pillow reads is compared here already, with giflib and OpenCV.
+
+    One must agree: giflib knows nothing of what no frame covers, and OpenCV does not read some files.
+    """
+    frames = [_cut_out(frame) for frame in pillow.frames(data, "RGBA", header.frames)]
+    if not any(_same(frames, read, data) for read in (imagecodecs.gif_decode, _gif_by_opencv)):
+        raise UnsupportedImage(_DIFFERENT)
+    return (Frame(frame, 255, alpha=True, rounding=None) for frame in frames)
+
+
+def _same(frames: list[NDArray[np.uint8]], read: Callable[[bytes], Pixels], data: bytes) -> bool:
+    with contextlib.suppress(Exception):  # it does not read the file
+        others = read(data)
+        others = others.reshape(-1, *others.shape[-3:])
+        return all(np.array_equal(frame, _cut_out(other)) for frame, other in zip(frames, others, strict=True))
+    return False
+
+
+def _gif_by_opencv(data: bytes) -> Pixels:
+    return np.stack([frame[:, :, [2, 1, 0, 3][: frame.shape[2]]] for frame in pixels.decode_frames(data)])
+
+
+def _cut_out(image: Pixels) -> NDArray[np.uint8]:
+    """Pixels either opaque or nothing, as GIF has them."""
+    opaque = image[:, :, 3] >= 128 if image.shape[2] == 4 else np.ones(image.shape[:2], bool)
+    cut_out = np.full((*image.shape[:2], 4), 255, np.uint8)
+    cut_out[:, :, :3] = image[:, :, :3]
+    cut_out[~opaque] = 0
+    return cut_out
+
+
+def _jp2(header: Header, data: bytes) -> Iterator[Frame]:
+    yield Frame(imagecodecs.jpeg2k_decode(data), 2**header.bits - 1, jp2.read(data).straight_alpha)
+
+
+def _avif(header: Header, data: bytes) -> Iterator[Frame]:
+    bits, _, _ = avif.coding(avif.read(data))
+    samples = imagecodecs.avif_decode(data)
+    rounding = 0 if header.lossless else None
+    yield Frame(samples, 2**bits - 1, header.channels == 4, rounding)
+
+
+def _tiff(header: Header, data: bytes) -> Iterator[Frame]:
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        for number, page in enumerate(file.pages):
+            if not isinstance(page, tifffile.TiffPage):
+                raise UnsupportedImage("its pages cannot be told apart")
+            lossy = page.compression in _JPEG_COMPRESSIONS
+            if page.photometric == tiff.YCBCR and not lossy:
+                yield _page_by_pillow(data, number)
+                continue
+            yield Frame(*_page(page), page.extrasamples[:1] == (tiff.STRAIGHT_ALPHA,), None if lossy else 0)
+
+
+def _page(page: tifffile.TiffPage) -> tuple[Pixels, float]:
+    """Samples as they are stored, spread to whole bytes, and the value of white."""
+    planes = page.asarray(squeeze=False)[:, 0]  # planes x height x width x samples
+    samples = planes[0] if len(planes) == 1 else np.moveaxis(planes[..., 0], 0, 2)
+    if samples.shape[2] == 1:
+        samples = samples[:, :, 0]
+    if page.colormap is not None:
+        return (np.moveaxis(page.colormap, 0, 1)[samples.astype(np.intp)] >> 8).astype(np.uint8), 255
+    if page.bitspersample < 8:
+        return samples.astype(np.uint8) * (255 // (2**page.bitspersample - 1)), 255
+    return samples, np.iinfo(samples.dtype).max if samples.dtype.kind in "iu" else 1
+
+
+def _page_by_pillow(data: bytes, number: int) -> Frame:
+    with Image.open(io.BytesIO(data)) as file:
+        file.seek(number)
+        return Frame(np.asarray(file.convert("RGB")), 255, rounding=None)

@@ -1,0 +1,155 @@
+"""The images of one poll that are in flight: processed by threads, then counted and logged."""
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, as_completed
+
+from loguru import logger
+
+from scaler.images.probe import UnsupportedImage
+from scaler.pipeline import Published, TooLarge
+from scaler.skip_list import SkipList
+from shared.errors import Cancelled, Failure, Forbidden, NotAccepted, NotFound, PreconditionFailed
+from shared.poll_report import PollReport
+from shared.scheduler import ends_poll
+from shared.webdav.store import Connections, Entry, Href
+
+
+class InFlight:
+    """The images of one poll.
+
+    Args:
+        executor: processes images.
+        cleanup_executor: deletes claims meanwhile.
+        report: counts what happens.
+    """
+
+    def __init__(
+        self,
+        *,
+        executor: Executor,
+        cleanup_executor: Executor,
+        connections: Connections,
+        skip_list: SkipList,
+        report: PollReport,
+    ) -> None:
+        self._executor = executor
+        self._cleanup_executor = cleanup_executor
+        self._connections = connections
+        self._skip_list = skip_list
+        self._report = report
+        # What ended the poll; not logged for each image.
+        self._halted: list[Failure] = []
+        self._cleanups: list[tuple[Entry, Future[None]]] = []
+
+    def process_all(self, process: Callable[[Entry], Published], entries: Sequence[Entry]) -> None:
+        """Process all images, as many at once as there are threads.
+
+        Args:
+            process: processes one image; raises as `Pipeline.process`.
+
+        Raises:
+            Cancelled: the daemon was asked to stop.
+        """
+        work = functools.partial(self._process, process)
+        futures = {self._executor.submit(self._unless_halted, work, entry): entry for entry in entries}
+        try:
+            for future in _with_progress(as_completed(futures), len(futures)):
+                self._record(futures[future], future)
+            for entry, cleanup in self._cleanups:
+                self._record_cleanup(entry, cleanup)
+        except Cancelled:
+            for future in futures:
+                future.cancel()
+            raise
+        self._skip_list.save()
+
+    def _process(self, process: Callable[[Entry], Published], entry: Entry) -> Published:
+        """Process an image; another thread deletes its claim, so that this one can go on."""
+        published = process(entry)
+        if published.leftover:
+            cleanup = self._cleanup_executor.submit(self._unless_halted, self._delete, published.leftover)
+            self._cleanups.append((entry, cleanup))
+        return published
+
+    def _delete(self, href: Href) -> None:
+        with self._connections.connect() as store:
+            store.delete(href)
+
+    def _unless_halted[A, T](self, work: Callable[[A], T], argument: A) -> T:
+        """Call `work`, unless the poll has to end."""
+        if self._halted:
+            raise self._halted[0]
+        try:
+            return work(argument)
+        except Failure as error:
+            if ends_poll(error):
+                self._halted.append(error)
+            raise
+
+    def _record(self, entry: Entry, future: "Future[Published]") -> None:
+        """Count and log what happened to an image; no error of one image ends the daemon.
+
+        Raises:
+            Cancelled: the daemon was asked to stop.
+        """
+        try:
+            published = future.result()
+        except Cancelled:
+            raise
+        except UnsupportedImage as error:
+            self._report.counts["skipped"] += 1
+            logger.warning("{} is skipped: {}", entry.name, error.reason)
+            self._skip_list.add(entry, lasting=not isinstance(error, TooLarge))
+        except (PreconditionFailed, NotFound):
+            self._report.counts["changed or taken meanwhile"] += 1
+            logger.info("{} was replaced or removed meanwhile", entry.name)
+        except Failure as error:
+            self._record_failure(entry, error)
+            if isinstance(error, Forbidden | NotAccepted):
+                self._skip_list.add(entry, lasting=False)
+        except Exception as error:  # noqa: BLE001 - one image must not end the daemon; logged with its traceback
+            self._report.failed.append(Failure(f"Unexpected error while upscaling {entry.name} ({error!r}); skipped"))
+            logger.exception("Unexpected error while upscaling {}; skipped", entry.name)
+            self._skip_list.add(entry, lasting=False)
+        else:
+            self._record_published(entry, published)
+
+    def _record_published(self, entry: Entry, published: Published) -> None:
+        if published.name is None:
+            self._report.counts["changed or taken meanwhile"] += 1
+            return
+        name, upscaled = published.name, published.upscaled
+        if upscaled is None:
+            self._report.counts["finished after an interruption"] += 1
+            logger.info("{} → {} (finished after an interruption)", entry.name, name)
+            return
+        self._report.counts["upscaled"] += 1
+        logger.success(
+            "{} {}x{} → {} {}x{}, {:.1f} s",
+            *(entry.name, upscaled.width, upscaled.height, name, 2 * upscaled.width, 2 * upscaled.height),
+            upscaled.seconds,
+        )
+
+    def _record_cleanup(self, entry: Entry, cleanup: "Future[None]") -> None:
+        try:
+            cleanup.result()
+        except Failure as error:
+            # Recovery deletes the claim later.
+            self._record_failure(entry, error)
+
+    def _record_failure(self, entry: Entry, error: Failure) -> None:
+        self._report.failed.append(error)
+        if error not in self._halted:
+            logger.error("{}: {}", entry.name, error)
+
+
+def _with_progress[T](items: Iterator[T], total: int) -> Iterator[T]:
+    """Show a progress bar if standard error is a terminal."""
+    if total < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    from tqdm import tqdm  # noqa: PLC0415 - not needed without a terminal
+
+    yield from tqdm(items, total=total, unit="image", leave=False, dynamic_ncols=True)

@@ -1,0 +1,281 @@
+"""Publication in place, on a Nextcloud: the file itself becomes the upscaled image and moves on.
+
+Its content is replaced by a chunked upload on the condition that it is still the version that was read, and the file is
+moved to the unsorted folder: id, tags, favourite, comments, links, shares and date stay, and the old content becomes a
+version of the file. docs/design.md walks through what can stop or change in between; whatever it is, the next listing
+shows by the marker what is left to do. Nothing is ever deleted but uploads of our own.
+"""
+
+import contextlib
+import functools
+import tempfile
+import time
+import urllib.parse
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from scaler import names
+from scaler.marker import checksums_with_marker, marker_in
+from scaler.moves import Outcome, OutcomeUnknown, VerifiedMove, inside
+from scaler.pipeline import AlreadyUpscaled, Published, Upload, Upscaled, sha256_of
+from scaler.upload_notes import Note, UploadNotes
+from shared.errors import Failure, NotAccepted, NotFound, PreconditionFailed, StorageFull
+from shared.retry import RetryPolicy
+from shared.webdav.store import BASIC, Assembly, Connections, Entry, Href, Prop, Store
+
+PROPERTIES = (*BASIC, Prop.CHECKSUMS, Prop.PERMISSIONS, Prop.AVAILABLE)
+# Nextcloud takes no dates at or below a day after 1970.
+_EARLIEST = 86_400
+# A file younger than that can be changed within the second of its ETag.
+_SETTLED = 2
+
+
+class _State(Enum):
+    """What lies in the place of an original after an assembly that was not answered 204."""
+
+    REPLACED = "our content"
+    ORIGINAL = "the version that was read"
+    CHANGED = "another version"
+    GONE = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class InPlaceFolders:
+    """Addresses.
+
+    Attributes:
+        uploads: of the account's chunked uploads; each is a folder in it, which no listing of files shows.
+    """
+
+    raw: Href
+    unsorted: Href
+    uploads: Href
+
+    @staticmethod
+    def of(connections: Connections, raw: Href, unsorted: Href) -> "InPlaceFolders":
+        """From the account that the connections are of."""
+        user = urllib.parse.quote(connections.user_id, safe="")
+        root = urllib.parse.urlsplit(connections.root_url).path
+        return InPlaceFolders(raw, unsorted, Href(f"{root}remote.php/dav/uploads/{user}/"))
+
+
+class ChunkedUpload:
+    """An upload folder with one chunk in it (`scaler.pipeline.Upload`)."""
+
+    def __init__(self, folder: Href, entry: Entry, publisher: "InPlacePublisher") -> None:
+        self.folder = folder
+        self.href = Href(folder + "00001")
+        self.chunk_of = entry.href
+        self._entry = entry
+        self._publisher = publisher
+        self._made: Future[None] | None = None
+
+    def check_download(self, checksums: str, file: Path) -> None:
+        """Raise AlreadyUpscaled if the download is a result of ours."""
+        self._publisher.check_download(self._entry, checksums, file)
+
+    def prepare(self) -> None:
+        """Make the folder beside the computing."""
+        self._made = self._publisher.make_folder(self.folder)
+
+    def wait_until_ready(self) -> None:
+        """Return once the folder is made."""
+        assert self._made is not None  # noqa: S101 - prepare comes first
+        self._made.result()
+
+    def abandon(self, store: Store) -> None:
+        """Delete the folder; only where it certainly is not being assembled."""
+        if self._made is not None:
+            with contextlib.suppress(Failure):
+                self._made.result()
+            store.delete(self.folder)
+
+
+class InPlacePublisher:
+    """Replaces originals and moves them on; used by several threads at once.
+
+    Args:
+        executor: makes upload folders beside the computing.
+        owner: of the uploads, from `names.new_owner`.
+    """
+
+    def __init__(
+        self,
+        *,
+        folders: InPlaceFolders,
+        connections: Connections,
+        executor: Executor,
+        retry: RetryPolicy,
+        notes: UploadNotes,
+        owner: str,
+    ) -> None:
+        self.folders = folders
+        self._connections = connections
+        self._executor = executor
+        self._retry = retry
+        self._notes = notes
+        self._owner = owner
+
+    def new_upload(self, entry: Entry) -> ChunkedUpload:
+        """An upload folder that nobody else uses."""
+        folder = Href(inside(self.folders.uploads, names.new_id(self._owner)) + "/")
+        return ChunkedUpload(folder, entry, self)
+
+    def make_folder(self, folder: Href) -> Future[None]:
+        """Make an upload folder, in another thread."""
+
+        def make() -> None:
+            with self._connections.connect() as store:
+                store.make_folder(folder)
+
+        return self._executor.submit(make)
+
+    def check_download(self, entry: Entry, checksums: str, file: Path) -> None:
+        """Raise AlreadyUpscaled if what was downloaded is a result of ours that only has to be moved on."""
+        marker = marker_in(checksums)
+        note = self._notes.get(entry.file_id)
+        if marker is None and note is not None and sha256_of(file) == note.sha256:
+            marker = marker_in(checksums_with_marker(note.sha256, note.upload))
+        if marker is not None and marker.is_unfinished(entry.name):
+            raise AlreadyUpscaled(functools.partial(self.finish, entry=entry, marker_id=marker.id))
+
+    def publish(self, store: Store, entry: Entry, upload: Upload, upscaled: Upscaled) -> Published:
+        """Replace the content of the original, and move the file on.
+
+        Raises:
+            PreconditionFailed, NotFound: the original was replaced or taken away meanwhile; it is as it was left.
+            OutcomeUnknown: nobody knows yet whether it was replaced; the next listing tells.
+        """
+        assert isinstance(upload, ChunkedUpload)  # noqa: S101 - as `new_upload` made it
+        upload_id = urllib.parse.unquote(upload.folder.rstrip("/").rpartition("/")[2])
+        self._notes.add(entry.file_id, Note(upscaled.sha256, upload_id))
+        etag, marker_id = self._replace(store, entry, upload, upscaled, upload_id)
+        name = self.move_on(store, entry, etag, marker_id)
+        self._notes.forget(entry.file_id)
+        return Published(name, None, upscaled)
+
+    # --- replacing --------------------------------------------------------------------------------------------------
+
+    def _replace(
+        self, store: Store, entry: Entry, upload: ChunkedUpload, upscaled: Upscaled, upload_id: str
+    ) -> tuple[str, str]:
+        """Put the upload in the place of the original; the ETag that the file has then, and the id in its marker."""
+        checksums = checksums_with_marker(upscaled.sha256, upload_id)
+        assembly = Assembly(upscaled.size, _date_for(entry), checksums)
+        try:
+            assembled = store.assemble(upload.folder, entry, assembly)
+        except Failure as error:
+            etag, marker_id = self._after_failure(store, entry, upload, upscaled, error)
+            return etag, marker_id or upload_id
+        if assembled.created or (assembled.file_id and entry.file_id and assembled.file_id != entry.file_id):
+            raise OutcomeUnknown(
+                f"{entry.name} was deleted while it was replaced, and the server made a new file of that name"
+            )
+        return assembled.etag or self._etag_of(store, entry, upload_id), upload_id
+
+    def _after_failure(
+        self, store: Store, entry: Entry, upload: ChunkedUpload, upscaled: Upscaled, error: Failure
+    ) -> tuple[str, str]:
+        """Look what an assembly did that was not answered 204, since no other answer proves anything.
+
+        Returns:
+            the ETag of what was put there, and the id in its marker: another scaler may have put the same there.
+        """
+        state, there = self._look(store, entry, upscaled)
+        if state is _State.REPLACED and there is not None:
+            marker = marker_in(there.checksums)
+            return there.etag or "", marker.id if marker else ""
+        if isinstance(error, NotFound | PreconditionFailed | NotAccepted | StorageFull):
+            # Answered for good, so the assembly is over: the upload serves nobody any more.
+            upload.abandon(store)
+        if state is _State.GONE:
+            raise NotFound(f"{entry.name} was taken away since it was listed") from error
+        if state is _State.CHANGED:
+            raise PreconditionFailed(f"{entry.name} was replaced since it was listed") from error
+        raise error
+
+    def _look(self, store: Store, entry: Entry, upscaled: Upscaled) -> tuple[_State, Entry | None]:
+        """What lies in the place of the original now."""
+        there = store.stat(entry.href, PROPERTIES)
+        if there is None:
+            return _State.GONE, None
+        if upscaled.sha256 in there.checksums:
+            return _State.REPLACED, there
+        if there.etag == entry.etag:
+            return _State.ORIGINAL, there
+        if there.size == upscaled.size and self._has_content(store, there, upscaled.sha256):
+            # The marker is written last, and may be missing still.
+            return _State.REPLACED, there
+        return _State.CHANGED, there
+
+    def _has_content(self, store: Store, there: Entry, sha256: str) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "content"
+            try:
+                store.get(there, file)
+            except (NotFound, PreconditionFailed):
+                return False
+            return sha256_of(file) == sha256
+
+    def _etag_of(self, store: Store, entry: Entry, upload_id: str) -> str:
+        """The ETag that the answer to the assembly left out."""
+        there = store.stat(entry.href, PROPERTIES)
+        marker = marker_in(there.checksums) if there else None
+        if there is None or there.etag is None or marker is None or marker.id != upload_id:
+            raise OutcomeUnknown(f"{entry.name} was replaced, and changed again at once")
+        return there.etag
+
+    # --- moving on --------------------------------------------------------------------------------------------------
+
+    def finish(self, store: Store, entry: Entry, marker_id: str) -> str | None:
+        """Move on an upscaled image that an interrupted scaler has left; as `move_on`."""
+        name = self.move_on(store, entry, entry.etag, marker_id)
+        self._notes.forget(entry.file_id)
+        return name
+
+    def move_on(self, store: Store, entry: Entry, etag: str | None, marker_id: str) -> str | None:
+        """Move an upscaled image to the first free of its final names; None if somebody else has moved it.
+
+        Raises:
+            PreconditionFailed: a person has changed it meanwhile.
+            OutcomeUnknown: it may still be moved; the next listing tells.
+        """
+        number = 1
+        while True:
+            name = names.final_name(entry.name, marker_id, number)
+            outcome = self._move(store, entry, etag, inside(self.folders.unsorted, name))
+            if outcome is Outcome.SOURCE_CHANGED:
+                raise PreconditionFailed(f"{entry.name} was changed after it was upscaled")
+            if outcome is not Outcome.TARGET_TAKEN:
+                return name if outcome is Outcome.MOVED else None
+            number += 1
+
+    def _move(self, store: Store, entry: Entry, etag: str | None, target: Href) -> Outcome:
+        def resolve(error: Failure, all_answered: bool) -> Outcome | None:
+            source = store.stat(entry.href)
+            if source is None or source.file_id != entry.file_id:
+                there = store.stat(target)
+                ours = there is not None and there.file_id == entry.file_id
+                return Outcome.MOVED if ours else Outcome.SOURCE_GONE
+            if source.etag != etag:
+                return Outcome.SOURCE_CHANGED
+            if all_answered and isinstance(error, PreconditionFailed):
+                if store.stat(target) is not None:
+                    return Outcome.TARGET_TAKEN
+                raise OutcomeUnknown(f"{error.message}, though the name is free") from error
+            return None
+
+        return VerifiedMove(lambda: store.move(entry.href, target, if_match=etag), resolve).run(self._retry)
+
+
+def _date_for(entry: Entry, now: Callable[[], float] = time.time) -> int:
+    """The date of the upscaled image: its original's, less a second.
+
+    Versions are kept by date. With the very date of the original its version could not be listed or restored; with a
+    later one it would be gone after the next edit.
+    """
+    date = int(entry.modified) - 1 if entry.modified is not None else 0
+    return date if date > _EARLIEST else int(now()) - _SETTLED

@@ -1,0 +1,54 @@
+"""A pool of connections of one account."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from shared.retry import RetryPolicy
+from shared.webdav.client import Credentials, WebDavClient
+from shared.webdav.retrying import RetryingStore
+from shared.webdav.store import Store
+
+
+class ConnectionPool:
+    """Clients of one account; each is used by one thread at a time.
+
+    Args:
+        retry: repeats what is safe to repeat.
+
+    Attributes:
+        root_url: of the Nextcloud (or ownCloud) that the account is on, with a slash at its end; empty elsewhere.
+        user_id: of the account there.
+    """
+
+    def __init__(self, account: Credentials, retry: RetryPolicy, *, root_url: str = "", user_id: str = "") -> None:
+        self.root_url = root_url
+        self.user_id = user_id
+        self._account = account
+        self._retry = retry
+        self._idle: list[WebDavClient] = []
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[Store]:
+        """Lend a store to one thread."""
+        with self._lock:
+            client = self._idle.pop() if self._idle else None
+        client = client or WebDavClient(self._account)
+        client.move_to(self._account.base_url)
+        try:
+            yield RetryingStore(client, self._retry)
+        finally:
+            with self._lock:
+                self._idle.append(client)
+
+    def move_to(self, account: Credentials, *, root_url: str, user_id: str) -> None:
+        """Use another address of the same server and account; stores that were lent before keep theirs."""
+        self._account, self.root_url, self.user_id = account, root_url, user_id
+
+    def close(self) -> None:
+        """Close all connections that are not lent."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for client in idle:
+            client.close()

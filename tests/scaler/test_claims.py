@@ -1,0 +1,164 @@
+"""The claim way where things go wrong: kills, rights, lost races, and claims whose copy is gone."""
+
+import contextlib
+import itertools
+import threading
+from pathlib import Path
+
+import pytest
+
+from shared.errors import Failure, Forbidden, ServerUnavailable
+from tests.contract.memory import MemoryServer
+from tests.contract.spy import Call, Killed, SpiedAccount
+from tests.scaler.cloud import log_lines
+from tests.scaler.harness import (
+    RAW,
+    UNSORTED,
+    a_scaler,
+    assert_done,
+    claims,
+    config,
+    image,
+    inside,
+    poll,
+    prepare,
+    published,
+    uploads,
+)
+from tests.scaler.test_steps import NAME, after, before, die, is_claim, is_publication, stop_at
+from tests.servers.site import Site
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_a_forbidden_publication_and_a_kill_after_it_lose_nothing(conditional: bool, tmp_path: Path) -> None:
+    """Died before and after each request that follows."""
+    for n in itertools.count():
+        site = MemoryServer(conditional=conditional, etag_tells=conditional)
+        prepare(site)
+        site.write(f"{RAW}/{NAME}", image())
+        refused: list[bool] = []
+        moments = itertools.count()
+        killed: list[bool] = []
+
+        def spy(
+            call: Call,
+            refused: list[bool] = refused,
+            moments: "itertools.count[int]" = moments,
+            killed: list[bool] = killed,
+            n: int = n,
+        ) -> None:
+            if refused and (killed or next(moments) >= n):
+                killed.append(True)
+                raise Killed
+            if is_publication(call) and not call.after:
+                refused.append(True)
+                raise Forbidden("status 403")
+
+        with contextlib.suppress(Killed):
+            poll(SpiedAccount(site.account, spy), tmp_path)
+        assert refused
+        originals = {**inside(site, RAW), **claims(site)}
+        assert list(originals.values()) == [image()], n
+
+        # Somebody has granted the right.
+        assert poll(site.account, tmp_path) == []
+
+        assert_done(site, {NAME: image()})
+        if not killed:
+            break
+    # The looks after the refusal, the discarding, the move back, and the deletion of the copy.
+    assert n >= 6
+
+
+def test_a_claim_whose_copy_is_gone_is_never_deleted_in_silence(claim_site: Site, tmp_path: Path) -> None:
+    """Mostly it was published and filed away; who restores an original from the trash bin reads where it went."""
+    prepare(claim_site)
+    claim_site.write(f"{RAW}/{NAME}", image())
+    stop_at(claim_site, tmp_path, after(is_publication, die))
+    (name,) = inside(claim_site, UNSORTED)
+    claim_site.remove(f"{UNSORTED}/{name}")
+
+    with log_lines() as said:
+        assert poll(claim_site.account, tmp_path) == []
+
+    assert claims(claim_site) == {}
+    (line,) = [line for line in said if NAME in line]
+    assert "Deleting" in line
+    assert ".scaler" in line
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_claim_that_another_scaler_won_is_no_failure(
+    memory_site: MemoryServer, tmp_path: Path, finished: bool
+) -> None:
+    """The first attempt is answered 503, the next 404: meanwhile somebody else has it, or is even done with it."""
+    prepare(memory_site)
+    memory_site.write(f"{RAW}/{NAME}", image())
+
+    def lose(_call: Call) -> None:
+        if finished:
+            assert poll(memory_site.account, tmp_path / "rival") == []
+        else:
+            stop_at(memory_site, tmp_path / "rival", after(is_claim, die))
+
+    losing = before(is_claim, lose)
+    attempts: list[Call] = []
+
+    def spy(call: Call) -> None:
+        losing(call)
+        if is_claim(call) and not call.after:
+            attempts.append(call)
+            if len(attempts) == 1:
+                raise ServerUnavailable("status 503")
+
+    with log_lines() as said:
+        assert poll(SpiedAccount(memory_site.account, spy), tmp_path / "first") == []
+    assert any("was replaced or removed meanwhile" in line for line in said)
+    # An attempt may still take effect, so the copy stays: its claim would need it.
+    assert len(uploads(memory_site)) == 1 + (not finished)
+    assert poll(memory_site.account, tmp_path / "first") == []
+    assert len(published(memory_site)) == 1
+    assert inside(memory_site, RAW) == claims(memory_site) == {}
+
+
+def test_a_claim_that_nobody_has_and_that_is_not_answered_is_a_failure(
+    memory_site: MemoryServer, tmp_path: Path
+) -> None:
+    prepare(memory_site)
+    memory_site.write(f"{RAW}/{NAME}", image())
+
+    def busy(call: Call) -> None:
+        if is_claim(call) and not call.after:
+            raise ServerUnavailable("status 503")
+
+    (failure,) = poll(SpiedAccount(memory_site.account, busy), tmp_path)
+    assert "not known yet" in failure.message
+    assert inside(memory_site, RAW) == {NAME: image()}
+
+
+def check_two_scalers(site: Site, state: Path, images: int) -> None:
+    """Both end without a failure, and every image is published once."""
+    prepare(site)
+    originals = {f"Unknown {n}.png": image(n) for n in range(images)}
+    for name, data in originals.items():
+        site.write(f"{RAW}/{name}", data)
+    failures: list[Failure] = []
+    start = threading.Barrier(2)
+
+    def run(name: str) -> None:
+        with a_scaler(state / name, threads=5) as scaler:
+            start.wait(10)
+            failures.extend(scaler.poll(config(site.account), until_settled=True))
+
+    threads = [threading.Thread(target=run, args=[name], daemon=True) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    poll(site.account, state)
+    assert_done(site, originals)
+
+
+def test_two_scalers_end_without_a_failure(site: Site, tmp_path: Path) -> None:
+    check_two_scalers(site, tmp_path, 20)

@@ -1,0 +1,121 @@
+"""Rights that are missing in a shared folder: nothing is touched, and what is missing is named."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.nextcloud import Nextcloud
+from scaler.rights import MissingRight
+from tests.fake_time import FakeTime
+from tests.scaler.cli import Home
+from tests.scaler.cloud import DATE, FILE, NAME, CloudSite, is_upscaled, leave_unfinished, log_lines
+from tests.scaler.harness import RAW, UNSORTED, a_scaler, config, image, poll
+
+SECOND = f"{RAW}/Unknown 2.png"
+
+# What is shared, the right that its owner keeps, the letter of that and the folder that is named.
+CASES = [
+    pytest.param(RAW, "update", "W", RAW, id="update on raw"),
+    pytest.param(RAW, "create", "C", RAW, id="create on raw"),
+    pytest.param(RAW, "delete", "D", RAW, id="delete on raw"),
+    pytest.param(UNSORTED, "create", "C", UNSORTED, id="create on unsorted"),
+    pytest.param(FILE, "update", "W", RAW, id="update on the file"),
+]
+
+
+@pytest.mark.parametrize(("shared", "missing", "letter", "folder"), CASES)
+def test_a_missing_right_is_named_and_nothing_is_touched(
+    cloud: Nextcloud, cloud_site: CloudSite, home: Home, shared: str, missing: str, letter: str, folder: str
+) -> None:
+    cloud.write(FILE, image(), mtime=DATE)
+    cloud.set_rights(shared, **{missing: False})
+    home.point_to(cloud_site)
+    cloud.clear_log()
+
+    outcome = home.scaler("--once")
+
+    assert outcome.status == 1, outcome.said
+    (line,) = outcome.errors
+    assert f"(right {letter})" in line
+    assert folder in line
+    assert {record.method for record in cloud.requests} <= {"PROPFIND"}
+    assert cloud_site.files() == {FILE: image()}
+    assert cloud.versions(FILE) == {}
+
+    checked = home.scaler("--check")
+
+    assert checked.status == 1, checked.said
+    (failed,) = [line for line in checked.said.splitlines() if line.startswith("FAILED")]
+    assert f"(right {letter})" in failed
+    assert folder in failed
+    assert cloud_site.files() == {FILE: image()}
+    assert cloud.trash() == []
+
+    cloud.set_rights(shared)
+    assert home.scaler("--check").status == 0
+    assert home.scaler("--once").status == 0
+    assert is_upscaled(cloud.read(cloud_site.published), image())
+
+
+@pytest.mark.parametrize(("shared", "missing", "letter", "folder"), CASES)
+def test_a_missing_right_is_said_once_while_it_lasts(
+    cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path, shared: str, missing: str, letter: str, folder: str
+) -> None:
+    cloud.write(FILE, image(), mtime=DATE)
+    cloud.set_rights(shared, **{missing: False})
+    time = FakeTime()
+    with a_scaler(tmp_path, stop=time.stop()) as scaler, log_lines("WARNING") as said:
+        for _ in range(4):
+            (failure,) = scaler.poll(config(cloud_site.account))
+            assert isinstance(failure, MissingRight)
+            time.now += 30
+        assert len(said) == 1, said
+        assert f"(right {letter})" in said[0]
+        assert folder in said[0]
+        # Granted, it goes on without a restart.
+        cloud.set_rights(shared)
+        assert scaler.poll(config(cloud_site.account)) == []
+    assert is_upscaled(cloud.read(cloud_site.published), image())
+
+
+def test_the_others_go_on_where_one_file_lacks_a_right(cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path) -> None:
+    cloud.write(FILE, image(), mtime=DATE)
+    cloud.write(SECOND, image(2), mtime=DATE)
+    cloud.set_rights(FILE, update=False)
+    (failure,) = poll(cloud_site.account, tmp_path)
+    assert isinstance(failure, MissingRight)
+    assert NAME in failure.message
+    assert cloud.read(FILE) == image()
+    assert is_upscaled(cloud.read(cloud_site.published), image(2))
+
+
+@pytest.mark.parametrize(("shared", "missing", "letter"), [(RAW, "delete", "D"), (UNSORTED, "create", "C")])
+def test_an_upscaled_image_that_cannot_be_moved_on_waits(
+    cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path, shared: str, missing: str, letter: str
+) -> None:
+    """The right was there when its content was replaced."""
+    leave_unfinished(cloud_site, tmp_path)
+    cloud.set_rights(shared, **{missing: False})
+    cloud.clear_log()
+    (failure,) = poll(cloud_site.account, tmp_path)
+    assert isinstance(failure, MissingRight)
+    assert f"(right {letter})" in failure.message
+    assert {record.method for record in cloud.requests} == {"PROPFIND"}
+    cloud.set_rights(shared)
+    assert poll(cloud_site.account, tmp_path) == []
+    assert is_upscaled(cloud.read(cloud_site.published), image())
+
+
+def test_what_is_not_needed_to_finish_may_be_missing(cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path) -> None:
+    leave_unfinished(cloud_site, tmp_path)
+    cloud.set_rights(RAW, update=False, create=False)
+    assert poll(cloud_site.account, tmp_path) == []
+    assert is_upscaled(cloud.read(cloud_site.published), image())
+
+
+def test_the_right_to_share_is_not_needed(cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path) -> None:
+    cloud.write(FILE, image(), mtime=DATE)
+    cloud.set_rights(RAW, share=False)
+    cloud.set_rights(UNSORTED, share=False, update=False, delete=False)
+    assert poll(cloud_site.account, tmp_path) == []
+    assert is_upscaled(cloud.read(cloud_site.published), image())
