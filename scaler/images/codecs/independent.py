@@ -201,7 +201,12 @@ def _tiff(header: Header, data: bytes) -> Iterator[Frame]:
             if page.photometric == tiff.YCBCR and not lossy:
                 yield _page_by_pillow(data, number)
                 continue
-            yield Frame(*_page(page), page.extrasamples[:1] == (tiff.STRAIGHT_ALPHA,), None if lossy else 0)
+            yield Frame(*_page(page), _straight_alpha(page), None if lossy else 0)
+
+
+def _straight_alpha(page: tifffile.TiffPage) -> bool:
+    four = page.photometric == tiff.RGB and page.samplesperpixel == 4
+    return four and (page.extrasamples or (tiff.STRAIGHT_ALPHA,))[0] == tiff.STRAIGHT_ALPHA
 
 
 def _page(page: tifffile.TiffPage) -> tuple[Pixels, float]:

@@ -82,24 +82,26 @@ def _reweight_edges(pixels: Pixels, twice: Pixels) -> None:
 def _reweight(pixels: Pixels, twice: Pixels, top: int, left: int, mixed: NDArray[np.uint8]) -> None:
     above, before = min(top, 1), min(left, 1)
     rows, columns = (slice(2 * at, 2 * (at + size)) for at, size in zip((top, left), mixed.shape, strict=True))
-    part: Any = pixels[top - above : top + _TILE + 1, left - before : left + _TILE + 1]
-    part = part.astype(np.float64 if part.dtype.itemsize > 2 else np.float32)
-    weights = np.ascontiguousarray(part[:, :, -1])
-    part = cv2.multiply(part, cv2.merge([*[weights] * (part.shape[2] - 1), np.ones_like(weights)]))
-    part = cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-    part = part[2 * above :, 2 * before :][: 2 * mixed.shape[0], : 2 * mixed.shape[1]]
+    part = pixels[top - above : top + _TILE + 1, left - before : left + _TILE + 1]
     target: Any = twice[rows, columns]
-    weights = np.ascontiguousarray(part[:, :, -1])
     seen = cv2.resize(mixed, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     seen[target[:, :, -1] == 0] = 0
+
+    def enlarged(plane: Any) -> Any:
+        plane = cv2.resize(plane, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+        return plane[2 * above :, 2 * before :][: 2 * mixed.shape[0], : 2 * mixed.shape[1]]
+
+    *colours, alpha = cv2.split(part)
+    depth = cv2.CV_64F if part.dtype.itemsize > 2 else cv2.CV_32F
+    weights = np.ascontiguousarray(enlarged(alpha.astype(np.float64 if depth == cv2.CV_64F else np.float32)))
     weights[seen == 0] = _MANY  # the rest is not used, and must fit
-    colours: Any = cv2.divide(part, cv2.merge([weights] * part.shape[2]))
+    planes = [cv2.divide(enlarged(cv2.multiply(colour, alpha, dtype=depth)), weights) for colour in colours]
     if target.dtype == np.uint8:
-        colours = cv2.convertScaleAbs(colours)
+        planes = [cv2.convertScaleAbs(plane) for plane in planes]
     elif target.dtype.kind in "iu":
-        colours = np.rint(colours).astype(target.dtype)
-    colours[:, :, -1] = target[:, :, -1]
-    cv2.copyTo(colours, seen, target)
+        planes = [np.rint(plane).astype(target.dtype) for plane in planes]
+    planes = [plane.astype(target.dtype, copy=False) for plane in planes]
+    cv2.copyTo(cv2.merge([*planes, np.ascontiguousarray(target[:, :, -1])]), seen, target)
 
 
 def upscale_fast(pixels: Pixels) -> Pixels:

@@ -36,7 +36,7 @@ def upscale(data: bytes, quality: int) -> bytes:
     original = Tiff(data)
     writer = _Writer()
     for page in original.pages():
-        alpha = original.number(page, tiff.EXTRA_SAMPLES, 0) == tiff.STRAIGHT_ALPHA
+        alpha = original.straight_alpha(page)
         image = pixels.upscaled(pixels.decode(_single(data, original, page)), alpha=alpha)
         compression = _COMPRESSIONS.get(original.number(page, tiff.COMPRESSION, 1), cv2.IMWRITE_TIFF_COMPRESSION_LZW)
         height, width = image.shape[:2]

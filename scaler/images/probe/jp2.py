@@ -25,12 +25,17 @@ class Jp2:
 
     @property
     def straight_alpha(self) -> bool:
-        """Whether the last of four components is said to be transparency that colours are not multiplied by."""
+        """Whether the last of four components is transparency that colours are not multiplied by.
+
+        Readers take it for that where the file says nothing of its channels. A profile may be one of CMYK, whose fourth
+        component is an ink: there only what the file says counts.
+        """
         boxes = [box for outer in self.boxes if outer.kind == b"jp2h" for box in outer.children]
         entries = [
             entry for box in boxes if box.kind == b"cdef" for entry in struct.iter_unpack(">3H", box.payload[2:])
         ]
-        return self.components == 4 and (3, 1, 0) in entries
+        undeclared = not entries and all(box.payload[0] == 1 for box in boxes if box.kind == b"colr")
+        return self.components == 4 and (undeclared or (3, 1, 0) in entries)
 
 
 def read(data: bytes | memoryview) -> Jp2:

@@ -144,6 +144,14 @@ class Tiff:
             return default
         return struct.unpack(f"{self.order}{field.count}{_NUMBERS[field.kind]}", field.raw)
 
+    def straight_alpha(self, page: Directory) -> bool:
+        """Whether the fourth sample is transparency that colours are not multiplied by.
+
+        So readers take it where RGB has a fourth sample and the file, against the specification, does not say for what.
+        """
+        four = self.number(page, PHOTOMETRIC, -1) == RGB and self.number(page, SAMPLES, 1) == 4
+        return four and self.number(page, EXTRA_SAMPLES, STRAIGHT_ALPHA) == STRAIGHT_ALPHA
+
     def number(self, directory: Directory, tag: int, default: int) -> int:
         """The first number of a field."""
         return (self.numbers(directory, tag) or (default,))[0]

@@ -1,6 +1,7 @@
 """Every pixel of a lossless format is what cv2.resize makes of the original's, as Pillow reads both."""
 
 import io
+import struct
 from typing import Any
 
 import cv2
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scaler.images.codecs import pixels, upscale
-from scaler.images.probe import read_header
+from scaler.images.probe import jp2, read_header
+from scaler.images.probe.isobmff import make_box
 from tests.bench import oracles, samples
 
 
@@ -128,6 +130,30 @@ def test_hidden_colours_away_from_edges_stay(name: str) -> None:
     top = 2 ** FRINGES[name][1] - 1
     result = _read(name, upscale(_written(name)))
     np.testing.assert_array_equal(result[:12, :12], np.full((12, 12, 4), (0, top // 3, 0, 0)))
+
+
+def test_the_fourth_component_of_a_bare_codestream_is_transparency() -> None:
+    boxed = _written("JPEG 2000")
+    at = boxed.index(b"jp2c") + 4
+    bare, result = boxed[at:], upscale(boxed[at:])
+    assert bare.startswith(b"\xff\x4f\xff\x51")
+    np.testing.assert_array_equal(imagecodecs.jpeg2k_decode(result), _read("JPEG 2000", upscale(boxed)))
+
+
+def test_the_fourth_ink_of_a_jpeg_2000_with_a_profile_is_no_transparency() -> None:
+    """Whose profile may be one of CMYK: weighting by it would change the other inks without a word."""
+    boxed = _written("JPEG 2000")
+    stream = boxed[boxed.index(b"jp2c") + 4 :]
+    profile = b"\0" * 12 + b"prtrCMYKLab " + b"\0" * 104
+    height, width = _disc(8).shape[:2]
+    shape = make_box(b"ihdr", struct.pack(">2LH4B", height, width, 4, 7, 7, 0, 0))
+    header = make_box(b"jp2h", shape, make_box(b"colr", b"\2\0\0" + profile))
+    kind = make_box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+    data = jp2.SIGNATURE + kind + header + make_box(b"jp2c", stream)
+
+    result = imagecodecs.jpeg2k_decode(upscale(data))
+
+    np.testing.assert_array_equal(result, _resized(imagecodecs.jpeg2k_decode(data)))
 
 
 @pytest.mark.parametrize("value", [0, 1, 128, 255])
