@@ -30,5 +30,5 @@ class FakeTime:
         return event.is_set()
 
     def stop(self) -> StopToken:
-        """A Stop that lives in this time."""
+        """A stop token that lives in this time."""
         return StopToken(clock=self.clock, wait=self.wait)
