@@ -9,10 +9,10 @@ from scaler.detection import detect_in_place
 from scaler.in_place import PROPERTIES, InPlaceFolders
 from scaler.memory_budget import Limits
 from scaler.moves import NameLock, inside
-from scaler.pipeline import load_opencv
 from scaler.recovery import Recovery, missing_folder
 from scaler.rights import allowed, forbidden_folder
 from scaler.selection import image_names
+from scaler.upscaling import load_opencv
 from shared.checks import Checks, Skip
 from shared.config.vault import Vault
 from shared.errors import NotFound

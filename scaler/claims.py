@@ -8,7 +8,6 @@ import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from scaler import names
 from scaler.moves import (
@@ -22,7 +21,7 @@ from scaler.moves import (
     parent_and_name,
 )
 from scaler.names import ClaimName
-from scaler.pipeline import Published, Upload, UploadFolderGone, Upscaled
+from scaler.upscaling import Published, Upload, UploadFolderGone, Upscaled
 from shared.errors import Failure, Forbidden, NotAccepted, NotFound, PreconditionFailed
 from shared.filenames import HIDDEN_FOLDER, numbered
 from shared.retry import RetryPolicy
@@ -201,31 +200,6 @@ def honours_if_match(store: Store, upload: Href, elsewhere: Href) -> bool:
     return store.stat(elsewhere) is None
 
 
-class ClaimUpload:
-    """A file in the hidden upload folder (`scaler.pipeline.Upload`)."""
-
-    chunk_of = None
-
-    def __init__(self, href: Href) -> None:
-        self.href = href
-        self._sent = False
-
-    def check_download(self, checksums: str, file: Path) -> None:
-        """Originals are never replaced on such servers."""
-
-    def prepare(self) -> None:
-        """The folder is there already."""
-
-    def wait_until_ready(self) -> None:
-        """From now on something may lie there."""
-        self._sent = True
-
-    def abandon(self, store: Store) -> None:
-        """Delete it, if it was sent at all."""
-        if self._sent:
-            store.delete(self.href)
-
-
 class ClaimPublisher:
     """Publishes upscaled copies by claiming their originals; `publish` may be called by several threads at once.
 
@@ -240,34 +214,32 @@ class ClaimPublisher:
         self._honours_if_match: bool | None = None
         self._detecting = threading.Lock()
 
-    def new_upload(self, _entry: Entry) -> ClaimUpload:
-        """A file under a name that nobody else uses."""
-        return ClaimUpload(self._new_href())
+    def new_upload(self) -> Upload:
+        """A file in the hidden folder under a name that nobody else uses."""
+        upload_id = names.new_id(self._owner)
+        return Upload(upload_id, inside(self._folders.uploads, upload_id))
 
-    def _new_href(self) -> Href:
-        return inside(self._folders.uploads, names.new_id(self._owner))
-
-    def publish(self, store: Store, entry: Entry, sent: Upload, upscaled: Upscaled) -> Published:
+    def publish(self, store: Store, entry: Entry, upload: Upload, upscaled: Upscaled) -> Published:
         """Claim the original and publish its copy; the claim is left to be deleted.
 
         Raises:
             PreconditionFailed: it was replaced meanwhile.
             Failure: the original is where it was, or in its claim, where recovery finds it.
         """
-        upload = self._detect_if_match(store, sent.href)
+        upload = self._detect_if_match(store, upload)
         conditional = bool(self._honours_if_match) and strong(entry.etag)
-        claim = claim_name(parent_and_name(upload)[1], self._folders, entry, conditional=conditional)
+        claim = claim_name(upload.id, self._folders, entry, conditional=conditional)
         claimed = inside(self._folders.claims, str(claim))
-        if not self._claim(store, entry, upload, claimed, conditional=conditional):
-            return Published(None, None, upscaled)
+        if not self._claim(store, entry, upload.href, claimed, conditional=conditional):
+            return Published(None, upscaled=upscaled)
         if not conditional:
             there = store.stat(claimed)
             # If it is gone another scaler has finished it, and what is left to do is the same.
             if there and not is_as_read(there, claim):
                 self._moves.release(store, claimed, entry.name)
-                store.delete(upload)
+                store.delete(upload.href)
                 raise PreconditionFailed(f"{entry.name} was replaced since it was listed")
-        return Published(self._publish(store, entry, claim, upload, claimed), claimed, upscaled)
+        return Published(self._publish(store, entry, claim, upload.href, claimed), claimed, upscaled)
 
     def _claim(self, store: Store, entry: Entry, upload: Href, claimed: Href, *, conditional: bool) -> bool:
         """Claim the original; the copy goes where that certainly failed."""
@@ -299,12 +271,12 @@ class ClaimPublisher:
                 raise
             return None
 
-    def _detect_if_match(self, store: Store, upload: Href) -> Href:
+    def _detect_if_match(self, store: Store, upload: Upload) -> Upload:
         """Find out once whether the server honours If-Match on a MOVE; where the upload lies afterwards."""
         with self._detecting:
             if self._honours_if_match is None:
-                elsewhere = self._new_href()
-                self._honours_if_match = honours_if_match(store, upload, elsewhere)
+                elsewhere = self.new_upload()
+                self._honours_if_match = honours_if_match(store, upload.href, elsewhere.href)
                 if not self._honours_if_match:
                     return elsewhere
         return upload

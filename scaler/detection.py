@@ -5,6 +5,8 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
 from scaler import names
 from scaler.in_place import PROPERTIES, InPlaceFolders
 from scaler.moves import inside
@@ -16,6 +18,7 @@ THROWAWAY = ".jupyterhub-images-"
 """What the names of our throwaway files in the raw folder begin with."""
 _WORD = "TRIED:in-place"
 _LEFTOVER_AFTER = 60.0
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +35,28 @@ def detect_in_place(store: Store, connections: Connections, folders: InPlaceFold
     Raises:
         Failure: the server could not be asked now.
     """
-    try:
+
+    def detect() -> Capability:
         capabilities = store.get_json(Href(_path(connections.root_url) + "ocs/v2.php/cloud/capabilities"))
         if not _has_versions(capabilities):
             return Capability(supported=False, reason="the server keeps no versions of files")
         return _try_on_throwaway(store, folders)
+
+    try:
+        # A single wrong answer of a proxy must not decide how images are published from now on.
+        capability: Capability = Retrying(
+            retry=retry_if_exception(_inconclusive), stop=stop_after_attempt(_TRIES), reraise=True
+        )(detect)
     except Failure as error:
-        # A server that is busy now may well be able to.
-        if ends_poll(error) or error.policy is ErrorPolicy.RETRY:
+        if not _inconclusive(error):
             raise
         return Capability(supported=False, reason=f"trying it failed: {error.message}")
+    return capability
+
+
+def _inconclusive(error: BaseException) -> bool:
+    """Whether a failure may mean that the server cannot; one that is merely busy is asked in a later poll."""
+    return isinstance(error, Failure) and not ends_poll(error) and error.policy is not ErrorPolicy.RETRY
 
 
 def _path(url: str) -> str:
@@ -69,7 +84,9 @@ def _try_on_throwaway(store: Store, folders: InPlaceFolders) -> Capability:
             return Capability(supported=False, reason="the server ignores the condition `If`")
         store.assemble(upload, _entry(href, etag), _assembly())
         there = store.stat(href, PROPERTIES)
-        if there is None or _WORD not in there.checksums:
+        if there is None:
+            raise NotFound("the file that was tried on is gone")
+        if _WORD not in there.checksums:
             return Capability(supported=False, reason="the server does not keep checksums")
         return Capability(supported=True)
     finally:

@@ -8,8 +8,8 @@ from concurrent.futures import Executor, Future, as_completed
 from loguru import logger
 
 from scaler.images.probe import UnsupportedImage
-from scaler.pipeline import Published, TooLarge
 from scaler.skip_list import SkipList
+from scaler.upscaling import Published, TooLarge
 from shared.errors import Cancelled, Failure, Forbidden, NotAccepted, NotFound, PreconditionFailed
 from shared.poll_report import PollReport
 from shared.scheduler import ends_poll

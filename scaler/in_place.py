@@ -6,13 +6,10 @@ version of the file. docs/design.md walks through what can stop or change in bet
 shows by the marker what is left to do. Nothing is ever deleted but uploads of our own.
 """
 
-import contextlib
-import functools
 import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -20,8 +17,8 @@ from pathlib import Path
 from scaler import names
 from scaler.marker import checksums_with_marker, marker_in
 from scaler.moves import Outcome, OutcomeUnknown, VerifiedMove, inside
-from scaler.pipeline import AlreadyUpscaled, Published, Upload, Upscaled, sha256_of
 from scaler.upload_notes import Note, UploadNotes
+from scaler.upscaling import Published, Upload, Upscaled, sha256_of
 from shared.errors import Failure, NotAccepted, NotFound, PreconditionFailed, StorageFull
 from shared.retry import RetryPolicy
 from shared.webdav.store import BASIC, Assembly, Connections, Entry, Href, Prop, Store
@@ -62,43 +59,11 @@ class InPlaceFolders:
         return InPlaceFolders(raw, unsorted, Href(f"{root}remote.php/dav/uploads/{user}/"))
 
 
-class ChunkedUpload:
-    """An upload folder with one chunk in it (`scaler.pipeline.Upload`)."""
-
-    def __init__(self, folder: Href, entry: Entry, publisher: "InPlacePublisher") -> None:
-        self.folder = folder
-        self.href = Href(folder + "00001")
-        self.chunk_of = entry.href
-        self._entry = entry
-        self._publisher = publisher
-        self._made: Future[None] | None = None
-
-    def check_download(self, checksums: str, file: Path) -> None:
-        """Raise AlreadyUpscaled if the download is a result of ours."""
-        self._publisher.check_download(self._entry, checksums, file)
-
-    def prepare(self) -> None:
-        """Make the folder beside the computing."""
-        self._made = self._publisher.make_folder(self.folder)
-
-    def wait_until_ready(self) -> None:
-        """Return once the folder is made."""
-        assert self._made is not None  # noqa: S101 - prepare comes first
-        self._made.result()
-
-    def abandon(self, store: Store) -> None:
-        """Delete the folder; only where it certainly is not being assembled."""
-        if self._made is not None:
-            with contextlib.suppress(Failure):
-                self._made.result()
-            store.delete(self.folder)
-
-
 class InPlacePublisher:
     """Replaces originals and moves them on; used by several threads at once.
 
     Args:
-        executor: makes upload folders beside the computing.
+        notes: of what is about to replace a file.
         owner: of the uploads, from `names.new_owner`.
     """
 
@@ -107,40 +72,21 @@ class InPlacePublisher:
         *,
         folders: InPlaceFolders,
         connections: Connections,
-        executor: Executor,
         retry: RetryPolicy,
         notes: UploadNotes,
         owner: str,
     ) -> None:
         self.folders = folders
         self._connections = connections
-        self._executor = executor
         self._retry = retry
-        self._notes = notes
+        self.notes = notes
         self._owner = owner
 
-    def new_upload(self, entry: Entry) -> ChunkedUpload:
-        """An upload folder that nobody else uses."""
-        folder = Href(inside(self.folders.uploads, names.new_id(self._owner)) + "/")
-        return ChunkedUpload(folder, entry, self)
-
-    def make_folder(self, folder: Href) -> Future[None]:
-        """Make an upload folder, in another thread."""
-
-        def make() -> None:
-            with self._connections.connect() as store:
-                store.make_folder(folder)
-
-        return self._executor.submit(make)
-
-    def check_download(self, entry: Entry, checksums: str, file: Path) -> None:
-        """Raise AlreadyUpscaled if what was downloaded is a result of ours that only has to be moved on."""
-        marker = marker_in(checksums)
-        note = self._notes.get(entry.file_id)
-        if marker is None and note is not None and sha256_of(file) == note.sha256:
-            marker = marker_in(checksums_with_marker(note.sha256, note.upload))
-        if marker is not None and marker.is_unfinished(entry.name):
-            raise AlreadyUpscaled(functools.partial(self.finish, entry=entry, marker_id=marker.id))
+    def new_upload(self) -> Upload:
+        """One chunk in an upload folder that nobody else uses."""
+        upload_id = names.new_id(self._owner)
+        folder = Href(inside(self.folders.uploads, upload_id) + "/")
+        return Upload(upload_id, Href(folder + "00001"), folder)
 
     def publish(self, store: Store, entry: Entry, upload: Upload, upscaled: Upscaled) -> Published:
         """Replace the content of the original, and move the file on.
@@ -149,35 +95,42 @@ class InPlacePublisher:
             PreconditionFailed, NotFound: the original was replaced or taken away meanwhile; it is as it was left.
             OutcomeUnknown: nobody knows yet whether it was replaced; the next listing tells.
         """
-        assert isinstance(upload, ChunkedUpload)  # noqa: S101 - as `new_upload` made it
-        upload_id = urllib.parse.unquote(upload.folder.rstrip("/").rpartition("/")[2])
-        self._notes.add(entry.file_id, Note(upscaled.sha256, upload_id))
-        etag, marker_id = self._replace(store, entry, upload, upscaled, upload_id)
-        name = self.move_on(store, entry, etag, marker_id)
-        self._notes.forget(entry.file_id)
-        return Published(name, None, upscaled)
+        self.notes.add(entry.file_id, Note(upscaled.sha256, upload.id))
+        etag, marker_id = self._replace(store, entry, upload, upscaled)
+        name = self._move_on(store, entry, etag, marker_id)
+        self.notes.forget(entry.file_id)
+        return Published(name, upscaled=upscaled)
+
+    def finish(self, entry: Entry, marker_id: str) -> Published:
+        """Move on an upscaled image that an interrupted scaler has left.
+
+        Raises:
+            PreconditionFailed: a person has changed it meanwhile.
+            OutcomeUnknown: it may still be moved; the next listing tells.
+        """
+        with self._connections.connect() as store:
+            name = self._move_on(store, entry, entry.etag, marker_id)
+        self.notes.forget(entry.file_id)
+        return Published(name)
 
     # --- replacing --------------------------------------------------------------------------------------------------
 
-    def _replace(
-        self, store: Store, entry: Entry, upload: ChunkedUpload, upscaled: Upscaled, upload_id: str
-    ) -> tuple[str, str]:
+    def _replace(self, store: Store, entry: Entry, upload: Upload, upscaled: Upscaled) -> tuple[str, str]:
         """Put the upload in the place of the original; the ETag that the file has then, and the id in its marker."""
-        checksums = checksums_with_marker(upscaled.sha256, upload_id)
-        assembly = Assembly(upscaled.size, _date_for(entry), checksums)
+        assembly = Assembly(upscaled.size, _date_for(entry), checksums_with_marker(upscaled.sha256, upload.id))
         try:
-            assembled = store.assemble(upload.folder, entry, assembly)
+            assembled = store.assemble(upload.whole, entry, assembly)
         except Failure as error:
             etag, marker_id = self._after_failure(store, entry, upload, upscaled, error)
-            return etag, marker_id or upload_id
+            return etag, marker_id or upload.id
         if assembled.created or (assembled.file_id and entry.file_id and assembled.file_id != entry.file_id):
             raise OutcomeUnknown(
                 f"{entry.name} was deleted while it was replaced, and the server made a new file of that name"
             )
-        return assembled.etag or self._etag_of(store, entry, upload_id), upload_id
+        return assembled.etag or self._etag_of(store, entry, upload.id), upload.id
 
     def _after_failure(
-        self, store: Store, entry: Entry, upload: ChunkedUpload, upscaled: Upscaled, error: Failure
+        self, store: Store, entry: Entry, upload: Upload, upscaled: Upscaled, error: Failure
     ) -> tuple[str, str]:
         """Look what an assembly did that was not answered 204, since no other answer proves anything.
 
@@ -190,7 +143,7 @@ class InPlacePublisher:
             return there.etag or "", marker.id if marker else ""
         if isinstance(error, NotFound | PreconditionFailed | NotAccepted | StorageFull):
             # Answered for good, so the assembly is over: the upload serves nobody any more.
-            upload.abandon(store)
+            store.delete(upload.whole)
         if state is _State.GONE:
             raise NotFound(f"{entry.name} was taken away since it was listed") from error
         if state is _State.CHANGED:
@@ -230,13 +183,7 @@ class InPlacePublisher:
 
     # --- moving on --------------------------------------------------------------------------------------------------
 
-    def finish(self, store: Store, entry: Entry, marker_id: str) -> str | None:
-        """Move on an upscaled image that an interrupted scaler has left; as `move_on`."""
-        name = self.move_on(store, entry, entry.etag, marker_id)
-        self._notes.forget(entry.file_id)
-        return name
-
-    def move_on(self, store: Store, entry: Entry, etag: str | None, marker_id: str) -> str | None:
+    def _move_on(self, store: Store, entry: Entry, etag: str | None, marker_id: str) -> str | None:
         """Move an upscaled image to the first free of its final names; None if somebody else has moved it.
 
         Raises:

@@ -17,9 +17,9 @@ from scaler import allocator, names
 from scaler.config import ScalerConfig
 from scaler.in_flight import InFlight
 from scaler.memory_budget import Limits, MemoryBudget
-from scaler.pipeline import Pipeline, Resources
 from scaler.selection import SETTLED_AFTER
 from scaler.session import ClaimSession, Host, InPlaceSession, InPlaceUnsupported, Session, Work
+from scaler.upscaling import Resources
 from scaler.workdir import workdir
 from shared.errors import Cancelled, Failure
 from shared.log_once import LogOnce
@@ -133,8 +133,8 @@ class ScalerService:
             report=report,
         )
         in_flight.process_all(session.finish, work.finish)
-        resources = Resources(session.connections, self._budget, self._workdir, self._stop)
-        in_flight.process_all(Pipeline(resources, session.publisher, self._quality).process, work.take)
+        resources = Resources(session.connections, self._budget, self._workdir, self._stop, self.cleanup_executor)
+        in_flight.process_all(session.pipeline(resources, self._quality).process, work.take)
         if work.take:
             allocator.give_back()
         if report.failed:

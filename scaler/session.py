@@ -17,12 +17,13 @@ from scaler.detection import THROWAWAY, detect_in_place, remove_leftovers
 from scaler.in_place import PROPERTIES, InPlaceFolders, InPlacePublisher
 from scaler.marker import PREFIX, unfinished_marker
 from scaler.moves import NameLock
-from scaler.pipeline import Published, Publisher, load_opencv
+from scaler.pipeline import Pipeline
 from scaler.recovery import Recovery, list_unfinished, missing_folder
 from scaler.rights import allowed, movable
 from scaler.selection import Observation, Selection, image_names, select
 from scaler.skip_list import SkipList
 from scaler.upload_notes import UploadNotes
+from scaler.upscaling import Published, Resources, load_opencv
 from shared.errors import Failure, NotFound
 from shared.filenames import HIDDEN_FOLDER
 from shared.retry import RetryPolicy
@@ -77,7 +78,7 @@ class InPlaceUnsupported(Exception):
 class Session(abc.ABC):
     """One set of settings; made anew when they change."""
 
-    publisher: Publisher
+    publisher: InPlacePublisher | ClaimPublisher
 
     def __init__(self, config: ScalerConfig, connections: Connections, retry: RetryPolicy, host: Host) -> None:
         self.config = config
@@ -93,7 +94,6 @@ class Session(abc.ABC):
         self.in_place = InPlacePublisher(
             folders=InPlaceFolders.of(connections, self.folders.raw, self.folders.unsorted),
             connections=connections,
-            executor=host.executor,
             retry=retry,
             notes=UploadNotes(host.state, self.folders.raw),
             owner=host.owner,
@@ -124,8 +124,11 @@ class Session(abc.ABC):
         """Move on an image that an interrupted scaler has replaced in place."""
         marker = unfinished_marker(entry)
         assert marker is not None  # noqa: S101 - that is how it was selected
-        with self.connections.connect() as store:
-            return Published(self.in_place.finish(store, entry, marker.id), None, None)
+        return self.in_place.finish(entry, marker.id)
+
+    def pipeline(self, resources: Resources, quality: int) -> Pipeline:
+        """What processes the images that are taken."""
+        return Pipeline(resources, self.publisher, self.in_place, quality)
 
     def _is_unchanged(self, store: Store) -> bool:
         if self._unchanged_since is None:

@@ -1,5 +1,6 @@
 """Whether a server can replace in place is found out; where it cannot, copies are published, and it is said why."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,15 @@ import pytest
 from sandbox.nextcloud import Nextcloud
 from sandbox.sabre import already_there, forbidden
 from scaler.detection import THROWAWAY
-from shared.errors import Failure, Forbidden, NotAccepted, NotFound, ParentNotFound, ServerUnavailable
+from shared.errors import (
+    Failure,
+    Forbidden,
+    NotAccepted,
+    NotFound,
+    NotWebDav,
+    ParentNotFound,
+    ServerUnavailable,
+)
 from shared.webdav import multistatus
 from shared.webdav.store import Entry
 from tests.contract.spy import Call
@@ -129,6 +138,33 @@ def test_a_server_that_is_busy_is_asked_again_later(cloud: Nextcloud, cloud_site
             scaler.poll(config(account))
         assert cloud_site.files() == {FILE: image()}
         assert scaler.poll(config(account)) == []
+    assert cloud.versions(cloud_site.published) == {DATE: image()}
+
+
+@pytest.mark.parametrize("error", [NotFound, Forbidden, NotWebDav])
+@pytest.mark.parametrize("which", ["get_json", "put", "make_folder", "assemble", "stat"])
+def test_one_wrong_answer_says_nothing_of_what_a_server_can(
+    cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path, which: str, error: type[Failure]
+) -> None:
+    """A login page, a proxy that restarts: to publish copies for that would lose what is attached to the images."""
+    cloud.write(FILE, image(), mtime=DATE)
+    wrong: list[Call] = []
+
+    def is_asked(call: Call) -> bool:
+        tried = call.method in ("get_json", "make_folder") or THROWAWAY in f"{call.href} {call.target}"
+        return call.method == which and tried
+
+    def answer_wrongly(call: Call) -> None:
+        wrong.append(call)
+        raise error("a wrong answer")
+
+    settings = config(spied(cloud_site, before(is_asked, answer_wrongly)))
+    with a_scaler(tmp_path) as scaler, log_lines("WARNING") as said:
+        with contextlib.suppress(NotWebDav):
+            scaler.poll(settings)
+        assert scaler.poll(settings) == []
+    assert wrong
+    assert said == []
     assert cloud.versions(cloud_site.published) == {DATE: image()}
 
 

@@ -1,0 +1,267 @@
+"""Download, upscale, upload and verify one image: `upscale_image`.
+
+Its job is small and picklable, so that a worker in another process can do it; what the process provides is in
+`Resources`.
+"""
+
+import contextlib
+import hashlib
+import mmap
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from scaler.images.probe import Header, UnsupportedImage, memory_needed, read_header
+from scaler.marker import Marker, checksums_with_marker, marker_in
+from scaler.memory_budget import MemoryBudget
+from scaler.upload_notes import Note
+from shared.errors import Cancelled, ErrorPolicy, Failure, NotFound, ParentNotFound
+from shared.shutdown import StopToken
+from shared.webdav.store import Connections, Entry, Href, put_verified
+
+
+class OpenCvMissing(Failure):
+    """No image can be upscaled on this machine."""
+
+    policy = ErrorPolicy.FATAL
+
+
+class UploadFolderGone(Failure):
+    """The hidden upload folder vanished; recovery finishes the claims before it is created again."""
+
+    policy = ErrorPolicy.DEFER
+
+    def __init__(
+        self,
+        message: str = "The hidden folder for uploads has vanished",
+        hint: str = "Only the scaler should touch it; the next poll creates it again.",
+    ) -> None:
+        super().__init__(message, hint)
+
+
+class AlreadyUpscaled(Exception):
+    """The download is an upscaled image that only has to be published; the argument is the id in its marker."""
+
+    def __init__(self, marker_id: str) -> None:
+        super().__init__(marker_id)
+        self.marker_id = marker_id
+
+
+class TooLarge(UnsupportedImage):
+    """It needs more memory than this process may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Where an upscaled copy is uploaded to before it is published.
+
+    Attributes:
+        id: from `names.new_id`.
+        href: the address that the copy is sent to.
+        folder: made for this upload alone; None if the copy goes into a folder that is there already.
+    """
+
+    id: str
+    href: Href
+    folder: Href | None = None
+
+    @property
+    def whole(self) -> Href:
+        """What to delete if it is not published."""
+        return self.folder or self.href
+
+
+@dataclass(frozen=True, slots=True)
+class UpscaleJob:
+    """One image to upscale.
+
+    Attributes:
+        entry: the original, as listed.
+        note: what was to replace it earlier, before an interruption.
+        quality: 1 to 100, for lossy formats.
+    """
+
+    entry: Entry
+    upload: Upload
+    note: Note | None
+    quality: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upscaled:
+    """The result of a job.
+
+    Attributes:
+        width, height: of the original, in pixels.
+        size: of the copy, in bytes.
+        sha256: of the copy, hexadecimal; empty where it is not needed, as it goes into a folder that is there.
+        seconds: from the download to the end of the upload.
+    """
+
+    width: int
+    height: int
+    size: int
+    sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """How publication ended.
+
+    Attributes:
+        name: of the published image; None if another scaler published it, or the original was taken away.
+        leftover: a claim that remains to be deleted.
+        upscaled: what was published; None if it had been upscaled before an interruption.
+    """
+
+    name: str | None
+    leftover: Href | None = None
+    upscaled: Upscaled | None = None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a process provides to all its jobs.
+
+    Attributes:
+        folder: local and private, for downloads.
+        executor: for small requests beside the computing.
+    """
+
+    connections: Connections
+    budget: MemoryBudget
+    folder: Path
+    stop: StopToken
+    executor: Executor
+
+
+def upscale_image(job: UpscaleJob, resources: Resources) -> Upscaled:
+    """Download, upscale, upload and verify one image; an upload that fails is deleted again.
+
+    Raises:
+        AlreadyUpscaled: it only has to be published.
+        UnsupportedImage: it cannot be upscaled.
+        UploadFolderGone: the upload folder has vanished.
+        Failure: the server rejected a request or could not be reached.
+        Cancelled: the process was asked to stop.
+    """
+    started = time.monotonic()
+    with _downloaded(job, resources) as data:
+        header = read_header(data)
+        need = memory_needed(header) + len(data)
+        if need > resources.budget.memory:
+            raise TooLarge(_too_large(header, need, resources.budget.memory))
+        with _upload_prepared(job.upload, resources) as folder, resources.budget.acquire(need) as reservation:
+            codecs = load_opencv()
+            resources.stop.check()
+            upscaled: bytes = codecs.upscale(data[:], quality=job.quality)
+            resources.stop.check()
+            reservation.shrink(len(upscaled))
+            _send(job, resources, folder, upscaled)
+            sha256 = hashlib.sha256(upscaled).hexdigest() if folder else ""
+            return Upscaled(header.width, header.height, len(upscaled), sha256, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _downloaded(job: UpscaleJob, resources: Resources) -> Iterator[mmap.mmap]:
+    """The original's bytes, mapped from the local disk until they are computed."""
+    file = resources.folder / secrets.token_hex(8)
+    try:
+        with resources.connections.connect() as store:
+            checksums = store.get(job.entry, file)
+        marker = _marker_of(job.note, checksums, file)
+        if marker and marker.is_unfinished(job.entry.name):
+            raise AlreadyUpscaled(marker.id)
+        if file.stat().st_size == 0:
+            raise UnsupportedImage("the file is empty")
+        with file.open("rb") as opened:
+            # Not closed explicitly: the traceback of a failed reader may still reference a view of it.
+            yield mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _marker_of(note: Note | None, checksums: str, file: Path) -> Marker | None:
+    """The marker that a download has, or would have if the server had not been stopped before it wrote it."""
+    if (marker := marker_in(checksums)) is None and note is not None and sha256_of(file) == note.sha256:
+        return marker_in(checksums_with_marker(note.sha256, note.upload))
+    return marker
+
+
+@contextlib.contextmanager
+def _upload_prepared(upload: Upload, resources: Resources) -> Iterator[Future[bool] | None]:
+    """Make the upload's own folder beside the computing; delete it if the image is not sent whole."""
+    making = resources.executor.submit(_make_folder, upload.folder, resources) if upload.folder else None
+    try:
+        yield making
+    except BaseException:
+        if making:
+            with contextlib.suppress(Failure, Cancelled):
+                making.result()
+            _delete(upload, resources)
+        raise
+
+
+def _make_folder(folder: Href, resources: Resources) -> bool:
+    with resources.connections.connect() as store:
+        return store.make_folder(folder)
+
+
+def _send(job: UpscaleJob, resources: Resources, folder: Future[bool] | None, upscaled: bytes) -> None:
+    chunk_of = job.entry.href if folder else None
+    try:
+        if folder:
+            folder.result()
+        with resources.connections.connect() as store:
+            put_verified(store, job.upload.href, upscaled, chunk_of=chunk_of)
+    except (Failure, Cancelled) as error:
+        if not folder:
+            _delete(job.upload, resources)
+        if isinstance(error, NotFound | ParentNotFound):
+            # The caller would take NotFound for a missing original.
+            raise UploadFolderGone from error
+        raise
+
+
+def _delete(upload: Upload, resources: Resources) -> None:
+    """Delete an upload; if that fails, recovery or the server deletes it later."""
+    with contextlib.suppress(Failure, Cancelled), resources.connections.connect() as store:
+        store.delete(upload.whole)
+
+
+def load_opencv() -> ModuleType:
+    """The codecs, imported at the first image because OpenCV takes long to load.
+
+    Raises:
+        OpenCvMissing: a library that OpenCV needs is missing on this machine.
+    """
+    # Otherwise numpy starts a thread per core for linear algebra, which is not used here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        from scaler.images import codecs  # noqa: PLC0415 - takes half a second, and may fail
+    except ImportError as error:
+        raise OpenCvMissing(
+            f"OpenCV cannot be loaded ({error})",
+            "Start with ./run.sh, which installs opencv-python-headless instead, or install the missing library"
+            " (libgl1 on Debian).",
+        ) from error
+    return codecs
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _too_large(header: Header, need: int, memory: int) -> str:
+    return (
+        f"upscaling its {header.width}x{header.height} pixels takes about {need / 2**20:,.0f} MiB,"
+        f" more than the {memory / 2**20:,.0f} MiB of --max-memory"
+    )
