@@ -17,6 +17,7 @@ source "$HERE/scripts/get_poetry.sh"
 source "$HERE/scripts/pip_index.sh"
 source "$HERE/scripts/package_conflicts.sh"
 source "$HERE/scripts/install.sh"
+source "$HERE/scripts/which_vault.sh"
 source "$HERE/scripts/test.sh"
 
 usage() {
@@ -25,7 +26,9 @@ Usage: ./run.sh                      run both daemons until Ctrl-C
        ./run.sh scaler [OPTION…]     run one daemon; --help lists its options
        ./run.sh mover [OPTION…]
        ./run.sh demo [IMAGE…]        show both at work on this machine, with nothing configured
-       ./run.sh settings FILE        write the settings in a JSON file into Vault
+       ./run.sh settings [FILE]      ask for the settings, or read them from a JSON file, and write them into Vault;
+                                     --show prints those that are there
+       ./run.sh vault                make a private Vault under $HOME, if you have no other; --status, --stop, --remove
        ./run.sh test [OPTION…]       run all checks and tests, or only pytest with these options;
                                      --long adds the longest tests, --coverage a coverage report
        ./run.sh help                 print this text
@@ -34,10 +37,11 @@ Missing dependencies are installed under $HOME first. PYTHON=/path/to/python cho
 TEXT
 }
 
-# The script is passed to the interpreter, because a shebang line fails where $HOME contains a space.
-run_daemon() { exec "$ENVIRONMENT/bin/python" "$ENVIRONMENT/bin/$1" "${@:2}"; }
+# The script is passed to the interpreter, because a shebang line fails where $HOME contains a space. RUN_SH makes
+# usage and hints name ./run.sh.
+run_daemon() { RUN_SH=yes exec "$ENVIRONMENT/bin/python" "$ENVIRONMENT/bin/$1" "${@:2}"; }
 
-run_module() { exec "$ENVIRONMENT/bin/python" -P -m "$@"; }
+run_module() { RUN_SH=yes exec "$ENVIRONMENT/bin/python" -P -m "$@"; }
 
 run_both() {
   local name pid code asked='' status=0
@@ -86,16 +90,21 @@ main() {
   unset PYTHONPATH PYTHONHOME
   case "${1-}" in
     '')
-      ensure_installed main
+      say_what_comes_first
+      ensure_installed "$(groups_of_daemons)"
       run_both
       ;;
     scaler | mover)
-      ensure_installed main
+      ensure_installed "$(groups_of_daemons)"
       run_daemon "$@"
       ;;
     settings)
-      ensure_installed main
-      run_module shared.config.write_settings "${@:2}"
+      ensure_installed "$(groups_of_settings)"
+      run_module shared.commands "$@"
+      ;;
+    vault)
+      ensure_installed main,vault
+      run_module shared.commands "$@"
       ;;
     demo)
       ensure_installed main,sandbox

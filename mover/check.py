@@ -7,7 +7,7 @@ from mover.scanner import has_tags, list_tags, list_unsorted
 from mover.selection import Rules, is_image, naming_tags, notes_of
 from mover.service import open_nextcloud
 from shared.checks import Checks, Skip
-from shared.config.vault import Vault
+from shared.config.source import SecretStore
 from shared.errors import Forbidden, NotFound
 from shared.retry import RetryPolicy
 from shared.webdav.store import Prop, Store
@@ -15,13 +15,13 @@ from shared.webdav.store import Prop, Store
 _RIGHTS = (Prop.TYPE, Prop.PERMISSIONS)
 
 
-def check(vault: Vault, retry: RetryPolicy) -> int:
+def check(vault: SecretStore, retry: RetryPolicy) -> int:
     """Check everything that a poll needs, and change nothing; return the exit status, 1 if something failed."""
     checks = Checks()
     with contextlib.suppress(Skip):
         with checks.trying("Vault and settings") as found:
             config = MoverSettings(vault).read()
-            found += [vault.address, f"login by {vault.login.source}", vault.path("mover_constants")]
+            found += [vault.where, vault.path("mover_constants")]
         with checks.trying("Nextcloud, user name and password") as found:
             connections = open_nextcloud(config.account, retry)
             found.append(f"the account's id is {connections.user_id}")

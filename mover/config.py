@@ -1,24 +1,15 @@
 """The mover's settings, from Vault."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from loguru import logger
-from pydantic import AfterValidator, Field
 
 from mover.selection import Rules
 from shared.cli import cacert
-from shared.config.settings import Secret, Secrets, WebDavSecret, folder, read_all
+from shared.config.secrets import MoverConstants
+from shared.config.settings import Secrets, WebDavSecret, folder, read_all
 from shared.errors import VaultForbidden
 from shared.webdav.account import WebDavAccount, account_of
-
-
-class MoverConstants(Secret):
-    """`mover_constants`."""
-
-    IMAGES_ROOT_DIR: Annotated[str, AfterValidator(folder)]
-    UNSORTED_REMOTE_DIR: Annotated[str, AfterValidator(folder)]
-    PARENT_TAG_VALUE: Annotated[str, Field(min_length=1)]
 
 
 @dataclass(frozen=True)

@@ -52,14 +52,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shared.cli import Options, common_options
+from shared.cli import Command, Options, common_options
 from shared.start import importing
 
 if TYPE_CHECKING:
     from shared.retry import RetryPolicy
 
 
-@click.command(context_settings={"auto_envvar_prefix": "MOVER", "help_option_names": ["-h", "--help"]})
+@click.command(
+    "mover", cls=Command, context_settings={"auto_envvar_prefix": "MOVER", "help_option_names": ["-h", "--help"]}
+)
 @common_options
 def main(options: Options) -> None:
     """File the tagged images in a Nextcloud.
@@ -80,10 +82,10 @@ def work(options: Options, retry: "RetryPolicy") -> int:
         from mover.config import MoverSettings
         from mover.service import MoverService
         from shared.config.settings import SettingsSource
-        from shared.config.vault import Vault
+        from shared.config.source import open_vault
         from shared.scheduler import PollLoop
 
-    vault = Vault(_environment_of_vault())
+    vault = open_vault(_environment_of_vault())
     if options.check:
         return check(vault, retry)
     settings = SettingsSource(MoverSettings(vault).read, retry.stop.clock)

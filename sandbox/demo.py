@@ -4,40 +4,52 @@ Images are put into the raw folder of a throwaway Nextcloud, the scaler upscales
 do it, and the mover files them. Both daemons run as processes with settings from a Vault, as they do in production.
 """
 
+import itertools
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from sandbox.contact_sheet import Pair, draw_contact_sheet, size_of
-from sandbox.drawings import draw
+from sandbox.drawings import draw, draw_other
 from sandbox.nextcloud import Nextcloud
 from sandbox.seed import ORGANIZED, RAW, UNSORTED, exports, seed
 from sandbox.vault import Vault
+from shared.cli import Command
+from shared.filenames import IMAGES, READABLE, numbered, split
 
 TAGS = ("ai:landscapes", "ai:patterns")
 # The scaler leaves an image that changed within the last seconds to settle.
 A_WHILE = 60.0
 
 
-@click.command(help=__doc__)
-@click.argument("images", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.command("demo", cls=Command, help=__doc__)
+@click.argument("images", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--keep", is_flag=True, help="Leave the servers running afterwards, and print how to reach them.")
 def main(images: tuple[Path, ...], keep: bool) -> None:
     """Run the demo with copies of `images`, or with drawn ones."""
+    files = _files(images)
     # Exit as on Ctrl-C, so that the servers are stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(0))
     with Vault() as vault, Nextcloud() as nextcloud, tempfile.TemporaryDirectory() as state:
-        seed(vault, nextcloud)
         originals = Path(state, "originals")
-        _fill(nextcloud.folder / RAW, images, originals)
+        originals.mkdir()
+        if files:
+            _copy(files, originals)
+        else:
+            draw(originals)
+        # Images of one's own keep their names.
+        seed(vault, nextcloud, prefixes=[file.name for file in originals.iterdir()] if files else ["Unknown"])
+        _fill(nextcloud.folder / RAW, originals)
         environ = _environ(vault, Path(state))
         failed = _scale(nextcloud, environ, originals)
         failed = _file(nextcloud, environ) or failed
@@ -47,18 +59,30 @@ def main(images: tuple[Path, ...], keep: bool) -> None:
     sys.exit(failed)
 
 
-def _fill(raw: Path, images: tuple[Path, ...], originals: Path) -> None:
-    """Put images whose names start with the prefix into the raw folder, and files that the scaler must leave alone."""
-    originals.mkdir()
-    if images:
-        for image in images:
-            shutil.copyfile(image, originals / f"Unknown-{image.name}")
-    else:
-        draw(originals)
+def _files(images: Sequence[Path]) -> list[Path]:
+    """The images themselves, and those in the folders among them."""
+    files: list[Path] = []
+    for image in images:
+        inside = sorted(file for file in image.glob("*") if file.suffix.lower() in IMAGES and file.is_file())
+        if image.is_dir() and not inside:
+            raise click.BadParameter(f"there are no images in the folder {image}", param_hint="IMAGES")
+        files += inside or [image]
+    return files
+
+
+def _copy(files: Sequence[Path], originals: Path) -> None:
+    """Copy images under their own names; of two with one name the second gets a number."""
+    for file in files:
+        names = (numbered(file.name, number) for number in itertools.count(1))
+        shutil.copyfile(file, next(originals / name for name in names if not (originals / name).exists()))
+
+
+def _fill(raw: Path, originals: Path) -> None:
+    """Put the images into the raw folder, and files that the scaler must leave alone."""
+    draw_other(raw / "Holiday.jpg")
+    (raw / "Unknown notes.txt").write_text("Not an image.\n")
     for file in originals.iterdir():
         shutil.copyfile(file, raw / file.name)
-    shutil.copyfile(min(originals.iterdir()), raw / "Holiday.jpg")
-    (raw / "Unknown notes.txt").write_text("Not an image.\n")
     for file in raw.iterdir():
         os.utime(file, (time.time() - A_WHILE, time.time() - A_WHILE))
 
@@ -80,22 +104,31 @@ def _scale(nextcloud: Nextcloud, environ: dict[str, str], originals: Path) -> in
     click.secho(f"\nAfter {seconds:.1f} s", bold=True)
     _show(nextcloud.folder, RAW, UNSORTED)
     pairs = _pairs(originals, nextcloud.folder / UNSORTED)
+    for original in sorted({*originals.iterdir()} - {pair.before for pair in pairs}):
+        why = "" if original.suffix.lower() in READABLE else ": this format is not read"
+        click.echo(f"  Not upscaled: {original.name}{why}")
     if pairs:
-        click.echo(f"\nContact sheet, before and after: {draw_contact_sheet(pairs, Path.cwd() / 'before-after.png')}")
+        _draw_sheet(pairs)
     return status
 
 
+def _draw_sheet(pairs: list[Pair]) -> None:
+    target = Path.cwd() / "before-after.png"
+    try:
+        if draw_contact_sheet(pairs, target):
+            click.echo(f"\nContact sheet, before and after: {target}")
+    except OSError as error:
+        click.echo(f"\nThe contact sheet cannot be written to {target} ({error.strerror}).")
+
+
 def _pairs(originals: Path, unsorted: Path) -> list[Pair]:
+    """The originals that were upscaled; the time of upscaling stands between stem and extension."""
     pairs: list[Pair] = []
     for original in sorted(originals.iterdir()):
-        # The time of upscaling stands between stem and extension.
-        found = sorted(unsorted.glob(f"{_literal(original.stem)}_*Z*{_literal(original.suffix)}"))
-        pairs.extend(Pair(original, upscaled) for upscaled in found[:1])
+        stem, extension = map(re.escape, split(original.name))
+        name = re.compile(rf"{stem}_\d{{8}}T\d{{6}}Z(-\d+)?{extension}")
+        pairs.extend(Pair(original, file) for file in unsorted.iterdir() if name.fullmatch(file.name))
     return pairs
-
-
-def _literal(name: str) -> str:
-    return "".join(f"[{char}]" if char in "[*?" else char for char in name)
 
 
 def _file(nextcloud: Nextcloud, environ: dict[str, str]) -> int:
@@ -136,9 +169,7 @@ def _show(top: Path, *folders: str) -> None:
 def _print_next_steps() -> None:
     click.secho("\nOn your own server", bold=True)
     click.echo(
-        "  1. Write your settings into your Vault (settings.json: see the top of scaler/main.py):\n"
-        "       export VAULT_ADDR=https://vault.example.com:8200 VAULT_TOKEN=...\n"
-        "       ./run.sh settings settings.json\n"
+        "  1. Enter your settings:  ./run.sh settings\n"
         "  2. Check that everything can be reached:  ./run.sh scaler --check;  ./run.sh mover --check\n"
         "  3. Start both:  ./run.sh"
     )

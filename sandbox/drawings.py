@@ -10,10 +10,15 @@ SIZE = (400, 300)
 
 def draw(folder: Path) -> None:
     """Draw a few images in different formats, under names that start with `Unknown`."""
-    _landscape((250, 190, 120), (90, 60, 120), hills=3).save(folder / "Unknown-1 evening.jpg", quality=92)
+    draw_other(folder / "Unknown-1 evening.jpg")
     _landscape((150, 200, 240), (40, 110, 80), hills=5).save(folder / "Unknown-3 morning hills.png")
     _rings().save(folder / "Unknown-2 rings.webp", quality=92)
     _badge().save(folder / "Unknown-4 blossom.png")
+
+
+def draw_other(file: Path) -> None:
+    """Draw one under any other name."""
+    _landscape((250, 190, 120), (90, 60, 120), hills=3).save(file, quality=92)
 
 
 def _landscape(sky: tuple[int, int, int], ground: tuple[int, int, int], hills: int) -> Image.Image:

@@ -14,13 +14,13 @@ from scaler.rights import allowed, forbidden_folder
 from scaler.selection import image_names
 from scaler.upscaling import load_opencv
 from shared.checks import Checks, Skip
-from shared.config.vault import Vault
+from shared.config.source import SecretStore
 from shared.errors import NotFound
 from shared.retry import RetryPolicy
 from shared.webdav.store import Connections, Entry, Listing, Store
 
 
-def check(vault: Vault, bounds: Limits, retry: RetryPolicy) -> int:
+def check(vault: SecretStore, bounds: Limits, retry: RetryPolicy) -> int:
     """Check everything that a poll needs; return the exit status, 1 if something failed.
 
     On a Nextcloud a small file is replaced in place and removed again. Elsewhere the two hidden folders are created,
@@ -32,7 +32,7 @@ def check(vault: Vault, bounds: Limits, retry: RetryPolicy) -> int:
     with contextlib.suppress(Skip):
         with checks.trying("Vault and settings") as found:
             config = read_config(vault)
-            found += [vault.address, f"login by {vault.login.source}", vault.path("scaler_constants")]
+            found += [vault.where, vault.path("scaler_constants")]
         with checks.trying("Server, user name and password") as found:
             connections = config.account.open(retry)
             with connections.connect() as store:

@@ -1,30 +1,12 @@
 """The scaler's settings, from Vault."""
 
 from dataclasses import dataclass
-from typing import Annotated
-
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from shared.cli import cacert
-from shared.config.settings import Secret, Secrets, WebDavSecret, folder, json_list, read_all
+from shared.config.secrets import ScalerConstants
+from shared.config.settings import Secrets, WebDavSecret, read_all
 from shared.webdav.account import account_of
 from shared.webdav.store import Account
-
-
-class ScalerConstants(Secret):
-    """`scaler_constants`."""
-
-    RAW_NAMES_PREFIXES: Annotated[
-        list[Annotated[str, Field(min_length=1)]], BeforeValidator(json_list), Field(min_length=1)
-    ]
-    RAW_REMOTE_DIR: Annotated[str, AfterValidator(folder)]
-    UNSORTED_REMOTE_DIR: Annotated[str, AfterValidator(folder)]
-
-    @model_validator(mode="after")
-    def _differ(self) -> "ScalerConstants":
-        if self.RAW_REMOTE_DIR == self.UNSORTED_REMOTE_DIR:
-            raise ValueError("RAW_REMOTE_DIR and UNSORTED_REMOTE_DIR must differ")
-        return self
 
 
 @dataclass(frozen=True)

@@ -39,14 +39,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shared.cli import Options, Size, common_options, state_folder
+from shared.cli import Command, Options, Size, common_options, state_folder
 from shared.start import importing
 
 if TYPE_CHECKING:
     from shared.retry import RetryPolicy
 
 
-@click.command(context_settings={"auto_envvar_prefix": "SCALER", "help_option_names": ["-h", "--help"]})
+@click.command(
+    "scaler", cls=Command, context_settings={"auto_envvar_prefix": "SCALER", "help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "--threads",
     type=click.IntRange(1, 10),
@@ -87,10 +89,10 @@ def work(options: Options, retry: "RetryPolicy", threads: int, max_memory: int |
         from scaler.memory_budget import limits
         from scaler.service import ScalerService
         from shared.config.settings import SettingsSource
-        from shared.config.vault import Vault
+        from shared.config.source import open_vault
         from shared.scheduler import PollLoop
 
-    vault = Vault(os.environ)
+    vault = open_vault(os.environ)
     bounds = limits(max_memory)
     if options.check:
         return check(vault, bounds, retry)

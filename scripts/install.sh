@@ -6,8 +6,8 @@ RECORD="$DATA/installed/$(cksum <<<"$HERE" | tr ' ' -)"
 ENVIRONMENT=''
 POETRY=''
 
-# Sets ENVIRONMENT and POETRY, and installs the groups $1 ("main", "main,sandbox" or "main,sandbox,dev") if they are
-# missing. A second start waits while the first one installs.
+# Sets ENVIRONMENT and POETRY, and installs the groups $1 ("main", "main,vault", "main,sandbox" or "main,sandbox,dev") if
+# they are missing. A second start waits while the first one installs.
 ensure_installed() {
   installed "$1" && return
   mkdir -p "$(dirname "$RECORD")"
@@ -25,8 +25,17 @@ installed() {
   local stamp groups cv2
   [[ -r $RECORD ]] || return 1
   { read -r stamp && read -r groups && read -r cv2 && read -r ENVIRONMENT && read -r POETRY; } <"$RECORD" || return 1
-  [[ $groups == "$1"* && -x $ENVIRONMENT/bin/python && $stamp == "$(stamp)" && $cv2 == "$(cv2_distributions)" ]] &&
+  has_groups "$groups" "$1" &&
+    [[ -x $ENVIRONMENT/bin/python && $stamp == "$(stamp)" && $cv2 == "$(cv2_distributions)" ]] &&
     ! urllib3_is_replaced && cv2_loads &>/dev/null
+}
+
+# True if the groups $1 include all of $2; the sandbox includes the vault.
+has_groups() {
+  local group
+  for group in ${2//,/ }; do
+    [[ ,${1/sandbox/sandbox,vault}, == *,$group,* ]] || return 1
+  done
 }
 
 stamp() {

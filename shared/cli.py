@@ -32,6 +32,23 @@ class Options:
     log_file: Path | None
 
 
+def command_line(name: str) -> str:
+    """What the user types for a command: `./run.sh NAME`, or its name where it was installed without run.sh."""
+    if os.environ.get("RUN_SH"):
+        return f"./run.sh {name}"
+    return name if name in ("scaler", "mover") else f"jupyterhub-images {name}"
+
+
+class Command(click.Command):
+    """A command whose usage and errors name it as the user typed it."""
+
+    @override
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        return super().make_context(command_line(self.name or ""), args, parent, **extra)
+
+
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a click command; it receives them as one `Options` in its first argument."""
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from loguru import logger
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator, model_validator
 
+from shared.cli import command_line
 from shared.config import urls
 from shared.errors import Failure, InvalidSettings, VaultForbidden, VaultUnavailable
 from shared.logging import hide_login
@@ -114,16 +115,16 @@ def read_all(vault: Secrets, wanted: Mapping[str, type[Secret]]) -> dict[str, Se
         try:
             found[name] = kind.model_validate(values)
         except ValidationError as error:
-            problems.extend(f"{vault.path(name)}: {_in_words(detail)}" for detail in error.errors())
+            problems.extend(f"{vault.path(name)}: {in_words(detail)}" for detail in error.errors())
     if problems:
         raise InvalidSettings(
             "Settings in Vault are missing or wrong:\n  " + "\n  ".join(problems),
-            "Write them with `./run.sh settings FILE.json`, or with `vault kv put`.",
+            f"Enter them with {command_line('settings')}, or with `vault kv put`.",
         )
     return found
 
 
-def _in_words(detail: Any) -> str:
+def in_words(detail: Any) -> str:
     """One validation error of pydantic, without the value, which may be a secret."""
     where = ".".join(str(part) for part in detail["loc"])
     what = "is missing" if detail["type"] == "missing" else str(detail["msg"]).removeprefix("Value error, ")

