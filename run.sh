@@ -25,6 +25,8 @@ usage() {
 Usage: ./run.sh                      run both daemons until Ctrl-C
        ./run.sh scaler [OPTION…]     run one daemon; --help lists its options
        ./run.sh mover [OPTION…]
+       ./run.sh status [--web]       show what the daemons did and are doing, here or as a page
+       ./run.sh jupyter [--remove]   put a tile for that page into the JupyterLab launcher
        ./run.sh demo [IMAGE…]        show both at work on this machine, with nothing configured
        ./run.sh settings [FILE]      ask for the settings, or read them from a JSON file, and write them into Vault;
                                      --show prints those that are there
@@ -106,12 +108,16 @@ main() {
       ensure_installed main,vault
       run_module shared.commands "$@"
       ;;
+    status | jupyter)
+      ensure_installed main,status
+      run_module shared.commands "$@"
+      ;;
     demo)
       ensure_installed main,sandbox
       run_module sandbox.demo "${@:2}"
       ;;
     test)
-      ensure_installed main,sandbox,dev
+      ensure_installed main,sandbox,status,dev
       run_tests "${@:2}"
       ;;
     help | -h | --help) usage ;;

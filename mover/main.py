@@ -56,6 +56,7 @@ from shared.cli import Command, Options, common_options
 from shared.start import importing
 
 if TYPE_CHECKING:
+    from shared.events.recorder import Recorder
     from shared.retry import RetryPolicy
 
 
@@ -72,10 +73,10 @@ def main(options: Options) -> None:
     with importing():
         from shared.app import run
 
-    sys.exit(run("mover", options, lambda retry: work(options, retry)))
+    sys.exit(run("mover", options, lambda retry, recorder: work(options, retry, recorder)))
 
 
-def work(options: Options, retry: "RetryPolicy") -> int:
+def work(options: Options, retry: "RetryPolicy", recorder: "Recorder | None" = None) -> int:
     """Poll until asked to stop; return the exit status."""
     with importing():
         from mover.check import check
@@ -89,11 +90,11 @@ def work(options: Options, retry: "RetryPolicy") -> int:
     if options.check:
         return check(vault, retry)
     settings = SettingsSource(MoverSettings(vault).read, retry.stop.clock)
-    with MoverService(retry) as mover:
+    with MoverService(retry, recorder) as mover:
         if options.dry_run:
             mover.dry_run(settings.current())
             return 0
-        poll_loop = PollLoop(retry.stop, options.frequency, once=options.once)
+        poll_loop = PollLoop(retry.stop, options.frequency, once=options.once, recorder=recorder)
         for _ in poll_loop.polls():
             with poll_loop.poll():
                 config = settings.current()

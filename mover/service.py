@@ -14,6 +14,8 @@ from mover.scanner import Scanner
 from mover.selection import Leftover, PlannedMove, select
 from mover.tags import TagClient
 from shared.errors import Cancelled, ErrorPolicy, Failure, NotWebDav
+from shared.events.event import Event, Kind
+from shared.events.recorder import Recorder
 from shared.log_once import LogOnce
 from shared.poll_report import PollReport
 from shared.retry import RetryPolicy
@@ -88,10 +90,16 @@ def open_nextcloud(account: WebDavAccount, retry: RetryPolicy) -> Connections:
 
 
 class MoverService:
-    """Keeps the session and what was logged from one poll to the next; use it in a `with` block."""
+    """Keeps the session and what was logged from one poll to the next; use it in a `with` block.
 
-    def __init__(self, retry: RetryPolicy) -> None:
+    Args:
+        recorder: of what happens; by default it is only logged.
+    """
+
+    def __init__(self, retry: RetryPolicy, recorder: Recorder | None = None) -> None:
         self._retry = retry
+        self._recorder = recorder or Recorder("mover")
+        self._watching: Session | None = None
         self._log_once = LogOnce()
         self._session: Session | None = None
 
@@ -112,7 +120,16 @@ class MoverService:
             Failure: the poll ended early.
             Cancelled: the daemon was asked to stop.
         """
-        return _Poll(self._session_for(config), self._log_once).run()
+        session = self._session_for(config)
+        if self._recorder.wants_watch and session is not self._watching:
+            self._watching = session
+            rules = config.rules
+            self._recorder.watching(
+                account=str(config.account),
+                folders=(rules.unsorted, f"{rules.images}/…"),
+                way=f"files by tags {rules.parent}:…",
+            )
+        return _Poll(session, self._log_once, self._recorder).run()
 
     def dry_run(self, config: MoverConfig) -> None:
         """Log what a poll would do; change nothing."""
@@ -147,9 +164,10 @@ class MoverService:
 class _Poll:
     """The state of one poll."""
 
-    def __init__(self, session: Session, log_once: LogOnce) -> None:
+    def __init__(self, session: Session, log_once: LogOnce, recorder: Recorder) -> None:
         self._session = session
         self._log_once = log_once
+        self._recorder = recorder
         self._stop = session.retry.stop
         self._report = PollReport()
         # Set once all other images would fail in the same way.
@@ -172,10 +190,18 @@ class _Poll:
             with connections.connect() as store:
                 leftovers = scanner.leftovers(store, scan)
             self._finish_all(leftovers)
+        except (Failure, Cancelled):
+            # That the poll has failed is recorded by the loop.
+            ended = self._ended(started)
+            logger.log("INFO" if any(ended.counts.values()) else "DEBUG", "{}", ended.line)
+            raise
         finally:
             self._log_once.next_poll()
-            self._report.log(self._stop.clock() - started)
+        self._recorder.record(self._ended(started))
         return self._report.failed
+
+    def _ended(self, started: float) -> Event:
+        return self._report.event(self._stop.clock() - started, len(self._session.skip_list))
 
     # --- filing -----------------------------------------------------------------------------------------------------
 
@@ -184,7 +210,7 @@ class _Poll:
         skipped = self._keep_skipped(planned_moves)
         to_file = [planned for planned in planned_moves if planned.file.file_id not in skipped]
         if to_file:
-            with ThreadPoolExecutor(AT_ONCE, "move") as executor:
+            with self._recorder.in_flight(), ThreadPoolExecutor(AT_ONCE, "move") as executor:
                 futures = [executor.submit(self._file, planned) for planned in to_file]
             for future in futures:
                 self._report.add(future.result())
@@ -215,7 +241,7 @@ class _Poll:
             moved = self._session.file_mover.move(planned)
             if moved.outcome is not Outcome.FILED:
                 report.counts[LEFT] += 1
-                logger.info("{} was {} meanwhile", name, moved.outcome.value)
+                self._recorder.record(Event(kind=Kind.CHANGED, name=name, reason=moved.outcome.value))
                 return report
             report.counts[FILED] += 1
             self._untag(planned.file, planned.tag, report)
@@ -232,22 +258,35 @@ class _Poll:
         except Exception as error:  # noqa: BLE001 - one image must not stop the others; logged with its traceback
             logger.exception("Internal error while filing {}; skipped", name)
             report.failed.append(Failure(f"Internal error while filing {name} ({error!r}); skipped"))
+            self._recorder.failed(report.failed[-1], link=self._link(planned.file), level="DEBUG")
         return report
 
     def _note(self, planned: PlannedMove, failure: Failure) -> None:
         """Log why an image stays, and skip it from now on if a retry is pointless."""
-        line = str(failure) if isinstance(failure, FolderUnusable) else f"{planned.file.name}: {failure}"
-        self._log_once.log("ERROR", line)
+        name = "" if isinstance(failure, FolderUnusable) else planned.file.name
+        line = f"{name}: {failure}" if name else str(failure)
+        if self._log_once.is_new(line):
+            self._recorder.failed(failure, name, link=self._link(planned.file))
         if failure.policy is ErrorPolicy.SKIP:
             self._session.skip_list[planned.file.file_id] = SkippedFile(planned.file.etag, planned.category, line)
 
     def _say_filed(self, planned: PlannedMove, name: str) -> None:
-        logger.success("{} → {}/{}", planned.file.name, planned.category, name)
+        filed = Event(
+            kind=Kind.FILED,
+            name=planned.file.name,
+            target=f"{planned.category}/{name}",
+            link=self._link(planned.file),
+        )
+        self._recorder.record(filed)
         if planned.left_on:
             others = ", ".join(map(repr, planned.left_on))
             logger.warning(
                 "{} has tags of several categories: filed under {}; these tags stay: {}", name, planned.category, others
             )
+
+    def _link(self, file: Entry) -> str:
+        """The image's page in the Nextcloud."""
+        return f"{self._session.connections.root_url}index.php/f/{file.file_id}"
 
     # --- tags -------------------------------------------------------------------------------------------------------
 
@@ -257,7 +296,9 @@ class _Poll:
             self._stop.check()
             if self._untag(left.file, left.tag, self._report):
                 self._report.counts[FINISHED] += 1
-                logger.info("{} was filed already: removed the tag {!r}", left.path, left.tag.name)
+                done = f"was filed already: removed the tag {left.tag.name!r}"
+                link = self._link(left.file)
+                self._recorder.record(Event(kind=Kind.RECOVERED, name=str(left.path), reason=done, link=link))
 
     def _untag(self, file: Entry, tag: Tag, report: PollReport) -> bool:
         """Remove a tag; if that fails, a later poll does it."""
@@ -268,5 +309,7 @@ class _Poll:
             if ends_poll(failure):
                 raise
             report.failed.append(failure)
-            self._log_once.log("ERROR", f"The tag {tag.name!r} is still on {file.name}: {failure}")
+            still_on = Failure(f"The tag {tag.name!r} is still on {file.name}: {failure.message}", failure.hint)
+            if self._log_once.is_new(str(still_on)):
+                self._recorder.failed(still_on)
             return False

@@ -7,10 +7,13 @@ from concurrent.futures import Executor, Future, as_completed
 
 from loguru import logger
 
+from scaler import names
 from scaler.images.probe import UnsupportedImage
 from scaler.skip_list import SkipList
 from scaler.upscaling import Published, TooLarge
 from shared.errors import Cancelled, Failure, Forbidden, NotAccepted, NotFound, PreconditionFailed
+from shared.events.event import Event, Kind
+from shared.events.recorder import Recorder
 from shared.poll_report import PollReport
 from shared.scheduler import ends_poll
 from shared.webdav.store import Connections, Entry, Href
@@ -23,6 +26,8 @@ class InFlight:
         executor: processes images.
         cleanup_executor: deletes claims meanwhile.
         report: counts what happens.
+        recorder: of what happens to each image.
+        link: the page of an image in the Nextcloud; empty where there is none.
     """
 
     def __init__(
@@ -33,12 +38,16 @@ class InFlight:
         connections: Connections,
         skip_list: SkipList,
         report: PollReport,
+        recorder: Recorder,
+        link: Callable[[Entry], str],
     ) -> None:
         self._executor = executor
         self._cleanup_executor = cleanup_executor
         self._connections = connections
         self._skip_list = skip_list
         self._report = report
+        self._recorder = recorder
+        self._link = link
         # What ended the poll; not logged for each image.
         self._halted: list[Failure] = []
         self._cleanups: list[tuple[Entry, Future[None]]] = []
@@ -100,11 +109,11 @@ class InFlight:
             raise
         except UnsupportedImage as error:
             self._report.counts["skipped"] += 1
-            logger.warning("{} is skipped: {}", entry.name, error.reason)
+            self._tell(Kind.SKIPPED, entry, reason=error.reason)
             self._skip_list.add(entry, lasting=not isinstance(error, TooLarge))
         except (PreconditionFailed, NotFound):
             self._report.counts["changed or taken meanwhile"] += 1
-            logger.info("{} was replaced or removed meanwhile", entry.name)
+            self._tell(Kind.CHANGED, entry)
         except Failure as error:
             self._record_failure(entry, error)
             if isinstance(error, Forbidden | NotAccepted):
@@ -112,6 +121,7 @@ class InFlight:
         except Exception as error:  # noqa: BLE001 - one image must not end the daemon; logged with its traceback
             self._report.failed.append(Failure(f"Unexpected error while upscaling {entry.name} ({error!r}); skipped"))
             logger.exception("Unexpected error while upscaling {}; skipped", entry.name)
+            self._recorder.failed(self._report.failed[-1], link=self._link(entry), level="DEBUG")
             self._skip_list.add(entry, lasting=False)
         else:
             self._record_published(entry, published)
@@ -123,14 +133,26 @@ class InFlight:
         name, upscaled = published.name, published.upscaled
         if upscaled is None:
             self._report.counts["finished after an interruption"] += 1
-            logger.info("{} → {} (finished after an interruption)", entry.name, name)
+            self._tell(Kind.RECOVERED, entry, target=name)
             return
         self._report.counts["upscaled"] += 1
-        logger.success(
-            "{} {}x{} → {} {}x{}, {:.1f} s",
-            *(entry.name, upscaled.width, upscaled.height, name, 2 * upscaled.width, 2 * upscaled.height),
-            upscaled.seconds,
+        event = Event(
+            kind=Kind.UPSCALED,
+            name=entry.name,
+            target=name,
+            surprising=not names.is_usual(entry.name, name),
+            link=self._link(entry),
+            width=upscaled.width,
+            height=upscaled.height,
+            bytes_before=entry.size or 0,
+            bytes_after=upscaled.size,
+            seconds=upscaled.seconds | {"publish": published.seconds},
         )
+        self._recorder.record(event, upscaled.thumbnail)
+
+    def _tell(self, kind: Kind, entry: Entry, *, reason: str = "", target: str = "") -> None:
+        event = Event(kind=kind, name=entry.name, reason=reason, target=target, link=self._link(entry))
+        self._recorder.record(event)
 
     def _record_cleanup(self, entry: Entry, cleanup: "Future[None]") -> None:
         try:
@@ -142,7 +164,7 @@ class InFlight:
     def _record_failure(self, entry: Entry, error: Failure) -> None:
         self._report.failed.append(error)
         if error not in self._halted:
-            logger.error("{}: {}", entry.name, error)
+            self._recorder.failed(error, entry.name, link=self._link(entry))
 
 
 def _with_progress[T](items: Iterator[T], total: int) -> Iterator[T]:

@@ -43,6 +43,7 @@ from shared.cli import Command, Options, Size, common_options, state_folder
 from shared.start import importing
 
 if TYPE_CHECKING:
+    from shared.events.recorder import Recorder
     from shared.retry import RetryPolicy
 
 
@@ -68,8 +69,9 @@ if TYPE_CHECKING:
     default=95,
     help="Encoding quality for JPEG and for lossy WebP and AVIF (default 95).",
 )
+@click.option("--no-thumbnails", is_flag=True, help="Keep no thumbnails for the status page.")
 @common_options
-def main(options: Options, threads: int, max_memory: int | None, quality: int) -> None:
+def main(options: Options, threads: int, max_memory: int | None, quality: int, *, no_thumbnails: bool) -> None:
     """Upscale the raw images on a WebDAV server to twice their width and height.
 
     Settings come from Vault; see the README.
@@ -78,10 +80,21 @@ def main(options: Options, threads: int, max_memory: int | None, quality: int) -
     with importing():
         from shared.app import run
 
-    sys.exit(run("scaler", options, lambda retry: work(options, retry, threads, max_memory, quality)))
+    def start(retry: "RetryPolicy", recorder: "Recorder") -> int:
+        return work(options, retry, recorder, threads=threads, max_memory=max_memory, quality=quality)
+
+    sys.exit(run("scaler", options, start, thumbnails=not no_thumbnails))
 
 
-def work(options: Options, retry: "RetryPolicy", threads: int, max_memory: int | None, quality: int) -> int:
+def work(
+    options: Options,
+    retry: "RetryPolicy",
+    recorder: "Recorder | None" = None,
+    *,
+    threads: int,
+    max_memory: int | None,
+    quality: int,
+) -> int:
     """Poll until asked to stop; return the exit status."""
     with importing():
         from scaler.check import check
@@ -98,10 +111,12 @@ def work(options: Options, retry: "RetryPolicy", threads: int, max_memory: int |
         return check(vault, bounds, retry)
     settings = SettingsSource(lambda: read_config(vault), retry.stop.clock)
     state = state_folder("scaler")
-    with ScalerService(threads=threads, limits=bounds, quality=quality, state=state, retry=retry) as scaler:
+    with ScalerService(
+        threads=threads, limits=bounds, quality=quality, state=state, retry=retry, recorder=recorder
+    ) as scaler:
         if options.dry_run:
             return scaler.dry_run(settings.current())
-        poll_loop = PollLoop(retry.stop, options.frequency, once=options.once)
+        poll_loop = PollLoop(retry.stop, options.frequency, once=options.once, recorder=recorder)
         for _ in poll_loop.polls():
             with poll_loop.poll():
                 config = settings.current()

@@ -88,6 +88,12 @@ class ClaimName:
         return ClaimName(match["id"], match["destination"], match["name"], match["version"] or "") if match else None
 
 
+def is_usual(original: str, published: str) -> bool:
+    """Whether a published name is the original's with the time of upscaling: neither cut nor numbered."""
+    stem, extension = split(original)
+    return re.fullmatch(rf"{re.escape(stem)}_\d{{8}}T\d{{6}}Z{re.escape(extension)}", published) is not None
+
+
 def final_name(original: str, upload: str, number: int = 1) -> str:
     """The name under which an upscaled image is published.
 

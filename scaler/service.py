@@ -22,6 +22,7 @@ from scaler.session import ClaimSession, Host, InPlaceSession, InPlaceUnsupporte
 from scaler.upscaling import Resources
 from scaler.workdir import workdir
 from shared.errors import Cancelled, Failure
+from shared.events.recorder import Recorder
 from shared.log_once import LogOnce
 from shared.poll_report import PollReport
 from shared.retry import RetryPolicy
@@ -35,10 +36,22 @@ class ScalerService:
         threads: images processed concurrently.
         quality: 1 to 100, for lossy formats.
         state: folder for what is remembered across restarts.
+        recorder: of what happens; by default it is only logged.
     """
 
-    def __init__(self, *, threads: int, limits: Limits, quality: int, state: Path, retry: RetryPolicy) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int,
+        limits: Limits,
+        quality: int,
+        state: Path,
+        retry: RetryPolicy,
+        recorder: Recorder | None = None,
+    ) -> None:
         self._quality = quality
+        self._recorder = recorder or Recorder("scaler")
+        self._watching: ScalerConfig | None = None
         self._retry = retry
         self._stop = retry.stop
         self._closing = contextlib.ExitStack()
@@ -81,7 +94,8 @@ class ScalerService:
             if self._stop.pause(SETTLED_AFTER):
                 raise Cancelled
         report.counts["still changing"] += waiting
-        report.log(self._stop.clock() - started)
+        skipped = len(self._session.skip_list) if self._session else 0
+        self._recorder.record(report.event(self._stop.clock() - started, skipped))
         self._log_once.next_poll()
         return report.failed
 
@@ -110,6 +124,14 @@ class ScalerService:
         """List the raw folder once and process what was selected; return how many images are still changing."""
         now = self._stop.clock
         session = self._session_for(config)
+        if self._recorder.wants_watch and self._watching != config:
+            self._watching = config
+            self._recorder.watching(
+                account=str(config.account),
+                folders=(config.raw, config.unsorted),
+                prefixes=config.prefixes,
+                way="images are replaced in place" if isinstance(session, InPlaceSession) else "copies are published",
+            )
         with session.connections.connect() as store:
             try:
                 work = session.look(store, now())
@@ -123,19 +145,23 @@ class ScalerService:
     def _do(self, session: Session, work: Work, report: PollReport) -> None:
         for failure in work.failures:
             report.failed.append(failure)
-            if not ends_poll(failure):
-                self._log_once.log("ERROR", str(failure))
+            if not ends_poll(failure) and self._log_once.is_new(str(failure)):
+                self._recorder.failed(failure)
         in_flight = InFlight(
             executor=self.executor,
             cleanup_executor=self.cleanup_executor,
             connections=session.connections,
             skip_list=session.skip_list,
             report=report,
+            recorder=self._recorder,
+            link=session.link,
         )
         in_flight.process_all(session.finish, work.finish)
         resources = Resources(session.connections, self._budget, self._workdir, self._stop, self.cleanup_executor)
-        in_flight.process_all(session.pipeline(resources, self._quality).process, work.take)
         if work.take:
+            pipeline = session.pipeline(resources, self._quality, thumbnails=self._recorder.wants_thumbnails)
+            with self._recorder.in_flight():
+                in_flight.process_all(pipeline.process, work.take)
             allocator.give_back()
         if report.failed:
             session.forget_what_is_done()

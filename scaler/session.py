@@ -126,9 +126,14 @@ class Session(abc.ABC):
         assert marker is not None  # noqa: S101 - that is how it was selected
         return self.in_place.finish(entry, marker.id)
 
-    def pipeline(self, resources: Resources, quality: int) -> Pipeline:
+    def pipeline(self, resources: Resources, quality: int, *, thumbnails: bool) -> Pipeline:
         """What processes the images that are taken."""
-        return Pipeline(resources, self.publisher, self.in_place, quality)
+        return Pipeline(resources, self.publisher, self.in_place, quality, thumbnails)
+
+    def link(self, entry: Entry) -> str:
+        """The image's page in the Nextcloud; empty on any other server."""
+        root_url = self.connections.root_url
+        return f"{root_url}index.php/f/{entry.file_id}" if root_url and entry.file_id else ""
 
     def _is_unchanged(self, store: Store) -> bool:
         if self._unchanged_since is None:

@@ -34,6 +34,9 @@ class SkipList:
         except (OSError, ValueError, AttributeError, TypeError) as error:
             logger.warning("{} cannot be read ({}); skipped images are tried again", self._file, error)
 
+    def __len__(self) -> int:
+        return len(self._known.keys() | self._for_now.keys())
+
     def __contains__(self, entry: Entry) -> bool:
         return list(version(entry)) in (self._known.get(entry.href), self._for_now.get(entry.href))
 

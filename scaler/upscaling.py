@@ -21,6 +21,7 @@ from scaler.marker import Marker, checksums_with_marker, marker_in
 from scaler.memory_budget import MemoryBudget
 from scaler.upload_notes import Note
 from shared.errors import Cancelled, ErrorPolicy, Failure, NotFound, ParentNotFound
+from shared.events.event import Stage
 from shared.shutdown import StopToken
 from shared.webdav.store import Connections, Entry, Href, put_verified
 
@@ -84,12 +85,14 @@ class UpscaleJob:
         entry: the original, as listed.
         note: what was to replace it earlier, before an interruption.
         quality: 1 to 100, for lossy formats.
+        thumbnail: make one.
     """
 
     entry: Entry
     upload: Upload
     note: Note | None
     quality: int
+    thumbnail: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +103,16 @@ class Upscaled:
         width, height: of the original, in pixels.
         size: of the copy, in bytes.
         sha256: of the copy, hexadecimal; empty where it is not needed, as it goes into a folder that is there.
-        seconds: from the download to the end of the upload.
+        seconds: by stage; waiting for memory counts as computing.
+        thumbnail: as JPEG; empty if none was wanted or could be made.
     """
 
     width: int
     height: int
     size: int
     sha256: str
-    seconds: float
+    seconds: dict[Stage, float]
+    thumbnail: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +123,13 @@ class Published:
         name: of the published image; None if another scaler published it, or the original was taken away.
         leftover: a claim that remains to be deleted.
         upscaled: what was published; None if it had been upscaled before an interruption.
+        seconds: that publication took.
     """
 
     name: str | None
     leftover: Href | None = None
     upscaled: Upscaled | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -151,8 +158,9 @@ def upscale_image(job: UpscaleJob, resources: Resources) -> Upscaled:
         Failure: the server rejected a request or could not be reached.
         Cancelled: the process was asked to stop.
     """
-    started = time.monotonic()
+    watch = _StopWatch()
     with _downloaded(job, resources) as data:
+        watch.ended("download")
         header = read_header(data)
         need = memory_needed(header) + len(data)
         if need > resources.budget.memory:
@@ -160,12 +168,34 @@ def upscale_image(job: UpscaleJob, resources: Resources) -> Upscaled:
         with _upload_prepared(job.upload, resources) as folder, resources.budget.acquire(need) as reservation:
             codecs = load_opencv()
             resources.stop.check()
-            upscaled: bytes = codecs.upscale(data[:], quality=job.quality)
+            upscaled, thumbnail = _computed(codecs, data[:], job)
             resources.stop.check()
             reservation.shrink(len(upscaled))
+            watch.ended("compute")
             _send(job, resources, folder, upscaled)
             sha256 = hashlib.sha256(upscaled).hexdigest() if folder else ""
-            return Upscaled(header.width, header.height, len(upscaled), sha256, time.monotonic() - started)
+            watch.ended("upload")
+            return Upscaled(header.width, header.height, len(upscaled), sha256, watch.seconds, thumbnail)
+
+
+class _StopWatch:
+    """Times one stage after another."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[Stage, float] = {}
+        self._since = time.monotonic()
+
+    def ended(self, stage: Stage) -> None:
+        now = time.monotonic()
+        self.seconds[stage], self._since = now - self._since, now
+
+
+def _computed(codecs: ModuleType, data: bytes, job: UpscaleJob) -> tuple[bytes, bytes]:
+    """The upscaled image and its thumbnail."""
+    if job.thumbnail:
+        both: tuple[bytes, bytes] = codecs.upscale_with_thumbnail(data, quality=job.quality)
+        return both
+    return codecs.upscale(data, quality=job.quality), b""
 
 
 @contextlib.contextmanager

@@ -6,15 +6,15 @@ RECORD="$DATA/installed/$(cksum <<<"$HERE" | tr ' ' -)"
 ENVIRONMENT=''
 POETRY=''
 
-# Sets ENVIRONMENT and POETRY, and installs the groups $1 ("main", "main,vault", "main,sandbox" or "main,sandbox,dev") if
-# they are missing. A second start waits while the first one installs.
+# Sets ENVIRONMENT and POETRY, and installs the groups $1 (such as "main" or "main,sandbox,status,dev") if any of them
+# is missing. A second start waits while the first one installs.
 ensure_installed() {
   installed "$1" && return
   mkdir -p "$(dirname "$RECORD")"
   # No `||` or `&&` around this: bash would no longer stop at a failure inside.
   (
     wait_for_lock
-    installed "$1" || install "$1"
+    installed "$1" || install "$(with_recorded "$1")"
   ) 9>"$DATA/lock"
   installed "$1" || die "the installation in $ENVIRONMENT changed meanwhile; run this again"
 }
@@ -36,6 +36,15 @@ has_groups() {
   for group in ${2//,/ }; do
     [[ ,${1/sandbox/sandbox,vault}, == *,$group,* ]] || return 1
   done
+}
+
+# The groups $1, and those that are installed as locked already: the next command that needs them finds them recorded.
+with_recorded() {
+  local stamp groups group all=$1
+  if { read -r stamp && read -r groups; } 2>/dev/null <"$RECORD" && [[ $stamp == "$(stamp)" ]]; then
+    for group in ${groups//,/ }; do has_groups "$all" "$group" || all+=,$group; done
+  fi
+  printf '%s\n' "$all"
 }
 
 stamp() {

@@ -8,16 +8,23 @@ from collections.abc import Callable
 from loguru import logger
 
 from shared import logging as log
-from shared.cli import Options, fail
+from shared.cli import Options, fail, state_folder
 from shared.errors import Cancelled, Failure
+from shared.events.event import Event, Kind
+from shared.events.recorder import Recorder
+from shared.recording import open_recorder
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken, stop_on_signals
+from shared.terminal import hang_up_with_terminal
 
-_SECRET_VARIABLES = ("VAULT_TOKEN", "VAULT_SECRET_ID")
+_SECRET_VARIABLES = ("VAULT_TOKEN", "VAULT_SECRET_ID", "JUPYTERHUB_API_TOKEN")
 
 
-def run(name: str, options: Options, work: Callable[[RetryPolicy], int]) -> int:
-    """Set up logging and signals, do the work, and turn its failures into a message and an exit status.
+def run(name: str, options: Options, work: Callable[[RetryPolicy, Recorder], int], *, thumbnails: bool = False) -> int:
+    """Set up logging, signals and recording, do the work, and turn its failures into a message and an exit status.
+
+    Args:
+        thumbnails: keep them.
 
     Returns:
         what `work` returns; 0 if the daemon was asked to stop; 1 after an internal error; 2 if it cannot start.
@@ -30,17 +37,19 @@ def run(name: str, options: Options, work: Callable[[RetryPolicy], int]) -> int:
     # Otherwise the interpreter collects garbage at its exit, among everything that was imported.
     atexit.register(gc.freeze)
     stop = StopToken()
+    recorder = Recorder(name)
     with stop_on_signals(stop):
+        hang_up_with_terminal(stop)
         try:
-            return work(RetryPolicy(stop))
+            recorder, observer = open_recorder(name, options, state_folder(""), thumbnails=thumbnails)
+            return work(RetryPolicy(stop, observer=observer), recorder)
         except Cancelled:
             return 0
         except Failure as failure:
-            logger.critical("{}", failure)
+            recorder.failed(failure, level="CRITICAL")
             return 2
         except Exception:  # noqa: BLE001 - the last resort: no traceback may reach the terminal unredacted
             logger.exception("Internal error (please report it). No image was lost; the next start recovers")
             return 1
         finally:
-            if stop.requested:
-                logger.info("Stopped")
+            recorder.record(Event(kind=Kind.STOPPED), level="INFO" if stop.requested else "DEBUG")

@@ -22,6 +22,9 @@ class Options:
         once: one poll, then exit.
         dry_run: show what would happen; change nothing.
         check: check everything that a poll needs, then exit.
+        metrics_port: address and port for Prometheus and /healthz.
+        metrics_file: for node_exporter's textfile collector.
+        report_activity: tell the JupyterHub that its server is in use while images are in flight.
     """
 
     frequency: float
@@ -30,6 +33,24 @@ class Options:
     check: bool
     log_level: str
     log_file: Path | None
+    metrics_port: tuple[str, int] | None = None
+    metrics_file: Path | None = None
+    report_activity: bool = False
+
+
+class Address(click.ParamType[tuple[str, int]]):
+    """A port on loopback such as 9108, or with an address before it: 0.0.0.0:9108, [::]:9108."""
+
+    name = "address"
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        if isinstance(value, tuple):
+            return value
+        host, _, port = value.rpartition(":")
+        if not (port.isascii() and port.isdecimal() and int(port) < 2**16):
+            self.fail(f"{value!r} is not a port such as 9108, nor an address such as 0.0.0.0:9108", param, ctx)
+        return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
 
 
 def command_line(name: str) -> str:
@@ -74,6 +95,22 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--log-file",
         type=click.Path(dir_okay=False, path_type=Path),
         help="Also log to this file; as JSON lines if its name ends in .json or .jsonl.",
+    )
+    @click.option(
+        "--metrics-port",
+        type=Address(),
+        metavar="PORT",
+        help="Serve /metrics for Prometheus and /healthz on this port of loopback, or on ADDRESS:PORT.",
+    )
+    @click.option(
+        "--metrics-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Write the metrics to this file after each poll, for node_exporter's textfile collector.",
+    )
+    @click.option(
+        "--report-activity",
+        is_flag=True,
+        help="While images are in flight, tell the JupyterHub that this server is active.",
     )
     @functools.wraps(command)
     def with_options(**values: Any) -> Any:

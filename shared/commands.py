@@ -6,7 +6,12 @@ from typing import override
 
 import click
 
-_MODULES = {"settings": "shared.config.write_settings", "vault": "shared.private_vault.command"}
+_MODULES = {
+    "settings": "shared.config.write_settings",
+    "vault": "shared.private_vault.command",
+    "status": "status.main",
+    "jupyter": "status.jupyter",
+}
 """Where the `main` of each command is; they are imported when they are called."""
 
 
@@ -26,7 +31,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="jupyterhub-images")
 def commands() -> None:
-    """Settings and helpers of the scaler and the mover."""
+    """Settings of the scaler and the mover, and what they did."""
 
 
 def main() -> None:

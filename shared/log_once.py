@@ -13,12 +13,16 @@ class LogOnce:
         self._now: set[str] = set()
         self._lock = threading.Lock()
 
-    def log(self, level: str, line: str) -> None:
-        """Log a line, unless it was logged already in this poll or the last."""
+    def is_new(self, line: str) -> bool:
+        """Whether a line was not said in this poll or the last; it counts as said from now on."""
         with self._lock:
             new = line not in self._before | self._now
             self._now.add(line)
-        if new:
+        return new
+
+    def log(self, level: str, line: str) -> None:
+        """Log a line, unless it was said in this poll or the last."""
+        if self.is_new(line):
             logger.log(level, "{}", line)
 
     def next_poll(self) -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import os
 import re
 import sys
 import traceback
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 HIDDEN = "**********"
+
+# Readable on light and on dark terminals: no yellow, no cyan, and nothing bold, which many terminals brighten.
+_COLOURS = {
+    "TRACE": "",
+    "DEBUG": "",
+    "INFO": "",
+    "SUCCESS": "<green>",
+    "WARNING": "<magenta>",
+    "ERROR": "<red>",
+    "CRITICAL": "<red><reverse>",
+}
+_COLUMNS = 80
+_SHORTEST_NAME = 12
 
 # Logins change while a daemon runs; those hidden longest ago are no longer valid.
 _REMEMBERED = 50
@@ -81,13 +95,14 @@ def set_up(name: str, level: str, file: Path | None, stream: TextIO | None = Non
     logger.remove()
     logger.configure(patcher=_make_safe, extra={"name": name})
     line = "{time:YYYY-MM-DD HH:mm:ss} {level: <7} {extra[name]: <6} {message}"
-    colourful = "<dim>{time:HH:mm:ss}</dim> <level>{level: <7}</level> <cyan>{extra[name]: <6}</cyan> {message}"
+    for known, colour in _COLOURS.items():
+        logger.level(known, color=colour)
     terminal = out.isatty()
     logger.add(
         lambda text: _write(out, text, beside_progress=terminal),
         level=level,
-        format=colourful if terminal else line,
-        colorize=terminal,
+        format=_for_terminal if terminal else line,
+        colorize=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         diagnose=False,
         backtrace=False,
     )
@@ -106,6 +121,23 @@ def set_up(name: str, level: str, file: Path | None, stream: TextIO | None = Non
         )
     logging.basicConfig(handlers=[_FromStandardLibrary()], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
+
+
+def _for_terminal(record: "Record") -> str:
+    """The format of a line for people: short, and the level only where something is wrong."""
+    record["extra"]["shown"] = _fitted(record)
+    level = "" if record["level"].name in ("INFO", "SUCCESS") else "<level>{level}</level> "
+    return f"<dim>{{time:HH:mm:ss}}</dim> {{extra[name]: <6}} {level}<level>{{extra[shown]}}</level>\n"
+
+
+def _fitted(record: "Record") -> str:
+    """The message; if it is a little too long for the terminal, its image's name is shortened in the middle."""
+    message, name = record["message"], record["extra"].get("image") or ""
+    left = len(name) - (len("00:00:00 scaler ") + len(message) - _COLUMNS)
+    if not message.startswith(name) or not _SHORTEST_NAME <= left < len(name):
+        return message
+    tail = left // 2
+    return f"{name[: left - tail - 1]}…{name[-tail:]}{message[len(name) :]}"
 
 
 def _make_safe(record: "Record") -> None:

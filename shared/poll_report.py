@@ -1,11 +1,10 @@
-"""One log line about the images of a poll."""
+"""What happened in a poll."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from loguru import logger
-
 from shared.errors import Failure
+from shared.events.event import Event, Kind
 
 
 @dataclass
@@ -20,8 +19,12 @@ class PollReport:
         self.counts += later.counts
         self.failed += later.failed
 
-    def log(self, seconds: float) -> None:
-        """Write the line, at debug level if there was nothing to do."""
+    def event(self, seconds: float, skipped: int) -> Event:
+        """The end of the poll.
+
+        Args:
+            seconds: that it took.
+            skipped: images that are skipped at present.
+        """
         counts = self.counts + Counter({"failed": len(self.failed)})
-        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        logger.log("INFO" if said else "DEBUG", "Poll finished in {:.1f} s: {}", seconds, said or "nothing to do")
+        return Event(kind=Kind.POLLED, counts=dict(counts), seconds={"compute": seconds}, skipped=skipped)

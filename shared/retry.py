@@ -16,16 +16,28 @@ LONGEST_PAUSE = 60.0
 PAUSE_AFTER_UNAUTHORIZED = 60.0
 
 
+class RequestObserver:
+    """Takes note of requests; this one does not."""
+
+    def answered(self, method: str, status: int) -> None:
+        """A request was answered."""
+
+    def repeated(self) -> None:
+        """A request will be sent again."""
+
+
 class RetryPolicy:
     """Repeats a failed request after a pause, during which no other thread sends one.
 
     Args:
         stop: ends every pause at once.
         attempts: how often one request is sent at most.
+        observer: hears of every answer and every repetition.
     """
 
-    def __init__(self, stop: StopToken, attempts: int = ATTEMPTS) -> None:
+    def __init__(self, stop: StopToken, attempts: int = ATTEMPTS, observer: RequestObserver | None = None) -> None:
         self.stop = stop
+        self.observer = observer or RequestObserver()
         self._attempts = attempts
         self._exponential = wait_exponential(multiplier=0.5, max=LONGEST_PAUSE) + wait_random(0, 0.5)
         self._backoff_until = 0.0
@@ -34,7 +46,7 @@ class RetryPolicy:
 
     def for_new_account(self) -> "RetryPolicy":
         """The same policy without the rejected password and the pauses of another account."""
-        return RetryPolicy(self.stop, self._attempts)
+        return RetryPolicy(self.stop, self._attempts, self.observer)
 
     def __call__[T](self, attempt: Callable[[], T]) -> T:
         """Call `attempt` until it succeeds; it must be safe to repeat.
@@ -48,6 +60,7 @@ class RetryPolicy:
             retry=retry_if_exception(_worth_repeating),
             wait=self._wait_after,
             stop=stop_after_attempt(self._attempts),
+            before_sleep=lambda _: self.observer.repeated(),
             reraise=True,
         )
         result: T = retrying(self.once, attempt)

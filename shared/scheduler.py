@@ -7,6 +7,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from loguru import logger
 
 from shared.errors import Cancelled, ErrorPolicy, Failure, NotFound, NotWebDav, ServerUnreachable, VaultUnavailable
+from shared.events.event import Event, Kind
+from shared.events.recorder import Recorder
 from shared.shutdown import StopToken
 
 LONGEST_BACKOFF = 300.0
@@ -21,12 +23,14 @@ class PollLoop:
         stop: ends the polls.
         frequency: seconds from the start of one poll to the start of the next.
         once: poll once.
+        recorder: of failed polls; by default they are only logged.
     """
 
-    def __init__(self, stop: StopToken, frequency: float, *, once: bool) -> None:
+    def __init__(self, stop: StopToken, frequency: float, *, once: bool, recorder: Recorder | None = None) -> None:
         self._stop = stop
         self._frequency = frequency
         self._once = once
+        self._recorder = recorder or Recorder("daemon")
         self._failed_in_a_row = 0
         self._succeeded = False
         self._said = ""
@@ -66,6 +70,7 @@ class PollLoop:
             self._note(failure)
         else:
             if self._account == self._unauthorized and self._stop.clock() < self._ask_again_at:
+                self._recorder.record(Event(kind=Kind.POLLED, reason=self._said))
                 return
             if self._said:
                 logger.info("The images can be reached again")
@@ -95,8 +100,9 @@ class PollLoop:
         if failure.policy is ErrorPolicy.AUTH:
             self._unauthorized, self._ask_again_at = self._account, self._stop.clock() + AFTER_UNAUTHORIZED
         if str(failure) != self._said:
-            logger.error("{}", failure)
+            self._recorder.failed(failure)
             self._said = str(failure)
+        self._recorder.record(Event(kind=Kind.POLLED, reason=failure.message))
 
 
 def ends_poll(failure: Failure) -> bool:

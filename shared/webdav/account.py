@@ -3,6 +3,7 @@
 import contextlib
 import urllib.parse
 from pathlib import Path
+from typing import override
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -35,6 +36,11 @@ class WebDavAccount(BaseModel):
     cacert: Path | None = None
     is_host: bool = False
     timeout: float = READ_TIMEOUT
+
+    @override
+    def __str__(self) -> str:
+        parts = urllib.parse.urlsplit(self.base_url)
+        return f"{parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()} as {self.username}"
 
     def open(self, retry: RetryPolicy) -> ConnectionPool:
         """Find out what the server is, and the user id there: two requests at most.

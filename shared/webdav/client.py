@@ -18,6 +18,7 @@ from typing import Any, Protocol, override
 from pydantic import SecretStr
 
 from shared.errors import Failure, IntegrityError, NotAccepted, NotFound, NotWebDav, PreconditionFailed
+from shared.retry import RequestObserver
 from shared.webdav import http_errors
 from shared.webdav.multistatus import parse
 from shared.webdav.store import (
@@ -89,11 +90,12 @@ class _OneServer(requests.adapters.HTTPAdapter):
 class WebDavClient(Store):
     """A client with one connection, for one thread at a time."""
 
-    def __init__(self, account: Credentials) -> None:
+    def __init__(self, account: Credentials, observer: RequestObserver | None = None) -> None:
         url = urllib.parse.urlsplit(account.base_url)
         self._host = f"{url.scheme}://{url.netloc}"
         self._root = _root_of(account.base_url)
         self._response: requests.Response | None = None
+        self._observer = observer or RequestObserver()
         self._client = webdav3.client.Client({"webdav_hostname": self._host, "disable_check": True})
         self._client.timeout = (CONNECT_TIMEOUT, account.timeout)
         self._client.verify = str(account.cacert) if account.cacert else True
@@ -265,6 +267,7 @@ class WebDavClient(Store):
     def _remember(self, response: requests.Response, *_: Any, **__: Any) -> None:
         """Keep the response, which webdavclient3's exceptions leave out; read errors, so the connection is kept."""
         self._response = response
+        self._observer.answered(str(response.request.method), response.status_code)
         if response.is_redirect:
             response.close()
             raise http_errors.redirected(self._host, response.headers["Location"])

@@ -34,7 +34,7 @@ class ConnectionPool:
         """Lend a store to one thread."""
         with self._lock:
             client = self._idle.pop() if self._idle else None
-        client = client or WebDavClient(self._account)
+        client = client or WebDavClient(self._account, self._retry.observer)
         client.move_to(self._account.base_url)
         try:
             yield RetryingStore(client, self._retry)

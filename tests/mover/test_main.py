@@ -59,7 +59,7 @@ def test_one_line_an_image_and_one_a_poll(home: Home, nextcloud: Nextcloud) -> N
     assert said.count("b {0} <red>.jpg → cats/b {0} <red>.jpg") == 1
     assert said.count("Poll finished in") == 1
     assert "2 filed" in said
-    assert len(said.splitlines()) == 4  # and the folder that was made
+    assert len(said.splitlines()) == 5  # and what is watched, and the folder that was made
     assert nextcloud.password not in said
 
 

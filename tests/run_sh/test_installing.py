@@ -27,13 +27,28 @@ def test_only_what_the_daemons_need_is_installed_and_only_once(machine: Machine)
 def test_the_tests_install_their_groups_and_keep_the_daemons(machine: Machine) -> None:
     machine.run("test", "--version")
     start_once(machine)
-    assert machine.installs() == ["main,sandbox,dev"]
+    assert machine.installs() == ["main,sandbox,status,dev"]
 
 
 def test_the_demo_after_a_daemon_installs_the_sandbox(machine: Machine) -> None:
     start_once(machine)
     machine.run("demo")
     assert machine.installs() == ["main", "main,sandbox"]
+
+
+def test_a_group_stays_recorded_when_another_is_added(machine: Machine) -> None:
+    for word in ("status", "demo", "status", "demo", "jupyter"):
+        machine.run(word)
+    start_once(machine)
+    assert machine.installs() == ["main,status", "main,sandbox,status"]
+
+
+def test_after_an_update_only_what_is_asked_for_is_installed(machine: Machine) -> None:
+    machine.run("status")
+    with (machine.clone / "poetry.lock").open("a") as lock:
+        lock.write("# changed\n")
+    start_once(machine)
+    assert machine.installs() == ["main,status", "main"]
 
 
 def test_a_private_vault_is_installed_where_it_is_used(machine: Machine) -> None:

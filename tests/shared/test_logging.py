@@ -122,17 +122,67 @@ def test_a_line_names_the_daemon_and_is_plain_without_a_terminal(said: io.String
     assert "\x1b" not in line
 
 
-def test_a_terminal_gets_colours() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    """Standard error, in a terminal."""
 
-    terminal = Terminal()
-    log.set_up("scaler", "INFO", None, terminal)
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    log.set_up("scaler", "INFO", None, stream)
+    return stream
+
+
+def test_a_terminal_gets_colours(terminal: Terminal) -> None:
     logger.info("hello")
     logger.debug("not wanted")
     assert "\x1b[" in terminal.getvalue()
     assert "not wanted" not in terminal.getvalue()
+
+
+def test_colours_hold_on_light_and_on_dark_terminals(terminal: Terminal) -> None:
+    for level in ("INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"):
+        logger.log(level, "hello")
+    used = {
+        int(number)
+        for sequence in re.findall("\x1b\\[([0-9;]+)m", terminal.getvalue())
+        for number in sequence.split(";")
+    }
+    # Reset, dim, reverse; red, green, magenta.
+    assert used <= {0, 2, 7, 31, 32, 35}
+    assert {31, 32, 35} <= used
+
+
+@pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colours_are_left_out_where_they_are_not_wanted(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    log.set_up("scaler", "INFO", None, terminal)
+    logger.warning("hello")
+    assert "\x1b" not in terminal.getvalue()
+    assert "WARNING hello" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("length", [5, 30, 34, 45, 54])
+def test_an_images_line_fits_a_terminal(terminal: Terminal, length: int) -> None:
+    name = "Unknown".ljust(length, "x")
+    message = f"{name} 14000x13000 → 28000x26000, 9.9 s"
+    logger.bind(image=name).success("{}", message)
+    line = re.sub("\x1b\\[[0-9;]+m", "", terminal.getvalue()).rstrip("\n")
+    assert len(line) <= 80
+    assert line.endswith(" 14000x13000 → 28000x26000, 9.9 s")
+    assert ("…" in line) == (len("00:00:00 scaler ") + len(message) > 80)
+
+
+def test_a_line_that_is_far_too_long_stays_whole(terminal: Terminal) -> None:
+    logger.bind(image="a.jpg").warning("{}", f"a.jpg is skipped: {'x' * 200}")
+    assert "x" * 200 in terminal.getvalue()
 
 
 def test_an_empty_secret_hides_nothing() -> None:

@@ -12,13 +12,14 @@ from scaler.images.codecs import (
     png,
     png_animation,
     pnm,
+    preview,
     tiff,
     webp,
     webp_animation,
 )
 from scaler.images.probe import Header, UnsupportedImage, describe, read_header
 
-__all__ = ["upscale"]
+__all__ = ["upscale", "upscale_with_thumbnail"]
 
 _STILL: dict[str, Callable[[bytes, int], bytes]] = {
     "AVIF": avif.upscale,
@@ -52,6 +53,16 @@ def upscale(data: bytes, *, quality: int = 95) -> bytes:
     if not header.everyday:
         independent.verify(header, data, result, quality)
     return result
+
+
+def upscale_with_thumbnail(data: bytes, *, quality: int = 95) -> tuple[bytes, bytes]:
+    """The same, and a thumbnail of it as JPEG; empty if none could be made.
+
+    Raises:
+        UnsupportedImage: as `upscale`.
+    """
+    with preview.collecting(data) as collected:
+        return upscale(data, quality=quality), collected.jpeg
 
 
 def _verify(original: Header, result: bytes) -> None:

@@ -7,10 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scaler.images.codecs import stderr_capture
+from scaler.images.codecs import preview, stderr_capture
 from scaler.images.probe import UnsupportedImage
 
 type Bytes = NDArray[np.uint8]
+
+# Where the channels are that OpenCV would have in its order.
+_AS_OPENCV = {"RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}
 
 Image.MAX_IMAGE_PIXELS = None  # what fits in memory is decided from the header, before anything is decoded
 
@@ -32,7 +35,10 @@ def frames(data: bytes, mode: str, count: int = 1) -> Iterator[Bytes]:
 def _frame(file: Image.Image, number: int, mode: str) -> Bytes:
     with stderr_capture.capture():
         file.seek(number)
-        return np.asarray(file if file.mode == mode else file.convert(mode))
+        image = np.asarray(file if file.mode == mode else file.convert(mode))
+    if mode in _AS_OPENCV:
+        preview.offer(image[:, :, _AS_OPENCV[mode]])
+    return image
 
 
 def encode(name: str, image: NDArray[np.integer | np.floating], mode: str, **options: object) -> memoryview:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scaler.images.codecs import stderr_capture
+from scaler.images.codecs import preview, stderr_capture
 from scaler.images.probe import UnsupportedImage
 
 type Pixels = NDArray[np.integer | np.floating]
@@ -36,6 +36,7 @@ def decode(data: Buffer) -> Pixels:
     damage = next((said for said in complaints if said.startswith(("Corrupt JPEG", "Premature end"))), None)
     if damage is not None and not _is_padding(damage, data):
         raise UnsupportedImage(f"it is damaged: {damage}")
+    preview.offer(pixels)
     return pixels
 
 
@@ -144,4 +145,5 @@ def decode_frames(data: Buffer) -> list[Pixels]:
             raise UnsupportedImage(f"OpenCV cannot decode it: {error.err}") from error
     if not done:
         raise UnsupportedImage("OpenCV does not decode it: it is damaged, or stored in an unusual way")
+    preview.offer(animation.frames[0])
     return list(animation.frames)

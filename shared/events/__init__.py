@@ -1,0 +1,1 @@
+"""What happened: one record for each thing, kept for the status page and the metrics."""
