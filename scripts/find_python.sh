@@ -63,7 +63,9 @@ def verdict():
         try:
             __import__(module)
         except ImportError:
-            return "lacks the module %s (Debian: apt install python%d.%d-venv)" % ((module,) + sys.version_info[:2])
+            # Debian and Ubuntu have ensurepip in a package of its own; without the others it is a hand-made build.
+            hint = " (Debian and Ubuntu: apt install python%d.%d-venv)" % sys.version_info[:2]
+            return "lacks the module %s%s" % (module, hint if module == "ensurepip" else "")
     return "ok " + sys.executable
 
 print(verdict())
@@ -77,10 +79,36 @@ ${1:-  (none found)
 }Searched for python3.12, python3.13, python3.14, python3 and python on PATH, and for the first three in
 pyenv (${PYENV_ROOT:-$HOME/.pyenv}/versions), uv (${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python})
 and conda (\$CONDA_PREFIX, /opt/conda, ~/miniconda3, ~/miniforge3, ~/mambaforge, ~/anaconda3, ~/.conda, and their envs).
-To install one without root, run one of:  conda create -y -n py312 python=3.12
-                                          uv python install 3.12
-                                          pyenv install 3.12
-or, with root on Debian and Ubuntu:       apt install python3.12-venv
+To install one without root:  $(without_root)
+$(with_root)
 Then run this again. To use a Python from anywhere else, run PYTHON=/path/to/python ./run.sh
 TEXT
+}
+
+# Names a tool that is there; without any, the one that takes least.
+without_root() {
+  local tool
+  for tool in uv conda mamba micromamba pyenv; do
+    type -P "$tool" >/dev/null || continue
+    case $tool in
+      uv) echo 'uv python install 3.12' ;;
+      pyenv) echo 'pyenv install 3.12' ;;
+      *) echo "$tool create -y -n py312 python=3.12" ;;
+    esac
+    return
+  done
+  echo 'install uv (https://docs.astral.sh/uv), then run  uv python install 3.12'
+}
+
+# What the distribution has.
+with_root() {
+  local ID='' VERSION_ID='' PRETTY_NAME='this distribution' release=${OS_RELEASE:-/etc/os-release}
+  # shellcheck disable=SC1090 # not a file of ours
+  [[ ! -r $release ]] || source "$release"
+  case $ID-${VERSION_ID%%.*} in
+    debian-[0-9] | debian-1[012] | ubuntu-1? | ubuntu-2[0123])
+      echo "With root: the Python of $PRETTY_NAME is older than 3.12, so apt does not help" ;;
+    debian-* | ubuntu-*) echo 'With root:                    apt install python3-venv' ;;
+    *) echo 'With root: your distribution may have a package of Python 3.12 or newer, with venv' ;;
+  esac
 }

@@ -15,6 +15,7 @@ from shared.events.recorder import Recorder
 from shared.recording import open_recorder
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken, stop_on_signals
+from shared.systemd import start_watchdog
 from shared.terminal import hang_up_with_terminal
 
 _SECRET_VARIABLES = ("VAULT_TOKEN", "VAULT_SECRET_ID", "JUPYTERHUB_API_TOKEN")
@@ -40,6 +41,7 @@ def run(name: str, options: Options, work: Callable[[RetryPolicy, Recorder], int
     recorder = Recorder(name)
     with stop_on_signals(stop):
         hang_up_with_terminal(stop)
+        start_watchdog(stop)
         try:
             recorder, observer = open_recorder(name, options, state_folder(""), thumbnails=thumbnails)
             return work(RetryPolicy(stop, observer=observer), recorder)

@@ -10,6 +10,7 @@ from shared.errors import Cancelled, ErrorPolicy, Failure, NotFound, NotWebDav, 
 from shared.events.event import Event, Kind
 from shared.events.recorder import Recorder
 from shared.shutdown import StopToken
+from shared.systemd import notify
 
 LONGEST_BACKOFF = 300.0
 # Seconds. Nextcloud shuts out an address after 11 wrong passwords within 30 minutes, and ten threads may have sent one.
@@ -90,6 +91,9 @@ class PollLoop:
 
     def auth_allowed(self, account: Hashable) -> bool:
         """Whether requests may be sent: not with a password that the server has just rejected."""
+        if self._account is None:
+            # The settings were read: what keeps a daemon from starting is behind it.
+            notify("READY=1")
         self._account = account
         return self._unauthorized != account or self._stop.clock() >= self._ask_again_at
 

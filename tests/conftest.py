@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+from collections import Counter
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -45,6 +46,40 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"skipped in CI, where its server must be there: {report.longrepr}"
     return report
+
+
+# Debian's package for what a test needs, by the word that its reason names.
+_PACKAGES = {
+    "apache2": "apache2",
+    "mod_dav": "apache2",
+    "rclone": "rclone",
+    "openssl": "openssl",
+    "exiftool": "libimage-exiftool-perl",
+    "magick": "imagemagick",
+    "convert": "imagemagick",
+    "vips": "libvips-tools",
+    "cwebp": "webp",
+    "gif2webp": "webp",
+    "img2webp": "webp",
+    "tiffcp": "libtiff-tools",
+    "tiffinfo": "libtiff-tools",
+    "systemd-analyze": "systemd",
+}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one block what was skipped on this machine, and which packages would run it."""
+    reasons = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped")
+    )
+    if not reasons:
+        return
+    terminalreporter.section("skipped on this machine")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count: >5}  {reason}")
+    words = {word for reason in reasons for word in reason.split()}
+    if packages := sorted({package for word, package in _PACKAGES.items() if word in words}):
+        terminalreporter.write_line(f"They run after: apt install {' '.join(packages)}")
 
 
 @pytest.fixture(autouse=True)

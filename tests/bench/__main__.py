@@ -27,7 +27,7 @@ CHOICES = (*LOADS, "growth", "mover")
 @click.argument("loads", type=click.Choice(CHOICES), nargs=-1)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each way but the slow.")
 @click.option("--quick", is_flag=True, help="Leave out the slow ways, which take half of the time.")
-@click.option("--write", is_flag=True, help="Put the results into docs/benchmark.md and README.md.")
+@click.option("--write", is_flag=True, help="Put the results into docs/benchmark.md.")
 def main(loads: tuple[str, ...], rounds: int, quick: bool, write: bool) -> None:
     chosen = loads or CHOICES
     try:
@@ -52,7 +52,6 @@ def _measured(chosen: tuple[str, ...], rounds: int, quick: bool, write: bool) ->
             sections += map(report.of_load, results)
             if write and results:
                 chart.draw(results, DOCS / "benchmark.png")
-                report.write(report.in_brief(results), ROOT / "README.md")
             if "growth" in chosen:
                 sections.append(report.of_growth(growth.measure(servers, say), growth.idle(), growth.own_share()))
     if "mover" in chosen:

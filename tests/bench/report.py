@@ -50,32 +50,6 @@ def of_load(result: Result) -> str:
     return f"### {result.load.title}\n\n{table(head, rows)}\n"
 
 
-def in_brief(results: Sequence[Result]) -> str:
-    """A column for each way; the main figures of each load."""
-    ways = [name for name in dict.fromkeys(name for result in results for name in result.runs) if name != FLOOR]
-    rows = []
-    for result in results:
-        cells = {name: _brief(result, name) for name in ways}
-        for row, figure in enumerate(_FIGURES):
-            rows.append([f"{result.load.title}: {figure}", *(cells[name][row] for name in ways)])
-    return table(["", *ways], rows) + "\n"
-
-
-_FIGURES = ("time, x floor", "processor time, x floor", "peak, MiB", "requests")
-
-
-def _brief(result: Result, name: str) -> tuple[str, ...]:
-    if name not in result.runs:
-        return ("fails" if name in result.failed else "", *[""] * (len(_FIGURES) - 1))
-    cpu = [result.middle(each, lambda run: run.usage.cpu) for each in (name, FLOOR)]
-    return (
-        f"{result.times(FLOOR, name):.2f}",
-        f"{cpu[0] / cpu[1]:.2f}",
-        f"{max(run.usage.peak for run in result.runs[name]) / 2**20:.0f}",
-        f"{result.middle(name, lambda run: run.requests):,.0f}",
-    )
-
-
 def of_growth(grown: Sequence[Grown], idle: Idle, own_share: float) -> str:
     """How the cost grows, and what a poll with nothing to do costs."""
     head = ("Images", "other files", "time, s", "processor time, s", "peak, MiB", "requests")

@@ -1,10 +1,13 @@
 """Which Python run.sh chooses."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.run_sh.machine import Machine, write_script
+from tests.run_sh.machine import REPOSITORY, Machine, write_script
 
 without_conda = pytest.mark.skipif(Path("/opt/conda").exists(), reason="this machine has conda")
 
@@ -23,7 +26,8 @@ def test_without_python_it_lists_where_it_looked_and_how_to_get_one(bare: Machin
         "uv",
         "conda",
         "PYTHON=",
-        "apt install python3.12-venv",
+        "To install one without root",
+        "With root",
         "none found",
     ):
         assert word in result.stderr
@@ -41,6 +45,51 @@ def test_each_rejected_interpreter_is_named_with_the_reason(bare: Machine) -> No
     assert f"{bare.bin}/python3.13 lacks the module ensurepip" in result.stderr
     assert f"{bare.bin}/python3 is Python 3.9" in result.stderr
     assert f"{bare.bin}/python is not a standard CPython build" in result.stderr
+
+
+OLDER = "is older than 3.12, so apt does not help"
+
+
+@pytest.mark.parametrize(
+    ("release", "said"),
+    [
+        ('ID=debian\nVERSION_ID="13"', "apt install python3-venv"),
+        ('ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"', f"the Python of Debian 12 {OLDER}"),
+        ("ID=debian", "apt install python3-venv"),
+        ('ID=ubuntu\nVERSION_ID="26.04"', "apt install python3-venv"),
+        ('ID=ubuntu\nVERSION_ID="24.04"', "apt install python3-venv"),
+        ('ID=ubuntu\nVERSION_ID="22.04"\nPRETTY_NAME="Ubuntu 22.04"', f"the Python of Ubuntu 22.04 {OLDER}"),
+        ("ID=fedora\nVERSION_ID=43", "your distribution may have"),
+        ("", "your distribution may have"),
+    ],
+)
+def test_the_hint_for_root_is_what_the_distribution_has(tmp_path: Path, release: str, said: str) -> None:
+    file = tmp_path / "os-release"
+    file.write_text(release)
+    assert said in called("with_root", OS_RELEASE=str(file))
+
+
+@pytest.mark.parametrize(
+    ("tools", "said"),
+    [
+        ((), "install uv"),
+        (("uv", "conda"), "uv python install 3.12"),
+        (("mamba",), "mamba create -y -n py312 python=3.12"),
+        (("pyenv", "conda"), "conda create"),
+        (("pyenv",), "pyenv install 3.12"),
+    ],
+)
+def test_the_hint_without_root_names_a_tool_that_is_there(bare: Machine, tools: tuple[str, ...], said: str) -> None:
+    for tool in tools:
+        write_script(bare.bin / tool, "")
+    assert said in called("without_root", PATH=str(bare.bin))
+
+
+def called(*words: str, **env: str) -> str:
+    """What a function of find_python.sh prints."""
+    script = f"source '{REPOSITORY}/scripts/find_python.sh'; \"$@\""
+    command = [shutil.which("bash") or "bash", "-c", script, "bash", *words]
+    return subprocess.run(command, env={"PATH": os.defpath, **env}, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,40 @@ def test_only_ci_counts_a_skipped_server_test_as_failed(tmp_path: Path, ci: str,
     assert counted in done.stdout
 
 
+WANTING = """
+import pytest
+
+@pytest.mark.parametrize("number", range(3))
+def test_one(number):
+    pytest.skip("exiftool is not installed")
+
+@pytest.mark.skipif(True, reason="only root can act as another user")
+def test_two():
+    pass
+
+def test_three():
+    pytest.skip("rclone is not installed")
+
+def test_passes():
+    pass
+"""
+
+
+def test_what_was_skipped_and_what_would_run_it_stand_in_one_block(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(WANTING)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--rootdir", str(tmp_path), str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    _, _, block = done.stdout.partition("skipped on this machine")
+    for line in (
+        "    3  exiftool is not installed",
+        "    1  only root can act as another user",
+        "    1  rclone is not installed",
+        "They run after: apt install libimage-exiftool-perl rclone",
+    ):
+        assert line in block.splitlines()
+
+
 LONG = """
 import pytest
 

@@ -38,12 +38,9 @@ def test_the_judges_see_what_plain_opencv_loses() -> None:
         assert formats.verdict(formats.plain_opencv, cases, samples.EXTENSIONS[name]) == "lost"
 
 
-@pytest.mark.parametrize(
-    ("page", "heading"), [("docs/formats.md", "This project"), ("README.md", "What the upscaled image keeps")]
-)
-def test_the_pages_show_the_command_s_table(page: str, heading: str) -> None:
-    text = (Path(__file__).parents[3] / page).read_text()
-    ours = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+def test_the_page_shows_the_command_s_table() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
+    ours = text.partition("\n## This project\n")[2].partition("\n## ")[0]
     lines = [line for line in ours.splitlines() if line.startswith("|")]
     table = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
     assert table[0][1:] == list(formats.PROPERTIES)

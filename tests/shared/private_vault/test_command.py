@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.private_vault.layout import Layout, lock
+from shared.private_vault.layout import Layout
 from shared.private_vault.secrets import PrivateVault
+from tests.shared.private_vault.processes import wait_for_end
 
 
 def run(home: Path, *options: str, answer: str = "", **env: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +55,7 @@ def test_the_status_and_the_end_of_one_that_is_used(layout: Layout, tmp_path: Pa
     assert run(tmp_path, "--stop").stdout == "Stopped. A daemon uses it, and starts it again when it needs it.\n"
     assert vault.read("webdav") is None
     vault.close()
-    lock(layout.server_lock).close()
+    wait_for_end(layout)
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])

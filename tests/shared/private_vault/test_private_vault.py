@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,30 +19,11 @@ from shared.config.source import open_vault
 from shared.config.vault import Vault
 from shared.errors import VaultForbidden, VaultUnavailable
 from shared.private_vault.creation import create
-from shared.private_vault.layout import SECRETS, Layout, lock, try_lock
+from shared.private_vault.layout import SECRETS, Layout, try_lock
 from shared.private_vault.secrets import PrivateVault, start
 from shared.private_vault.server import answers, installed_version
 from shared.private_vault.supervisor import SNAPSHOTS_KEPT, stop
-
-
-def processes_in(folder: Path) -> dict[int, str]:
-    """The processes that work in a folder, with their programs' names."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "cwd").readlink() == folder:
-                found[int(process.name)] = (process / "comm").read_text().strip()
-        except OSError:
-            continue
-    return found
-
-
-def wait_for_end(layout: Layout) -> None:
-    """Wait until no server runs, and until its supervisor, which gives up the lock first, has ended too."""
-    lock(layout.server_lock).close()
-    deadline = time.monotonic() + 20
-    while processes_in(layout.folder) and time.monotonic() < deadline:
-        time.sleep(0.02)
+from tests.shared.private_vault.processes import kill_some, processes_in, wait_for_end
 
 
 @pytest.fixture
@@ -93,10 +73,7 @@ def test_it_stops_with_the_last_process_that_uses_it(layout: Layout) -> None:
         thread.start()
     for thread in starts:
         thread.join()
-    assert sorted(processes_in(layout.folder).values()) == [
-        "bao",
-        *[name for name in processes_in(layout.folder).values() if name != "bao"],
-    ]
+    assert list(processes_in(layout.folder).values()).count("bao") == 1
     assert len(processes_in(layout.folder)) == 2
     first.close()
     assert try_lock(layout.server_lock) is None
@@ -149,12 +126,6 @@ def test_whatever_is_killed_at_any_moment_what_was_written_is_there(layout: Layo
         assert found["number"] == written
     vault.close()
     daemon.close()
-
-
-def kill_some(layout: Layout, which: str) -> None:
-    for pid, name in processes_in(layout.folder).items():
-        if which in ("all", name) or (which == "python" and name != "bao"):
-            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
