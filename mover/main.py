@@ -98,6 +98,7 @@ def work(options: Options, retry: "RetryPolicy", recorder: "Recorder | None" = N
         for _ in poll_loop.polls():
             with poll_loop.poll():
                 config = settings.current()
+                retry.observer.token_expires(vault.token_expires_at)
                 if poll_loop.auth_allowed(config.account):
                     poll_loop.record(mover.poll(config))
         return poll_loop.exit_status

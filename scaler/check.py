@@ -1,6 +1,7 @@
 """`--check` of the scaler."""
 
 import contextlib
+from pathlib import Path
 
 from scaler import names
 from scaler.claims import ClaimMoves, Folders, honours_if_match
@@ -11,7 +12,9 @@ from scaler.memory_budget import Limits
 from scaler.moves import NameLock, inside
 from scaler.recovery import Recovery, missing_folder
 from scaler.rights import allowed, forbidden_folder
-from scaler.selection import image_names
+from scaler.selection import image_names, select, unreadable_format
+from scaler.session import place_of, skipped_in
+from scaler.skip_list import SkipList, summary
 from scaler.upscaling import load_opencv
 from shared.checks import Checks, Skip
 from shared.config.source import SecretStore
@@ -20,11 +23,14 @@ from shared.retry import RetryPolicy
 from shared.webdav.store import Connections, Entry, Listing, Store
 
 
-def check(vault: SecretStore, bounds: Limits, retry: RetryPolicy) -> int:
+def check(vault: SecretStore, bounds: Limits, retry: RetryPolicy, state: Path) -> int:
     """Check everything that a poll needs; return the exit status, 1 if something failed.
 
     On a Nextcloud a small file is replaced in place and removed again. Elsewhere the two hidden folders are created,
     and a small file is moved through them, because rights can only be found out by using them.
+
+    Args:
+        state: folder for what is remembered across restarts.
     """
     checks = Checks()
     with contextlib.suppress(Skip):
@@ -38,7 +44,9 @@ def check(vault: SecretStore, bounds: Limits, retry: RetryPolicy) -> int:
             with connections.connect() as store:
                 found.append(_check_base(store))
         with contextlib.closing(connections), connections.connect() as store:
-            _check_folders(checks, store, connections, config, retry)
+            listing = _check_raw(checks, store, config, state)
+            if not (connections.user_id and _check_in_place(checks, store, connections, config, listing)):
+                _check_claims(checks, store, config, retry)
     return checks.exit_status
 
 
@@ -56,19 +64,26 @@ def _check_base(store: Store) -> str:
     return base
 
 
-def _check_folders(
-    checks: Checks, store: Store, connections: Connections, config: ScalerConfig, retry: RetryPolicy
-) -> None:
-    folders = Folders.of(store, config.raw, config.unsorted)
+def _check_raw(checks: Checks, store: Store, config: ScalerConfig, state: Path) -> Listing:
     with checks.trying(f"RAW_REMOTE_DIR {config.raw}") as found:
+        raw = store.href(config.raw)
         try:
-            listing = store.list_folder(folders.raw, PROPERTIES)
+            listing = store.list_folder(raw, PROPERTIES)
         except NotFound as error:
             raise missing_folder(config.raw, "scaler_constants/RAW_REMOTE_DIR") from error
         found.append(f"{len(listing.entries)} entries")
         found.append("its ETag shows changes" if listing.itself.tree_etag else "it is listed at each poll")
-    if not (connections.user_id and _check_in_place(checks, store, connections, config, listing)):
-        _check_claims(checks, store, folders, config, retry)
+        found.extend(_images(listing, config, SkipList(state, place_of(config.account, raw))))
+    return listing
+
+
+def _images(listing: Listing, config: ScalerConfig, skip_list: SkipList) -> list[str]:
+    """How many images would be upscaled, and which are skipped."""
+    is_image = image_names(config.prefixes)
+    selection = select(listing, is_image, skipped=skip_list.__contains__, before={}, clock=0.0)
+    skipped = skipped_in(selection, skip_list)
+    images = f"{len(selection.take) + len(selection.wait)} to upscale"
+    return [images, summary(skipped)] if skipped else [images]
 
 
 def _check_in_place(
@@ -97,14 +112,16 @@ def _check_in_place(
 
 def _check_rights(config: ScalerConfig, listing: Listing, unsorted: Entry) -> None:
     is_image = image_names(config.prefixes)
-    images = [entry for entry in listing.entries if not entry.is_folder and is_image(entry.name)]
+    named = (entry for entry in listing.entries if not entry.is_folder and is_image(entry.name))
+    images = [entry for entry in named if not unreadable_format(entry.name)]
     paths = (config.raw, config.unsorted)
     failures = allowed(images, listing.itself, unsorted, paths).failures
     if failure := forbidden_folder(listing.itself, unsorted, paths) or next(iter(failures), None):
         raise failure
 
 
-def _check_claims(checks: Checks, store: Store, folders: Folders, config: ScalerConfig, retry: RetryPolicy) -> None:
+def _check_claims(checks: Checks, store: Store, config: ScalerConfig, retry: RetryPolicy) -> None:
+    folders = Folders.of(store, config.raw, config.unsorted)
     with checks.trying(f"UNSORTED_REMOTE_DIR {config.unsorted}, and rights in both"):
         Recovery(store, ClaimMoves(folders, retry, NameLock()), names.new_owner()).make_ready()
     with checks.trying("Upload, move and delete") as found:

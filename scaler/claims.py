@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scaler import names
+from scaler.backoff import is_passing
 from scaler.moves import (
+    MovesRejected,
     NameLock,
     Outcome,
     OutcomeUnknown,
@@ -25,7 +27,11 @@ from scaler.upscaling import Published, Upload, UploadFolderGone, Upscaled
 from shared.errors import Failure, Forbidden, NotAccepted, NotFound, PreconditionFailed
 from shared.filenames import HIDDEN_FOLDER, numbered
 from shared.retry import RetryPolicy
+from shared.scheduler import ends_poll
 from shared.webdav.store import Entry, Href, Store, strong
+
+TRIED = b"written to try whether it can be moved"
+"""A small file that tells whether the server moves files at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +232,7 @@ class ClaimPublisher:
             PreconditionFailed: it was replaced meanwhile.
             Failure: the original is where it was, or in its claim, where recovery finds it.
         """
-        upload = self._detect_if_match(store, upload)
+        self._detect_if_match(store, upload)
         conditional = bool(self._honours_if_match) and strong(entry.etag)
         claim = claim_name(upload.id, self._folders, entry, conditional=conditional)
         claimed = inside(self._folders.claims, str(claim))
@@ -250,8 +256,9 @@ class ClaimPublisher:
             if _is_listed(store, entry.href):
                 raise
             raise NotFound(f"{entry.name} was taken away since it was listed") from error
-        except Failure:
-            store.delete(upload)
+        except Failure as error:
+            if not is_passing(error):
+                store.delete(upload)
             raise
         if not ours:
             store.delete(upload)
@@ -271,12 +278,35 @@ class ClaimPublisher:
                 raise
             return None
 
-    def _detect_if_match(self, store: Store, upload: Upload) -> Upload:
-        """Find out once whether the server honours If-Match on a MOVE; where the upload lies afterwards."""
+    def try_moving(self, store: Store) -> None:
+        """Find out with a small file of our own whether the server moves files.
+
+        Raises:
+            MovesRejected: it does not.
+        """
+        upload = self.new_upload()
+        store.put(upload.href, TRIED)
+        self._detect_if_match(store, upload)
+        store.delete(upload.href)
+
+    def _detect_if_match(self, store: Store, upload: Upload) -> None:
+        """Find out once whether the server honours If-Match on a MOVE, with an upload that is there afterwards.
+
+        Raises:
+            MovesRejected: it does not move anything; the upload is deleted.
+        """
         with self._detecting:
-            if self._honours_if_match is None:
-                elsewhere = self.new_upload()
-                self._honours_if_match = honours_if_match(store, upload.href, elsewhere.href)
-                if not self._honours_if_match:
-                    return elsewhere
-        return upload
+            if self._honours_if_match is not None:
+                return
+            elsewhere = self.new_upload()
+            try:
+                honoured = honours_if_match(store, upload.href, elsewhere.href)
+                if not honoured:
+                    store.move(elsewhere.href, upload.href)
+            except Failure as error:
+                if ends_poll(error):
+                    raise
+                for left in (upload, elsewhere):
+                    store.delete(left.href)
+                raise MovesRejected(error.message) from error
+            self._honours_if_match = honoured

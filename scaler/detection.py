@@ -73,6 +73,7 @@ def _has_versions(capabilities: object) -> bool:
 def _try_on_throwaway(store: Store, folders: InPlaceFolders) -> Capability:
     href = inside(folders.raw, THROWAWAY + secrets.token_hex(8))
     upload = Href(inside(folders.uploads, names.new_id(names.new_owner())) + "/")
+    assembled = False
     try:
         etag = store.put(href, b"").etag
         if etag is None or not strong(etag):
@@ -83,6 +84,7 @@ def _try_on_throwaway(store: Store, folders: InPlaceFolders) -> Capability:
             store.assemble(upload, _entry(href, '"no-such-version"'), _assembly())
             return Capability(supported=False, reason="the server ignores the condition `If`")
         store.assemble(upload, _entry(href, etag), _assembly())
+        assembled = True
         there = store.stat(href, PROPERTIES)
         if there is None:
             raise NotFound("the file that was tried on is gone")
@@ -92,6 +94,9 @@ def _try_on_throwaway(store: Store, folders: InPlaceFolders) -> Capability:
     finally:
         with contextlib.suppress(Failure):
             store.delete(href, for_good=True)
+        if not assembled:
+            with contextlib.suppress(Failure):
+                store.delete(upload)
 
 
 def _entry(href: Href, etag: str) -> Entry:

@@ -8,15 +8,31 @@ from concurrent.futures import Executor, Future, as_completed
 from loguru import logger
 
 from scaler import names
+from scaler.backoff import ImageBackoff
 from scaler.images.probe import UnsupportedImage
 from scaler.skip_list import SkipList
 from scaler.upscaling import Published, TooLarge
-from shared.errors import Cancelled, Failure, Forbidden, NotAccepted, NotFound, PreconditionFailed
+from shared.errors import (
+    Cancelled,
+    Failure,
+    NotFound,
+    NotWebDav,
+    PreconditionFailed,
+    ServerUnreachable,
+    Unauthorized,
+)
 from shared.events.event import Event, Kind
 from shared.events.recorder import Recorder
 from shared.poll_report import PollReport
 from shared.scheduler import ends_poll
 from shared.webdav.store import Connections, Entry, Href
+
+# After these the server is not asked anything more in this poll.
+_SERVER_LOST = (ServerUnreachable, Unauthorized, NotWebDav)
+
+
+class _NotStarted(Exception):
+    """The poll had to end before this image was taken, so nothing happened to it."""
 
 
 class InFlight:
@@ -26,6 +42,7 @@ class InFlight:
         executor: processes images.
         cleanup_executor: deletes claims meanwhile.
         report: counts what happens.
+        clock: seconds, monotonic.
         recorder: of what happens to each image.
         link: the page of an image in the Nextcloud; empty where there is none.
     """
@@ -37,7 +54,9 @@ class InFlight:
         cleanup_executor: Executor,
         connections: Connections,
         skip_list: SkipList,
+        backoff: ImageBackoff,
         report: PollReport,
+        clock: Callable[[], float],
         recorder: Recorder,
         link: Callable[[Entry], str],
     ) -> None:
@@ -45,7 +64,9 @@ class InFlight:
         self._cleanup_executor = cleanup_executor
         self._connections = connections
         self._skip_list = skip_list
+        self._backoff = backoff
         self._report = report
+        self._clock = clock
         self._recorder = recorder
         self._link = link
         # What ended the poll; not logged for each image.
@@ -78,18 +99,21 @@ class InFlight:
         """Process an image; another thread deletes its claim, so that this one can go on."""
         published = process(entry)
         if published.leftover:
-            cleanup = self._cleanup_executor.submit(self._unless_halted, self._delete, published.leftover)
+            cleanup = self._cleanup_executor.submit(self._delete, published.leftover)
             self._cleanups.append((entry, cleanup))
         return published
 
     def _delete(self, href: Href) -> None:
+        """Delete the claim of a published image, even if no more images are taken because the storage is full."""
+        if self._halted and isinstance(self._halted[0], _SERVER_LOST):
+            raise _NotStarted
         with self._connections.connect() as store:
             store.delete(href)
 
     def _unless_halted[A, T](self, work: Callable[[A], T], argument: A) -> T:
         """Call `work`, unless the poll has to end."""
         if self._halted:
-            raise self._halted[0]
+            raise _NotStarted
         try:
             return work(argument)
         except Failure as error:
@@ -110,25 +134,30 @@ class InFlight:
         except UnsupportedImage as error:
             self._report.counts["skipped"] += 1
             self._tell(Kind.SKIPPED, entry, reason=error.reason)
-            self._skip_list.add(entry, lasting=not isinstance(error, TooLarge))
-        except (PreconditionFailed, NotFound):
-            self._report.counts["changed or taken meanwhile"] += 1
+            self._skip_list.add(entry, error.reason, lasting=not isinstance(error, TooLarge))
+        except _NotStarted:
+            pass
+        except (PreconditionFailed, NotFound) as error:
+            self._record_taken(entry, error)
             self._tell(Kind.CHANGED, entry)
         except Failure as error:
             self._record_failure(entry, error)
-            if isinstance(error, Forbidden | NotAccepted):
-                self._skip_list.add(entry, lasting=False)
         except Exception as error:  # noqa: BLE001 - one image must not end the daemon; logged with its traceback
             self._report.failed.append(Failure(f"Unexpected error while upscaling {entry.name} ({error!r}); skipped"))
             logger.exception("Unexpected error while upscaling {}; skipped", entry.name)
             self._recorder.failed(self._report.failed[-1], link=self._link(entry), level="DEBUG")
-            self._skip_list.add(entry, lasting=False)
+            self._skip_list.add(entry, f"unexpected error ({error!r})", lasting=False)
         else:
             self._record_published(entry, published)
 
+    def _record_taken(self, entry: Entry, error: Failure) -> None:
+        """Count it. What is listed unchanged nevertheless is not tried in each poll."""
+        self._report.counts["changed or taken meanwhile"] += 1
+        self._backoff.fail(entry, error, self._clock())
+
     def _record_published(self, entry: Entry, published: Published) -> None:
         if published.name is None:
-            self._report.counts["changed or taken meanwhile"] += 1
+            self._record_taken(entry, NotFound("it was published by another scaler, or taken away"))
             return
         name, upscaled = published.name, published.upscaled
         if upscaled is None:
@@ -157,14 +186,21 @@ class InFlight:
     def _record_cleanup(self, entry: Entry, cleanup: "Future[None]") -> None:
         try:
             cleanup.result()
+        except _NotStarted:
+            pass
         except Failure as error:
             # Recovery deletes the claim later.
-            self._record_failure(entry, error)
+            self._report.failed.append(error)
+            self._recorder.failed(error, entry.name, link=self._link(entry))
 
     def _record_failure(self, entry: Entry, error: Failure) -> None:
+        """Count a failure; log it if it is news, and if it does not end the poll, which logs it."""
         self._report.failed.append(error)
         if error not in self._halted:
-            self._recorder.failed(error, entry.name, link=self._link(entry))
+            if self._backoff.fail(entry, error, self._clock()):
+                self._recorder.failed(error, entry.name, link=self._link(entry))
+            else:
+                logger.debug("{}: {}", entry.name, error)
 
 
 def _with_progress[T](items: Iterator[T], total: int) -> Iterator[T]:

@@ -15,11 +15,12 @@ from enum import Enum
 from pathlib import Path
 
 from scaler import names
+from scaler.backoff import is_passing
 from scaler.marker import checksums_with_marker, marker_in
 from scaler.moves import Outcome, OutcomeUnknown, VerifiedMove, inside
 from scaler.upload_notes import Note, UploadNotes
 from scaler.upscaling import Published, Upload, Upscaled, sha256_of
-from shared.errors import Failure, NotAccepted, NotFound, PreconditionFailed, StorageFull
+from shared.errors import Failure, NotFound, PreconditionFailed
 from shared.retry import RetryPolicy
 from shared.webdav.store import BASIC, Assembly, Connections, Entry, Href, Prop, Store
 
@@ -141,7 +142,7 @@ class InPlacePublisher:
         if state is _State.REPLACED and there is not None:
             marker = marker_in(there.checksums)
             return there.etag or "", marker.id if marker else ""
-        if isinstance(error, NotFound | PreconditionFailed | NotAccepted | StorageFull):
+        if not is_passing(error):
             # Answered for good, so the assembly is over: the upload serves nobody any more.
             store.delete(upload.whole)
         if state is _State.GONE:

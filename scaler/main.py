@@ -107,10 +107,10 @@ def work(
 
     vault = open_vault(os.environ)
     bounds = limits(max_memory)
-    if options.check:
-        return check(vault, bounds, retry)
-    settings = SettingsSource(lambda: read_config(vault), retry.stop.clock)
     state = state_folder("scaler")
+    if options.check:
+        return check(vault, bounds, retry, state)
+    settings = SettingsSource(lambda: read_config(vault), retry.stop.clock)
     with ScalerService(
         threads=threads, limits=bounds, quality=quality, state=state, retry=retry, recorder=recorder
     ) as scaler:
@@ -120,6 +120,7 @@ def work(
         for _ in poll_loop.polls():
             with poll_loop.poll():
                 config = settings.current()
+                retry.observer.token_expires(vault.token_expires_at)
                 if poll_loop.auth_allowed(config.account):
                     poll_loop.record(scaler.poll(config, until_settled=options.once))
         return poll_loop.exit_status

@@ -11,7 +11,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from enum import Enum
 
-from shared.errors import ErrorPolicy, Failure, PreconditionFailed
+from shared.errors import ErrorPolicy, Failure, Locked, PreconditionFailed
 from shared.retry import RetryPolicy
 from shared.webdav.store import Href, Store
 
@@ -27,6 +27,18 @@ class Outcome(Enum):
 
 class OutcomeUnknown(Failure):
     """A MOVE may or may not have taken effect, or may still do so: nothing may be deleted; recovery looks later."""
+
+
+class MovesRejected(Failure):
+    """The server rejects every MOVE, so nothing can be published."""
+
+    policy = ErrorPolicy.DEFER
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            f"The server does not move files ({message})",
+            "Allow MOVE; a proxy in front of the server must pass its Destination on with the server's own address.",
+        )
 
 
 type Resolve = Callable[[Failure, bool], Outcome | None]
@@ -70,7 +82,7 @@ class VerifiedMove:
             outcome = self._resolve(error, answered)
             if outcome is not None:
                 return outcome
-            self._all_answered = answered and error.policy is not ErrorPolicy.RETRY
+            self._all_answered = answered and (error.policy is not ErrorPolicy.RETRY or isinstance(error, Locked))
             raise
         return Outcome.MOVED
 

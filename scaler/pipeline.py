@@ -7,10 +7,27 @@ import dataclasses
 import time
 from dataclasses import dataclass
 
+from scaler.backoff import is_passing
 from scaler.claims import ClaimPublisher
 from scaler.in_place import InPlacePublisher
-from scaler.upscaling import AlreadyUpscaled, Published, Resources, UpscaleJob, upscale_image
-from shared.webdav.store import Entry
+from scaler.selection import Version, version
+from scaler.upscaling import AlreadyUpscaled, Published, Resources, Upload, Upscaled, UpscaleJob, upscale_image
+from shared.errors import ErrorPolicy, Failure, NotFound
+from shared.webdav.store import Entry, Href
+
+
+@dataclass(frozen=True, slots=True)
+class KeptUpload:
+    """An upload that lies on the server from an earlier try, so that nothing is downloaded or uploaded twice.
+
+    Attributes:
+        version: of the original.
+        upscaled: what was uploaded, to be published; None if it failed, and perhaps could not be deleted.
+    """
+
+    version: Version
+    upload: Upload
+    upscaled: Upscaled | None
 
 
 @dataclass(frozen=True)
@@ -19,6 +36,7 @@ class Pipeline:
 
     Attributes:
         in_place: publishes what was upscaled before an interruption.
+        kept: uploads of earlier tries, by the href of the original.
         quality: 1 to 100, for lossy formats.
         thumbnails: make one of each image.
     """
@@ -26,6 +44,7 @@ class Pipeline:
     resources: Resources
     publisher: InPlacePublisher | ClaimPublisher
     in_place: InPlacePublisher
+    kept: dict[Href, KeptUpload]
     quality: int
     thumbnails: bool = False
 
@@ -38,13 +57,51 @@ class Pipeline:
             Cancelled: the same, because the daemon was asked to stop.
         """
         self.resources.stop.check()
+        earlier = self.kept.get(entry.href)
+        if earlier and self._is_publishable(entry, earlier):
+            return self._publish(entry, earlier)
+        if earlier:
+            with self.resources.connections.connect() as store:
+                store.delete(earlier.upload.whole)
+            del self.kept[entry.href]
         upload = self.publisher.new_upload()
+        job = UpscaleJob(entry, upload, self.in_place.notes.get(entry.file_id), self.quality, self.thumbnails)
         try:
-            job = UpscaleJob(entry, upload, self.in_place.notes.get(entry.file_id), self.quality, self.thumbnails)
             upscaled = upscale_image(job, self.resources)
         except AlreadyUpscaled as result:
             return self.in_place.finish(entry, result.marker_id)
-        started = time.monotonic()
+        except Failure as error:
+            if error.policy is ErrorPolicy.RETRY:
+                # Then it may not have been deleted either.
+                self.kept[entry.href] = KeptUpload(version(entry), upload, None)
+            raise
+        return self._publish(entry, KeptUpload(version(entry), upload, upscaled))
+
+    def _is_publishable(self, entry: Entry, earlier: KeptUpload) -> bool:
+        """Whether an upload is of this version of the image, and still complete."""
+        if earlier.upscaled is None or earlier.version != version(entry):
+            return False
+        upload = earlier.upload
         with self.resources.connections.connect() as store:
-            published = self.publisher.publish(store, entry, upload, upscaled)
+            if upload.folder is None:
+                there = store.stat(upload.href)
+                return there is not None and there.size == earlier.upscaled.size
+            try:
+                chunks = store.list_folder(upload.folder).entries
+            except NotFound:
+                return False
+        return any(chunk.href == upload.href and chunk.size == earlier.upscaled.size for chunk in chunks)
+
+    def _publish(self, entry: Entry, uploaded: KeptUpload) -> Published:
+        """Publish an upload; keep it if that fails for now."""
+        assert uploaded.upscaled is not None  # noqa: S101 - as it was chosen
+        self.kept.pop(entry.href, None)
+        started = time.monotonic()
+        try:
+            with self.resources.connections.connect() as store:
+                published = self.publisher.publish(store, entry, uploaded.upload, uploaded.upscaled)
+        except Failure as error:
+            if is_passing(error):
+                self.kept[entry.href] = uploaded
+            raise
         return dataclasses.replace(published, seconds=time.monotonic() - started)

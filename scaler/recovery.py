@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -101,13 +101,15 @@ class Recovery:
 
     Args:
         owner: of this process's uploads.
+        kept: ids of uploads that this process will still publish.
     """
 
-    def __init__(self, store: Store, moves: ClaimMoves, owner: str) -> None:
+    def __init__(self, store: Store, moves: ClaimMoves, owner: str, kept: Collection[str] = ()) -> None:
         self._store = store
         self._moves = moves
         self._folders = moves.folders
         self._owner = owner
+        self._kept = kept
 
     def run(self) -> UnfinishedWork:
         """Finish everything that lies there.
@@ -128,7 +130,8 @@ class Recovery:
         if unfinished.claims and unfinished.uploads:
             claims = [claim for _, claim in unfinished.claimed]
             for orphan in orphans(unfinished.uploads, claims, self._owner, unfinished.claims.now):
-                self._remove(orphan)
+                if orphan.name not in self._kept:
+                    self._remove(orphan)
         self._make_ready(unfinished)
         return unfinished
 

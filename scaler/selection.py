@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaler.marker import unfinished_marker
-from shared.filenames import READABLE, split
+from shared.filenames import READABLE, UNREADABLE, split
 from shared.webdav.store import Entry, Listing, Wanted, strong
 
 # Seconds. Two versions within one second may have the same ETag on Nextcloud, and HTTP dates have whole seconds.
@@ -36,6 +36,8 @@ class Selection:
         wait: may still be changing; a later listing tells.
         observations: of those that wait, by href; an argument of the next selection.
         skipped: on the skip list and unchanged since.
+        unreadable: named like images, but of formats that are not read.
+        locked: somebody is editing them.
         finish: settled, upscaled before an interruption, and still to be published.
     """
 
@@ -43,17 +45,31 @@ class Selection:
     wait: tuple[Entry, ...] = ()
     observations: Mapping[str, Observation] = field(default_factory=dict)
     skipped: tuple[Entry, ...] = ()
+    unreadable: tuple[Entry, ...] = ()
+    locked: tuple[Entry, ...] = ()
     finish: tuple[Entry, ...] = ()
 
 
 def image_names(prefixes: Sequence[str]) -> Wanted:
-    """Matches names that start with one of the prefixes (compared in NFC) and have an image's extension."""
+    """Matches names that start with one of the prefixes (compared in NFC) and have an image's extension.
+
+    Formats that are not read are among them: they are named as skipped.
+    """
     heads = tuple(unicodedata.normalize("NFC", prefix) for prefix in prefixes)
 
     def wanted(name: str) -> bool:
-        return unicodedata.normalize("NFC", name).startswith(heads) and split(name)[1].lower() in READABLE
+        extension = split(name)[1].lower()
+        return (extension in READABLE or extension in UNREADABLE) and unicodedata.normalize("NFC", name).startswith(
+            heads
+        )
 
     return wanted
+
+
+def unreadable_format(name: str) -> str | None:
+    """Why an image of this name is skipped without a look at it; None if its format may be read."""
+    kind = UNREADABLE.get(split(name)[1].lower())
+    return f"{kind} is not supported" if kind else None
 
 
 def select(
@@ -77,14 +93,20 @@ def select(
     finish: list[Entry] = []
     wait: list[Entry] = []
     unchanged: list[Entry] = []
+    unreadable: list[Entry] = []
+    locked: list[Entry] = []
     observations: dict[str, Observation] = {}
     for entry in listing.entries:
         unfinished = unfinished_marker(entry)
         if entry.is_folder or not (unfinished or wanted(entry.name)):
             continue
         settled = finish if unfinished else take
-        if skipped(entry):
+        if unfinished is None and unreadable_format(entry.name):
+            unreadable.append(entry)
+        elif skipped(entry):
             unchanged.append(entry)
+        elif entry.locked:
+            locked.append(entry)
         elif _settled_by_date(entry, listing.now):
             settled.append(entry)
         else:
@@ -92,7 +114,9 @@ def select(
             since = seen.since if seen and seen.version == version(entry) else clock
             observations[entry.href] = Observation(version(entry), since)
             (settled if clock - since >= SETTLED_AFTER else wait).append(entry)
-    return Selection(tuple(take), tuple(wait), observations, tuple(unchanged), tuple(finish))
+    return Selection(
+        *(tuple(take), tuple(wait), observations, tuple(unchanged), tuple(unreadable), tuple(locked), tuple(finish))
+    )
 
 
 def _settled_by_date(entry: Entry, now: float | None) -> bool:

@@ -66,6 +66,7 @@ class ScalerService:
         self._host = Host(self.cleanup_executor, state, names.new_owner())
         self._log_once = LogOnce()
         self._session: Session | None = None
+        self._stop.on_request.append(self._close_notes)
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +74,7 @@ class ScalerService:
     def __exit__(self, *_: object) -> None:
         self._closing.close()
         if self._session:
-            self._session.connections.close()
+            self._session.close()
 
     def poll(self, config: ScalerConfig, *, until_settled: bool = False) -> Sequence[Failure]:
         """Upscale all settled images in the raw folder.
@@ -99,6 +100,10 @@ class ScalerService:
         self._log_once.next_poll()
         return report.failed
 
+    def _close_notes(self) -> None:
+        if self._session:
+            self._session.flight_notes.close()
+
     def dry_run(self, config: ScalerConfig) -> int:
         """Log what a poll would do; change nothing. Return the exit status."""
         session = self._session_for(config)
@@ -112,7 +117,7 @@ class ScalerService:
         """The session for these settings; a new one when they change."""
         if self._session is None or self._session.config != config:
             if self._session:
-                self._session.connections.close()
+                self._session.close()
                 self._session = None
             retry = self._retry.for_new_account()
             connections = config.account.open(retry)
@@ -124,6 +129,7 @@ class ScalerService:
         """List the raw folder once and process what was selected; return how many images are still changing."""
         now = self._stop.clock
         session = self._session_for(config)
+        session.flight_notes.collect()
         if self._recorder.wants_watch and self._watching != config:
             self._watching = config
             self._recorder.watching(
@@ -137,8 +143,11 @@ class ScalerService:
                 work = session.look(store, now())
             except InPlaceUnsupported as reason:
                 logger.warning("Images cannot be replaced in place here, so copies are published: {}", reason)
+                session.flight_notes.close()
                 session = self._session = ClaimSession(config, session.connections, session.retry, self._host)
                 work = session.look(store, now())
+            work = session.past_obstacle(store, work, now())
+        session.name_skipped()
         self._do(session, work, report)
         return work.waiting
 
@@ -152,16 +161,26 @@ class ScalerService:
             cleanup_executor=self.cleanup_executor,
             connections=session.connections,
             skip_list=session.skip_list,
+            backoff=session.backoff,
             report=report,
+            clock=self._stop.clock,
             recorder=self._recorder,
             link=session.link,
         )
+        before = len(report.failed)
         in_flight.process_all(session.finish, work.finish)
-        resources = Resources(session.connections, self._budget, self._workdir, self._stop, self.cleanup_executor)
+        resources = Resources(
+            *(session.connections, self._budget, self._workdir, self._stop, self.cleanup_executor),
+            flight_notes=session.flight_notes,
+        )
         if work.take:
             pipeline = session.pipeline(resources, self._quality, thumbnails=self._recorder.wants_thumbnails)
+            suspects = [entry for entry in work.take if session.skip_list.is_suspect(entry)]
             with self._recorder.in_flight():
-                in_flight.process_all(pipeline.process, work.take)
+                in_flight.process_all(pipeline.process, [entry for entry in work.take if entry not in suspects])
+                for entry in suspects:
+                    in_flight.process_all(pipeline.process, [entry])
             allocator.give_back()
-        if report.failed:
+            session.note_obstacle(report.failed[before:], self._stop.clock())
+        if len(report.failed) > before:
             session.forget_what_is_done()

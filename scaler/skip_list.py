@@ -1,55 +1,165 @@
-"""Images that cannot be upscaled; they are not downloaded again until they change."""
+"""Images that are skipped, and why; they are not downloaded again until they, this program or a decoder change."""
 
+import functools
 import hashlib
-import json
+import os
+import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
 
 from loguru import logger
+from pydantic import BaseModel, TypeAdapter
 
-from scaler.selection import version
+from scaler.selection import Version, version
 from shared.webdav.store import Entry
+
+DEATHS = 3
+"""An image that was being computed when so many processes were killed is skipped."""
+_LIBRARIES = ("opencv-python", "opencv-python-headless", "pillow", "tifffile", "imagecodecs")
+_IMAGES = Path(__file__).parent / "images"
+# Names in a summary, for each reason.
+_NAMED = 5
+
+
+class _Record(BaseModel):
+    """What is known of one version of an image.
+
+    Attributes:
+        reason: why it is skipped; empty if it is only suspected of killing the process.
+        deaths: how many processes were killed while they computed it.
+    """
+
+    version: Version
+    reason: str = ""
+    deaths: int = 0
+
+
+class _File(BaseModel):
+    """What is kept across restarts.
+
+    Attributes:
+        judged_by: from `judges`.
+        images: by href.
+    """
+
+    judged_by: str
+    images: dict[str, _Record]
+
+
+_FILE = TypeAdapter(_File)
+
+
+@functools.cache
+def judges() -> str:
+    """Identifies what decides whether an image can be upscaled: our code for images, and the decoders."""
+    code = hashlib.sha256()
+    for file in sorted(_IMAGES.rglob("*.py")):
+        code.update(file.read_bytes())
+    found = {name: _version(name) for name in ("jupyterhub-images", *_LIBRARIES)}
+    return ", ".join([f"code {code.hexdigest()[:16]}", *(f"{name} {known}" for name, known in found.items() if known)])
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def summary(skipped: Mapping[str, str]) -> str:
+    """One line about skipped images, such as "3 images are skipped: 2 × the file is empty (a.jpg, b.jpg), 1 × …".
+
+    Args:
+        skipped: names and reasons.
+    """
+    names: dict[str, list[str]] = {}
+    for name, reason in sorted(skipped.items()):
+        names.setdefault(reason, []).append(name)
+    said = [
+        f"{len(those)} × {reason} ({', '.join(those[:_NAMED])}{', …' * (len(those) > _NAMED)})"
+        for reason, those in sorted(names.items(), key=lambda item: -len(item[1]))
+    ]
+    return f"{len(skipped)} {'image is' if len(skipped) == 1 else 'images are'} skipped: {', '.join(said)}"
 
 
 class SkipList:
-    """The skipped images of one raw folder, by href and version, kept in a file across restarts.
+    """The skipped images of one raw folder, by href and version; any thread may use it.
 
     Args:
         folder: for such files; created when first needed.
-        place: the address of the raw folder.
+        place: server, account and address of the raw folder.
+        judged_by: as `judges`; what others have judged is looked at again.
     """
 
-    def __init__(self, folder: Path, place: str) -> None:
-        self._file = folder / f"skipped-{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"
+    def __init__(self, folder: Path, place: str, judged_by: str | None = None) -> None:
+        self._file = folder / f"skipped-{place_hash(place)}.json"
+        self._judged_by = judged_by if judged_by is not None else judges()
         self._lock = threading.Lock()
-        self._known: dict[str, list[object]] = {}
-        self._for_now: dict[str, list[object]] = {}
-        self._changed = False
+        self._for_now: dict[str, _Record] = {}
+        self._known = self._read()
+        # Since the last `save`; None for what was forgotten.
+        self._changes: dict[str, _Record | None] = {}
+
+    def _read(self) -> dict[str, _Record]:
         try:
-            known = json.loads(self._file.read_text())
-            self._known = {str(href): list(seen) for href, seen in known.items()}
+            found = _FILE.validate_json(self._file.read_bytes())
         except FileNotFoundError:
-            pass
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            logger.warning("{} cannot be read ({}); skipped images are tried again", self._file, error)
+            return {}
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "its content is damaged or of an older version"
+            logger.warning("{} cannot be read ({}); skipped images are tried again", self._file, reason)
+            return {}
+        return found.images if found.judged_by == self._judged_by else {}
+
+    def reason(self, entry: Entry) -> str | None:
+        """Why this version of an image is skipped; None if it is not."""
+        for records in (self._known, self._for_now):
+            record = records.get(entry.href)
+            if record and record.reason and record.version == version(entry):
+                return record.reason
+        return None
 
     def __len__(self) -> int:
         return len(self._known.keys() | self._for_now.keys())
 
     def __contains__(self, entry: Entry) -> bool:
-        return list(version(entry)) in (self._known.get(entry.href), self._for_now.get(entry.href))
+        return self.reason(entry) is not None
 
-    def add(self, entry: Entry, *, lasting: bool) -> None:
+    def add(self, entry: Entry, reason: str, *, lasting: bool) -> None:
         """Skip this version of an image from now on.
 
         Args:
-            lasting: across restarts too; False if a right, an option or an internal error is the reason, which may
-                have been fixed meanwhile.
+            reason: as it is logged.
+            lasting: across restarts too; False if an option or an internal error is the reason, which may have been
+                fixed meanwhile.
         """
+        record = _Record(version=version(entry), reason=reason)
         with self._lock:
-            (self._known if lasting else self._for_now)[entry.href] = list(version(entry))
-            self._changed |= lasting
+            if lasting:
+                self._change(entry.href, record)
+            else:
+                self._for_now[entry.href] = record
+
+    def is_suspect(self, entry: Entry) -> bool:
+        """Whether a process was killed while it computed this version of an image, and none has survived it since."""
+        record = self._known.get(entry.href)
+        return record is not None and record.deaths > 0 and record.version == version(entry)
+
+    def count_death(self, href: str, seen: Version) -> None:
+        """A process was killed while it computed this version of an image; after DEATHS of them it is skipped."""
+        with self._lock:
+            record = self._known.get(href)
+            deaths = 1 + (record.deaths if record and record.version == seen else 0)
+            reason = f"the scaler was killed {deaths} times while it worked on this image" if deaths >= DEATHS else ""
+            self._change(href, _Record(version=seen, reason=reason, deaths=deaths))
+
+    def survived(self, entry: Entry) -> None:
+        """This process has computed an image: what killed others was something else."""
+        with self._lock:
+            if self.is_suspect(entry):
+                self._change(entry.href, None)
 
     def keep_only(self, entries: Iterable[Entry]) -> None:
         """Forget images that no longer exist."""
@@ -58,23 +168,55 @@ class SkipList:
             for href in self._for_now.keys() - there:
                 del self._for_now[href]
             for href in self._known.keys() - there:
-                del self._known[href]
-                self._changed = True
+                self._change(href, None)
+
+    def _change(self, href: str, record: _Record | None) -> None:
+        self._changes[href] = record
+        self._apply({href: record})
+
+    def _apply(self, changes: Mapping[str, _Record | None]) -> None:
+        for href, record in changes.items():
+            if record is None:
+                self._known.pop(href, None)
+            else:
+                self._known[href] = record
 
     def save(self) -> None:
-        """Write the file, if anything changed."""
+        """Write the file, if anything changed; what another scaler has written meanwhile is kept."""
         with self._lock:
-            if self._changed:
+            if self._changes:
+                self._known = self._read()
+                self._apply(self._changes)
+                self._changes = {}
                 self._write()
-                self._changed = False
 
     def _write(self) -> None:
+        content = _File(judged_by=self._judged_by, images=self._known)
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh = self._file.with_suffix(".new")
-            fresh.write_text(json.dumps(self._known))
-            fresh.replace(self._file)
+            write_atomically(self._file, content.model_dump_json(exclude_defaults=True).encode())
         except OSError as error:
             logger.warning(
-                "{} cannot be written ({}); skipped images are tried again after a restart", self._file, error
+                "{} cannot be written ({}); skipped images are tried again after a restart", self._file, error.strerror
             )
+
+
+def place_hash(place: str) -> str:
+    """A part of the names of files about one raw folder."""
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Replace a small file, under a name of our own first: several scalers may share the folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, fresh = tempfile.mkstemp(prefix=file.name, suffix=".new", dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(content)
+        Path(fresh).replace(file)
+    except OSError:
+        Path(fresh).unlink(missing_ok=True)
+        raise

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from scaler.flight_notes import FlightNotes
 from scaler.images.probe import Header, UnsupportedImage, memory_needed, read_header
 from scaler.marker import Marker, checksums_with_marker, marker_in
 from scaler.memory_budget import MemoryBudget
@@ -139,6 +140,7 @@ class Resources:
     Attributes:
         folder: local and private, for downloads.
         executor: for small requests beside the computing.
+        flight_notes: of the images that are being decoded.
     """
 
     connections: Connections
@@ -146,6 +148,7 @@ class Resources:
     folder: Path
     stop: StopToken
     executor: Executor
+    flight_notes: FlightNotes
 
 
 def upscale_image(job: UpscaleJob, resources: Resources) -> Upscaled:
@@ -161,14 +164,17 @@ def upscale_image(job: UpscaleJob, resources: Resources) -> Upscaled:
     watch = _StopWatch()
     with _downloaded(job, resources) as data:
         watch.ended("download")
-        header = read_header(data)
+        with resources.flight_notes.working_on(job.entry):
+            header = read_header(data)
         need = memory_needed(header) + len(data)
         if need > resources.budget.memory:
             raise TooLarge(_too_large(header, need, resources.budget.memory))
         with _upload_prepared(job.upload, resources) as folder, resources.budget.acquire(need) as reservation:
             codecs = load_opencv()
             resources.stop.check()
-            upscaled, thumbnail = _computed(codecs, data[:], job)
+            with resources.flight_notes.working_on(job.entry):
+                upscaled, thumbnail = _computed(codecs, data[:], job)
+            resources.flight_notes.survived(job.entry)
             resources.stop.check()
             reservation.shrink(len(upscaled))
             watch.ended("compute")

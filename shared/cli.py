@@ -67,7 +67,9 @@ class Command(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        return super().make_context(command_line(self.name or ""), args, parent, **extra)
+        if parent is None:
+            info_name = command_line(self.name or "")
+        return super().make_context(info_name, args, parent, **extra)
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from typing import override
+from typing import Any, override
 
 import click
 
@@ -26,6 +26,17 @@ class _Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(_MODULES[cmd_name]).main
         return command
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            # What only some of the commands need is no dependency of the wheel.
+            raise click.ClickException(
+                f"{error.name} is not installed. Start with ./run.sh, which installs what is missing, or run"
+                f" pipx inject jupyterhub-images {error.name}"
+            ) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

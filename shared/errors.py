@@ -66,7 +66,7 @@ class ServerUnreachable(Failure):
 
 
 class ServerUnavailable(Failure):
-    """408, 423, 429 or 5xx.
+    """408, 429 or 5xx.
 
     Args:
         retry_after: seconds that the server asked to wait; None if it did not say.
@@ -75,6 +75,10 @@ class ServerUnavailable(Failure):
     def __init__(self, message: str, hint: str = "", *, retry_after: float | None = None) -> None:
         super().__init__(message, hint)
         self.retry_after = retry_after
+
+
+class Locked(ServerUnavailable):
+    """423: the file is locked, for a moment by another request, or for hours by somebody who is editing it."""
 
 
 class Unauthorized(Failure):

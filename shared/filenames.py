@@ -15,6 +15,20 @@ READABLE = frozenset(
     }
 )
 """Lower-case extensions of the formats that can be upscaled."""
+_RAW = (
+    *(".dng", ".raw", ".crw", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".srw", ".raf", ".orf", ".ori"),
+    *(".rw2", ".rwl", ".pef", ".3fr", ".fff", ".iiq", ".mos", ".mef", ".mrw", ".x3f", ".erf", ".kdc", ".dcr", ".gpr"),
+)
+_OTHERS = (
+    *(".jxl", ".jxr", ".wdp", ".hdp", ".jpx", ".jpf", ".jpm", ".jph", ".jhc", ".jls", ".psd", ".psb", ".xcf", ".kra"),
+    *(".svg", ".svgz", ".eps", ".exr", ".hdr", ".pfm", ".pam", ".qoi", ".ico", ".tga", ".pcx", ".dds", ".xbm", ".xpm"),
+)
+UNREADABLE = {
+    **dict.fromkeys((".heic", ".heif", ".heics", ".heifs", ".hif", ".avci"), "HEIC"),
+    **dict.fromkeys(_RAW, "camera raw"),
+    **{extension: extension[1:].upper() for extension in _OTHERS},
+}
+"""Lower-case extensions of images that cannot be upscaled, and the names of their formats."""
 IMAGES = READABLE | {".jxl", ".heic", ".heif"}
 """Lower-case extensions of images, some of which a server may not know by their media type."""
 

@@ -136,9 +136,10 @@ class Metrics(RequestObserver):
         self._progress()
         self._retries.labels(self._daemon).inc()
 
-    def token_expires(self, timestamp: float) -> None:
-        """Note when the Vault token expires, in seconds since 1970."""
-        self._token.labels(self._daemon).set(timestamp)
+    @override
+    def token_expires(self, timestamp: float | None) -> None:
+        if timestamp is not None:
+            self._token.labels(self._daemon).set(timestamp)
 
     def _progress(self) -> None:
         """Something went on: a poll ended, an image was done, a request was answered or is about to be repeated."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
-from shared.errors import Cancelled, ErrorPolicy, Failure, ServerUnavailable, Unauthorized
+from shared.errors import Cancelled, ErrorPolicy, Failure, Locked, ServerUnavailable, Unauthorized
 from shared.shutdown import StopToken
 
 ATTEMPTS = 5
@@ -17,13 +17,16 @@ PAUSE_AFTER_UNAUTHORIZED = 60.0
 
 
 class RequestObserver:
-    """Takes note of requests; this one does not."""
+    """Takes note of requests and logins; this one does not."""
 
     def answered(self, method: str, status: int) -> None:
         """A request was answered."""
 
     def repeated(self) -> None:
         """A request will be sent again."""
+
+    def token_expires(self, timestamp: float | None) -> None:
+        """When the Vault token expires, in seconds since 1970; None if it does not."""
 
 
 class RetryPolicy:
@@ -90,8 +93,10 @@ class RetryPolicy:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, ServerUnavailable) else None
         seconds = self._exponential(state) if asked is None else min(asked, LONGEST_PAUSE)
-        with self._lock:
-            self._backoff_until = max(self._backoff_until, self.stop.clock() + seconds)
+        # A locked file is no reason to leave the others alone.
+        if not isinstance(error, Locked):
+            with self._lock:
+                self._backoff_until = max(self._backoff_until, self.stop.clock() + seconds)
         return seconds
 
     def _sleep(self, seconds: float) -> None:

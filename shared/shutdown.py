@@ -23,6 +23,7 @@ class StopToken:
         wait: waits until the event is set (True) or the seconds are over (False); tests inject their own.
 
     Attributes:
+        on_request: called when the daemon is asked to stop, within the signal handler.
         on_forced_exit: called before the process exits without waiting for its threads.
     """
 
@@ -32,6 +33,7 @@ class StopToken:
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
         self.clock = clock
+        self.on_request: list[Callable[[], None]] = []
         self.on_forced_exit: list[Callable[[], None]] = []
         self._wait = wait
         self._event = threading.Event()
@@ -46,6 +48,8 @@ class StopToken:
         """Ask the daemon to stop; a second call has no effect."""
         if self._since is None:
             self._since = self.clock()
+            for act in self.on_request:
+                act()
         self._event.set()
 
     def pause(self, seconds: float) -> bool:

@@ -16,7 +16,7 @@ DAYS = 30
 HOURS = 48
 _DONE = {Kind.UPSCALED: "upscaled", Kind.FILED: "filed", Kind.RECOVERED: "finished after an interruption"}
 _COUNTED = _DONE | {Kind.SKIPPED: "skipped", Kind.FAILED: "failed"}
-_MOST = {"images": 60, "filed": 60, "skipped": 200, "failures": 30}
+_MOST = {"images": 24, "filed": 60, "skipped": 200, "failures": 30}
 
 
 class Hour(BaseModel):

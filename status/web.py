@@ -29,7 +29,7 @@ from status import text
 from status.chart import chart
 from status.summary import Summary, load
 
-SECTIONS = ("state", "counts", "images", "filed", "skipped", "failures")
+SECTIONS = ("state", "counts", "failures", "skipped", "images", "filed")
 # Seconds between two looks at the history for pages that are open.
 _LOOK_EVERY = 2.0
 _HEADERS = {

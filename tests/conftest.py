@@ -64,6 +64,7 @@ _PACKAGES = {
     "tiffcp": "libtiff-tools",
     "tiffinfo": "libtiff-tools",
     "systemd-analyze": "systemd",
+    "debootstrap": "debootstrap",
 }
 
 

@@ -21,6 +21,11 @@ class SecretStore(Secrets, Protocol):
         """Which Vault this is, and why."""
         ...
 
+    @property
+    def token_expires_at(self) -> float | None:
+        """Seconds since 1970; None if it does not expire, or before the first login."""
+        ...
+
     def write(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a secret as a whole."""
         ...

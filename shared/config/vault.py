@@ -128,6 +128,9 @@ class Vault:
         environ: the environment.
         clock: seconds, monotonic.
 
+    Attributes:
+        token_expires_at: seconds since 1970; None if it does not expire, or before the first login.
+
     Raises:
         VaultForbidden: no login is set.
     """
@@ -150,6 +153,7 @@ class Vault:
         )
         self._version: int | None = None
         self._renew_at: float | None = None
+        self.token_expires_at: float | None = None
         self._logged_in = False
 
     @property
@@ -233,6 +237,7 @@ class Vault:
         data = self._client.auth.token.lookup_self()["data"]
         life, granted = float(data.get("ttl") or 0), float(data.get("creation_ttl") or 0)
         self._renew_at = self._clock() + life / 2 if life else None
+        self.token_expires_at = time.time() + life if life else None
         if self._logged_in and granted and life < granted / 3:
             self._log_in()
 

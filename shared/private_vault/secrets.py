@@ -28,6 +28,11 @@ class PrivateVault:
         """Which Vault this is, and why."""
         return f"the private Vault in {self._layout.folder}, since neither VAULT_ADDR nor a login is set"
 
+    @property
+    def token_expires_at(self) -> float | None:
+        """As of `Vault`."""
+        return self._vault.token_expires_at if self._vault else None
+
     def path(self, name: str) -> str:
         """The full path of a secret, for messages."""
         return f"secret/{name}"

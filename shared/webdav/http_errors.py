@@ -7,6 +7,7 @@ from shared.errors import (
     Failure,
     Forbidden,
     LocalIOError,
+    Locked,
     NotAccepted,
     NotFound,
     NotWebDav,
@@ -45,7 +46,11 @@ def error_of(status: int, headers: Mapping[str, str], request: str) -> Failure:
             return PreconditionFailed(message)
         case 507:
             return StorageFull(message, "The account's storage is full: free some space; the next poll continues then.")
-        case 408 | 423 | 425 | 429:
+        case 423:
+            return Locked(message, "Somebody is editing the file; it is tried again when it is unlocked.")
+        case 501 | 505:
+            return NotAccepted(message, "The server, or a proxy in front of it, does not support this request.")
+        case 408 | 425 | 429:
             return ServerUnavailable(message, retry_after=_seconds(headers.get("Retry-After")))
         case _ if status >= 500:
             return ServerUnavailable(message, retry_after=_seconds(headers.get("Retry-After")))

@@ -186,6 +186,7 @@ def _entry(properties: etree._Element, href: Href, name: str) -> Entry:
         available=_signed(text.get(Prop.AVAILABLE, "")),
         tags=_tags(found, text),
         principal=_principal(found.get(Prop.PRINCIPAL)),
+        locked=len(found.get(Prop.LOCKS, ())) > 0,
     )
 
 

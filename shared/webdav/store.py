@@ -32,6 +32,7 @@ class Prop(StrEnum):
     ETAG = "{DAV:}getetag"
     MODIFIED = "{DAV:}getlastmodified"
     MEDIA_TYPE = "{DAV:}getcontenttype"
+    LOCKS = "{DAV:}lockdiscovery"
     AVAILABLE = "{DAV:}quota-available-bytes"
     FILE_ID = "{http://owncloud.org/ns}fileid"
     PERMISSIONS = "{http://owncloud.org/ns}permissions"
@@ -79,6 +80,7 @@ class Entry:
         available: bytes that can still be stored in a collection; negative if the server does not know.
         tags: of a file; None if the server does not list them.
         principal: the address of the account itself (RFC 5397).
+        locked: whether somebody has a WebDAV lock on it (RFC 4918, 15.8).
     """
 
     name: str
@@ -95,6 +97,7 @@ class Entry:
     available: int | None = None
     tags: tuple[Tag, ...] | None = None
     principal: Href | None = None
+    locked: bool = False
 
     @property
     def tree_etag(self) -> str | None:

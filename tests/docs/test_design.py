@@ -98,7 +98,8 @@ def listed(row: dict[str, str]) -> Entry:
     """The entry that a row of the table of states describes."""
     published = row["Marker"] == "its time is in the name"
     assert published or row["Marker"] in ("none", "its time is not in the name")
-    name = {"with": "Unknown", "without": "Other"}[row["Name"].split()[0]] + (f"_{TIME}" if published else "") + ".jpg"
+    name = {"with": "Unknown", "without": "Other"}[row["Name"].split()[0]] + (f"_{TIME}" if published else "")
+    name += ".heic" if ".heic" in row["Name"] else ".jpg"
     age = {"settled": SETTLED_AFTER, "recent": SETTLED_AFTER - 1}[row["Last change"]]
     return Entry(
         name=name,
@@ -118,7 +119,7 @@ def test_a_listed_image_is_selected_as_the_table_says(row: dict[str, str]) -> No
     selection = select(
         Listing(FOLDER, (entry,), NOW), image_names(["Unknown"]), skipped=lambda _: on_skip_list, before={}, clock=0.0
     )
-    kinds = ("take", "finish", "wait", "skipped")
+    kinds = ("take", "finish", "wait", "skipped", "unreadable")
     assert [kind for kind in kinds if getattr(selection, kind)] == row["`select`"].split()
 
 

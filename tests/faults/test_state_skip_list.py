@@ -26,12 +26,15 @@ class Daemon:
         self.said = io.StringIO()
         log.set_up("scaler", "INFO", None, self.said)
 
+    def scaler(self) -> ScalerService:
+        return ScalerService(
+            threads=2, limits=LIMITS, quality=95, state=self.state, retry=RetryPolicy(self.time.stop())
+        )
+
     def polls(self, number: int) -> list[str]:
         """Start, make so many polls, and end; gives the names of what was fetched."""
         self.site.log.clear()
-        with ScalerService(
-            threads=2, limits=LIMITS, quality=95, state=self.state, retry=RetryPolicy(self.time.stop())
-        ) as scaler:
+        with self.scaler() as scaler:
             for _ in range(number):
                 scaler.poll(config(self.site.account))
                 self.time.now += 30
@@ -39,8 +42,8 @@ class Daemon:
 
     @property
     def skip_list(self) -> list[str]:
-        """The lines that name an image as left."""
-        return [line for line in self.said.getvalue().splitlines() if "is skipped" in line]
+        """The lines that name an image as skipped when it was tried."""
+        return [line for line in self.said.getvalue().splitlines() if ".png is skipped" in line]
 
 
 @pytest.fixture
@@ -56,6 +59,32 @@ def test_once_in_all_passes_and_starts(daemon: Daemon) -> None:
     assert len(daemon.skip_list) == 1
     assert A in daemon.skip_list[0]
     assert inside(daemon.site, RAW) == {A: BAD}
+
+
+def test_after_a_restart_one_line_names_what_is_skipped_and_why(daemon: Daemon) -> None:
+    daemon.site.write(f"{RAW}/{A}", b"")
+    daemon.site.write(f"{RAW}/{B}", b"")
+    daemon.polls(2)
+    assert "images are skipped" not in daemon.said.getvalue()
+    daemon.site.write(f"{RAW}/Unknown.heic", b"whatever")
+    daemon.polls(3)
+    said = f"3 images are skipped: 2 × the file is empty ({A}, {B}), 1 × HEIC is not supported (Unknown.heic)"
+    assert daemon.said.getvalue().count("images are skipped") == 1
+    assert said in daemon.said.getvalue()
+
+
+def test_what_is_not_supported_is_named_once_whenever_it_comes(daemon: Daemon) -> None:
+    with daemon.scaler() as scaler:
+        for name in ("Unknown 1.heic", "Unknown 2.nef"):
+            daemon.site.write(f"{RAW}/{name}", b"whatever")
+            for _ in range(3):
+                scaler.poll(config(daemon.site.account))
+    said = [line.partition("INFO")[2].strip() for line in daemon.said.getvalue().splitlines() if "skipped" in line]
+    assert [line.rpartition("1 image is")[2] for line in said] == [
+        " skipped: 1 × HEIC is not supported (Unknown 1.heic)",
+        " skipped: 1 × camera raw is not supported (Unknown 2.nef)",
+    ]
+    assert not [request for request in daemon.site.log if request[0] == "GET"]
 
 
 def test_again_when_it_has_changed(daemon: Daemon) -> None:

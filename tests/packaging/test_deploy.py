@@ -40,7 +40,7 @@ def test_the_container_copies_what_there_is() -> None:
     copied = [
         word for line in lines if line.startswith("COPY ") and "--from" not in line for word in line.split()[1:-1]
     ]
-    assert {"scaler", "mover", "shared", "poetry.lock"} <= set(copied)
+    assert {"scaler", "mover", "shared", "status", "poetry.lock"} <= set(copied)
     assert [name for name in copied if not (DEPLOY.parent / name).exists()] == []
     kept = (DEPLOY / "container" / "Containerfile.containerignore").read_text().splitlines()
     assert {f"!{name}" for name in copied} <= set(kept)

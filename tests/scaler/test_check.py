@@ -57,6 +57,22 @@ def test_where_everything_is_right(request: pytest.FixtureRequest, home: Home, k
     assert home.vault.token not in outcome.said
 
 
+def test_what_is_skipped_is_counted_with_its_reasons(nextcloud_site: DiskSite, home: Home) -> None:
+    prepare(nextcloud_site)
+    for name, data in (("1.png", b""), ("2.png", b""), ("3.heic", b"x"), ("4.png", image())):
+        nextcloud_site.write(f"{RAW}/Unknown {name}", data)
+    home.point_to(nextcloud_site)
+    reasons = "1 × HEIC is not supported (Unknown 3.heic)"
+    assert f"3 to upscale, 1 image is skipped: {reasons}" in home.scaler("--check").said
+    assert home.scaler("--once").status == 0
+    reasons = f"2 × the file is empty (Unknown 1.png, Unknown 2.png), {reasons}"
+    assert f"0 to upscale, 3 images are skipped: {reasons}" in home.scaler("--check").said
+    said = home.scaler("--dry-run").said
+    assert f"3 images are skipped: {reasons}" in said
+    assert f"would skip {RAW}/Unknown 1.png: the file is empty" in said
+    assert f"would skip {RAW}/Unknown 3.heic: HEIC is not supported" in said
+
+
 def test_vault_away(home: Home) -> None:
     outcome = home.scaler("--check", VAULT_ADDR="http://127.0.0.1:1")
     assert "Is VAULT_ADDR right" in failed(outcome)

@@ -13,7 +13,16 @@ from sandbox.nextcloud import Nextcloud
 from sandbox.uploads import Upload
 from scaler.in_place import _date_for
 from scaler.moves import OutcomeUnknown
-from shared.errors import Failure, Forbidden, PreconditionFailed, ServerUnavailable, ServerUnreachable, StorageFull
+from shared.errors import (
+    Failure,
+    Forbidden,
+    Locked,
+    NotAccepted,
+    PreconditionFailed,
+    ServerUnavailable,
+    ServerUnreachable,
+    StorageFull,
+)
 from shared.retry import RetryPolicy
 from shared.webdav.store import Entry, Href
 from tests.contract.spy import Call, Killed, StopAt
@@ -332,7 +341,10 @@ def test_an_upload_deleted_while_it_is_assembled(cloud: Nextcloud, cloud_site: C
 
 @pytest.mark.parametrize(
     ("error", "stays"),
-    [(ServerUnreachable, True), (ServerUnavailable, True), (Forbidden, True), (PreconditionFailed, False)],
+    [
+        *((ServerUnreachable, True), (ServerUnavailable, True), (Locked, True)),
+        *((Forbidden, False), (PreconditionFailed, False), (NotAccepted, False)),
+    ],
 )
 def test_an_upload_is_deleted_only_where_its_assembly_is_over(
     cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path, error: type[Failure], stays: bool

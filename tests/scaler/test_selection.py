@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.selection import SETTLED_AFTER, Selection, image_names, select
-from shared.filenames import READABLE
+from scaler.selection import SETTLED_AFTER, Selection, image_names, select, unreadable_format
+from shared.filenames import READABLE, UNREADABLE
 from shared.webdav.store import Entry, Href, Listing
 
 NOW = 1_800_000_000.0
@@ -37,11 +37,43 @@ def test_an_image_with_the_prefix_is_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["unknown.jpg", "xUnknown.jpg", "Unknow.jpg", "Unknown.txt", "Unknown.jpg.part", "Unknown.heic", ".jpg"]
+    "name",
+    ["unknown.jpg", "xUnknown.jpg", "Unknow.jpg", "Unknown.txt", "Unknown.jpg.part", "Unknown.mov", "x.heic", ".jpg"],
 )
 def test_others_are_not(name: str) -> None:
     selection = chosen(entry(name))
     assert selection == Selection()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Unknown.heic", "HEIC"),
+        ("Unknown.HEIF", "HEIC"),
+        ("Unknown.hif", "HEIC"),
+        ("Unknown.NEF", "camera raw"),
+        ("Unknown.dng", "camera raw"),
+        ("Unknown.jxl", "JXL"),
+        ("Unknown.psd", "PSD"),
+        ("Unknown.svg", "SVG"),
+    ],
+)
+def test_an_image_of_a_format_that_is_not_read_is_listed_as_such(name: str, kind: str) -> None:
+    image = entry(name)
+    assert chosen(image) == Selection(unreadable=(image,))
+    assert unreadable_format(name) == f"{kind} is not supported"
+    assert chosen(entry(name, is_folder=True)) == Selection()
+
+
+def test_a_locked_image_is_neither_taken_nor_waited_for() -> None:
+    """To wait for it could take hours."""
+    locked = [entry(locked=True), entry(locked=True, modified=None)]
+    assert chosen(*locked) == Selection(locked=tuple(locked))
+
+
+def test_a_format_is_read_or_not() -> None:
+    assert not READABLE & UNREADABLE.keys()
+    assert not any(unreadable_format(f"Unknown{extension}") for extension in READABLE)
 
 
 def test_a_folder_is_not_taken() -> None:

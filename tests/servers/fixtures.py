@@ -56,7 +56,7 @@ def the_vault() -> Iterator[Vault]:
         yield server
 
 
-class _Files:
+class FilesOf:
     """The account's files of a Nextcloud, as a server over a folder on disk."""
 
     def __init__(self, nextcloud: Nextcloud) -> None:
@@ -76,10 +76,10 @@ def site_on(request: pytest.FixtureRequest, kind: str, path: str = "") -> Site:
         case "memory, ignores If-Match":
             return MemoryServer(conditional=False, etag_tells=False)
         case "nextcloud":
-            files = _Files(request.getfixturevalue("the_nextcloud"))
+            files = FilesOf(request.getfixturevalue("the_nextcloud"))
             return fresh_site(kind, files, path=path, hashes=True)
         case "nextcloud without versions":
-            files = _Files(request.getfixturevalue("the_nextcloud_without_versions"))
+            files = FilesOf(request.getfixturevalue("the_nextcloud_without_versions"))
             return fresh_site(kind, files, path=path, hashes=True)
         case "apache":
             return fresh_site(kind, request.getfixturevalue("the_apache"), path=path)

@@ -48,6 +48,13 @@ def test_what_is_said_of_a_file() -> None:
     assert not found.itself.tree_etag
 
 
+def test_a_lock_is_one_that_is_there() -> None:
+    bodies = [D.lockdiscovery(*(D.activelock(D.locktype(D.write())) for _ in range(locks))) for locks in (1, 2, 0)]
+    bodies.append(D.getetag('"1"'))
+    found = listing(*(response(f"/dav/raw%20images/{number}", body) for number, body in enumerate(bodies)))
+    assert [entry.locked for entry in found.entries] == [True, True, False, False]
+
+
 def test_names_that_are_not_wanted_are_dropped() -> None:
     parts = [response(f"/dav/raw%20images/{name}") for name in ("a%20b", "a", "b")]
     body = etree.tostring(D.multistatus(response(FOLDER, folder=True), *parts))

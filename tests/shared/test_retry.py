@@ -9,6 +9,7 @@ from shared.errors import (
     Cancelled,
     Failure,
     Forbidden,
+    Locked,
     PreconditionFailed,
     ServerUnavailable,
     ServerUnreachable,
@@ -54,6 +55,15 @@ def test_what_may_poll_is_tried_again_after_growing_pauses(fake: FakeTime, failu
     pauses = [pause for pause in fake.waited if pause >= 0.5]
     assert len(pauses) == ATTEMPTS - 1
     assert all(0.5 * 2**n <= pause <= 0.5 * 2**n + 0.5 for n, pause in enumerate(pauses))
+
+
+def test_a_locked_file_keeps_no_other_request_waiting(fake: FakeTime) -> None:
+    retry = RetryPolicy(fake.stop())
+    assert retry(Attempts(Locked("x"), Locked("x"))) == "done"
+    assert len(fake.waited) == 2
+    assert retry._backoff_until == 0.0
+    assert retry(Attempts(ServerUnavailable("x"))) == "done"
+    assert retry._backoff_until > 0.0
 
 
 def test_the_last_failure_is_raised(fake: FakeTime) -> None:

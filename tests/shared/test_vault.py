@@ -1,5 +1,6 @@
 """Logins, their renewal, and both versions of KV, on a real OpenBao."""
 
+import time as clock
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,14 @@ def test_a_token_is_renewed_before_its_end(the_vault: Server, roles: dict[str, s
     assert token_of(vault) == token
     assert vault._renew_at == pytest.approx(1900 + 1800, abs=60)
     assert the_vault.call("POST", "auth/token/lookup", {"token": token})["data"]["last_renewal_time"]
+
+
+def test_when_the_token_expires_is_known(the_vault: Server, roles: dict[str, str]) -> None:
+    vault = Vault(roles)
+    assert vault.token_expires_at is None
+    vault.read("secret")
+    assert vault.token_expires_at is not None
+    assert 3000 < vault.token_expires_at - clock.time() <= 3600
 
 
 def test_a_token_that_was_revoked_is_replaced_by_another_login(the_vault: Server, roles: dict[str, str]) -> None:

@@ -141,6 +141,8 @@ def test_two_daemons_know_of_each_other_and_are_watched(the_vault: Vault, cloud:
         assert re.search(
             r'requests_total\{daemon="mover",method="PROPFIND",status="207"\} [1-9]', get(port, "/metrics")[1]
         )
+        # The root token of the tests' Vault does not expire.
+        assert "vault_token_expiry_timestamp_seconds{" not in get(port, "/metrics")[1]
         assert "every 0.2 s; files by tags ai:…" in environment.said
         ((_, found),) = running(state / "running")
         with environment.running("mover", "--frequency", "0.2") as second:

@@ -52,11 +52,11 @@ class Client(requests.Session):
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
         self._thread.start()
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> requests.Response:
         """One request to the page; redirects are not followed."""
-        url = f"http://127.0.0.1:{self._socket.getsockname()[1]}{path}"
-        return self.request(method, url, headers=headers, allow_redirects=False, timeout=60)
+        return self.request(method, self.url.rstrip("/") + path, headers=headers, allow_redirects=False, timeout=60)
 
     def close(self) -> None:
         """Stop the server."""
@@ -172,7 +172,7 @@ def test_ten_thousand_events_stay_a_small_page(tmp_path: Path, client: Client) -
     record(tmp_path, (upscaled(f"Unknown {number} {'x' * 80}.jpg", number, number) for number in range(10_000)))
     text = page(client)
     assert len(text.encode()) < 1_000_000
-    assert "and 9940 more" in text
+    assert "and 9976 more" in text
 
 
 def test_what_a_screen_reader_needs(tmp_path: Path, client: Client) -> None:

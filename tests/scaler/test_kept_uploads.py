@@ -1,0 +1,183 @@
+"""What an earlier try has uploaded is published later, or deleted: never uploaded twice."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from scaler.recovery import OWN_ORPHAN_AFTER
+from scaler.service import ScalerService
+from shared.errors import Failure, Forbidden, Locked, ParentNotFound, ServerUnavailable, StorageFull
+from shared.retry import RetryPolicy
+from shared.webdav.store import Href
+from tests.contract.memory import MemoryServer
+from tests.fake_time import FakeTime
+from tests.scaler.harness import (
+    HIDDEN,
+    LIMITS,
+    RAW,
+    UNSORTED,
+    assert_done,
+    claims,
+    config,
+    image,
+    inside,
+    prepare,
+    uploads,
+)
+
+NAME = "Unknown.png"
+A_DAY = 24 * 3600.0
+
+
+class Scene:
+    """A scaler and a server that refuses some requests."""
+
+    def __init__(self, scaler: ScalerService, site: MemoryServer, time: FakeTime) -> None:
+        self.site = site
+        self._scaler = scaler
+        self._time = time
+        site.interfere = self._interfere
+        self.refuse: Callable[[str, str], Failure | None] = lambda _method, _path: None
+
+    def _interfere(self, method: str, href: Href, after: bool) -> None:
+        error = None if after else self.refuse(method, href)
+        if error:
+            raise error
+
+    def polls(self, number: int = 1, every: float = 30.0) -> list[Failure]:
+        """The failures of the last poll."""
+        for _ in range(number):
+            failures = self._scaler.poll(config(self.site.account))
+            self._time.now += every
+        return list(failures)
+
+    def counts(self) -> Counter[str]:
+        """The requests so far that took effect, but for listings."""
+        return Counter(method for method, path in self.site.log if method != "PROPFIND" and "unsorted-" not in path)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    time = FakeTime()
+    site = MemoryServer(clock=lambda: 1_800_000_000.0 + time.now)
+    prepare(site)
+    retry = RetryPolicy(time.stop())
+    with ScalerService(threads=2, limits=LIMITS, quality=95, state=tmp_path, retry=retry) as scaler:
+        yield Scene(scaler, site, time)
+
+
+def refusing_claims(error: Failure) -> Callable[[str, str], Failure | None]:
+    return lambda method, path: error if method == "MOVE" and path.startswith(f"/{RAW}/Unknown") else None
+
+
+@pytest.mark.parametrize("error", [Locked("x"), ServerUnavailable("x"), ParentNotFound("x")], ids=repr)
+def test_a_copy_that_could_not_be_published_for_a_day_is_published_in_the_end(scene: Scene, error: Failure) -> None:
+    scene.site.write(f"{RAW}/{NAME}", image())
+    scene.refuse = refusing_claims(error)
+    scene.polls(int(A_DAY / 600), every=600)
+    assert A_DAY > OWN_ORPHAN_AFTER
+    assert len(uploads(scene.site)) == 1
+    scene.refuse = lambda _method, _path: None
+    scene.polls(7, every=600)
+    assert_done(scene.site, {NAME: image()})
+    assert (scene.counts()["GET"], scene.counts()["PUT"]) == (1, 1)
+
+
+def test_a_changed_image_is_tried_at_once_and_its_old_copy_deleted(scene: Scene) -> None:
+    scene.site.write(f"{RAW}/{NAME}", image())
+    scene.refuse = refusing_claims(Locked("x"))
+    scene.polls(10)
+    (old,) = uploads(scene.site)
+    scene.site.write(f"{RAW}/{NAME}", image(1))
+    scene.polls()
+    (new,) = uploads(scene.site)
+    assert new != old
+    scene.refuse = lambda _method, _path: None
+    scene.polls()
+    assert_done(scene.site, {NAME: image(1)})
+
+
+def test_a_copy_that_is_gone_or_damaged_is_made_again(scene: Scene) -> None:
+    scene.site.write(f"{RAW}/{NAME}", image())
+    scene.refuse = refusing_claims(Locked("x"))
+    scene.polls()
+    for damage in (scene.site.remove, lambda path: scene.site.write(path, b"half")):
+        damage(f"{UNSORTED}/{HIDDEN}/{next(iter(uploads(scene.site)))}")
+        scene.polls(every=3600)
+        assert len(uploads(scene.site)) == 1
+    scene.refuse = lambda _method, _path: None
+    scene.polls()
+    assert_done(scene.site, {NAME: image()})
+    assert scene.counts()["PUT"] == 3
+
+
+def test_a_copy_is_deleted_where_it_was_rejected(scene: Scene) -> None:
+    scene.site.write(f"{RAW}/{NAME}", image())
+    scene.refuse = refusing_claims(Forbidden("x"))
+    scene.polls(100)
+    assert uploads(scene.site) == {}
+    assert scene.counts()["GET"] == 1
+
+
+def test_an_upload_that_could_not_be_deleted_is_deleted_before_the_next(scene: Scene) -> None:
+    scene.site.write(f"{RAW}/{NAME}", image())
+    broken = ServerUnavailable("the answer is lost")
+
+    def lose_answers(method: str, href: Href, after: bool) -> None:
+        if (method == "PUT" and after and f"/{UNSORTED}/" in href) or (method == "DELETE" and not after):
+            raise broken
+
+    scene.site.interfere = lose_answers
+    for _ in range(10):
+        scene.polls()
+        assert len(uploads(scene.site)) == 1
+    scene.site.interfere = lambda _method, _href, _after: None
+    scene.polls(every=3600)
+    scene.polls()
+    assert_done(scene.site, {NAME: image()})
+
+
+def test_a_full_storage_takes_no_new_image_and_finishes_what_is_published(scene: Scene) -> None:
+    originals = {f"Unknown {number}.png": image(number) for number in range(12)}
+    for name, data in originals.items():
+        scene.site.write(f"{RAW}/{name}", data)
+    sent = itertools.count(1)
+
+    def full(method: str, path: str) -> Failure | None:
+        new = method == "PUT" and path.startswith(f"/{UNSORTED}/")
+        return StorageFull("no space") if new and next(sent) > 4 else None
+
+    scene.refuse = full
+    failures = scene.polls()
+    # One for each of the two threads, and none for an image that was not taken.
+    assert 1 <= len(failures) <= 2
+    assert len(inside(scene.site, UNSORTED)) == 4
+    assert claims(scene.site) == {}
+    assert uploads(scene.site) == {}
+    before = scene.counts()
+    failures = scene.polls(100)
+    assert [str(failure) for failure in failures] == ["no space"]
+    # The smallest image, now and then.
+    assert scene.counts()["GET"] - before["GET"] <= 8
+    scene.refuse = lambda _method, _path: None
+    scene.polls(2, every=3600)
+    scene.polls()
+    assert_done(scene.site, originals)
+
+
+def test_a_server_that_moves_nothing_is_tried_with_a_small_file(scene: Scene) -> None:
+    originals = {f"Unknown {number}.png": image(number) for number in range(12)}
+    for name, data in originals.items():
+        scene.site.write(f"{RAW}/{name}", data)
+    scene.refuse = lambda method, _path: ServerUnavailable("status 502") if method == "MOVE" else None
+    failures = scene.polls(100)
+    assert "The server does not move files (status 502)" in str(failures[0])
+    assert uploads(scene.site) == {}
+    assert scene.counts()["GET"] <= 2
+    scene.refuse = lambda _method, _path: None
+    scene.polls(2, every=3600)
+    scene.polls()
+    assert_done(scene.site, originals)
