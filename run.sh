@@ -22,7 +22,7 @@ source "$HERE/scripts/test.sh"
 
 usage() {
   cat <<'TEXT'
-Usage: ./run.sh                      run both daemons until Ctrl-C
+Usage: ./run.sh                      run both daemons until Ctrl-C; the scaler alone where there is no Nextcloud
        ./run.sh scaler [OPTION…]     run one daemon; --help lists its options
        ./run.sh mover [OPTION…]
        ./run.sh status [--web]       show what the daemons did and are doing, here or as a page
@@ -54,8 +54,9 @@ run_both() {
   for name in scaler mover; do
     # A signal may come before both have started; then start no more.
     [[ -z $asked ]] || break
-    # bash makes background processes ignore SIGINT unless it is reset.
-    (trap - INT && run_daemon "$name") &
+    # bash makes background processes ignore SIGINT unless it is reset. A mover that knows of a scaler beside it exits
+    # with status 0 where there is no Nextcloud.
+    (trap - INT && export JUPYTERHUB_IMAGES_BOTH=yes && run_daemon "$name") &
     running[$!]=$name
   done
   while ((${#running[@]})); do

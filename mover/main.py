@@ -79,9 +79,11 @@ def main(options: Options) -> None:
 def work(options: Options, retry: "RetryPolicy", recorder: "Recorder | None" = None) -> int:
     """Poll until asked to stop; return the exit status."""
     with importing():
+        from loguru import logger
+
         from mover.check import check
         from mover.config import MoverSettings
-        from mover.service import MoverService
+        from mover.service import MoverService, NoNextcloud
         from shared.config.settings import SettingsSource
         from shared.config.source import open_vault
         from shared.scheduler import PollLoop
@@ -95,12 +97,18 @@ def work(options: Options, retry: "RetryPolicy", recorder: "Recorder | None" = N
             mover.dry_run(settings.current())
             return 0
         poll_loop = PollLoop(retry.stop, options.frequency, once=options.once, recorder=recorder)
-        for _ in poll_loop.polls():
-            with poll_loop.poll():
-                config = settings.current()
-                retry.observer.token_expires(vault.token_expires_at)
-                if poll_loop.auth_allowed(config.account):
-                    poll_loop.record(mover.poll(config))
+        try:
+            for _ in poll_loop.polls():
+                with poll_loop.poll():
+                    config = settings.current()
+                    retry.observer.token_expires(vault.token_expires_at)
+                    if poll_loop.auth_allowed(config.account):
+                        poll_loop.record(mover.poll(config))
+        except NoNextcloud as failure:
+            # Set by run.sh, when it runs both daemons.
+            if not os.environ.get("JUPYTERHUB_IMAGES_BOTH"):
+                raise
+            logger.info("{}: there is nothing for the mover to do, so the scaler runs alone", failure.message)
         return poll_loop.exit_status
 
 

@@ -77,7 +77,8 @@ class Scanner:
             listing = list_unsorted(store, self._rules)
             self.tags_listed = has_tags(listing)
             if self.tags_listed:
-                return Scan(listing.entries)
+                complaint = listing.complaint(self._rules.unsorted)
+                return Scan(listing.entries, (complaint,) if complaint else ())
         return self._search(store)
 
     def leftovers(self, store: Store, scan: Scan) -> list[Leftover]:

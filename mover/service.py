@@ -67,26 +67,31 @@ class Session:
         self.tags.close()
 
 
+class NoNextcloud(NotWebDav):
+    """A WebDAV server that is not a Nextcloud."""
+
+
 def open_nextcloud(account: WebDavAccount, retry: RetryPolicy) -> Connections:
     """Connections to an account on a Nextcloud.
 
     Raises:
         Failure: the server did not say who the account is.
-        NotWebDav: it is not a Nextcloud.
+        NoNextcloud: it is another WebDAV server.
+        NotWebDav: it is neither.
     """
-    # Whatever the settings call it: a bare address can only be a Nextcloud's root.
+    # Whatever the settings call it: an address without files can only be a Nextcloud's root.
     connections = account.model_copy(update={"is_host": True}).open(retry)
     if connections.root_url:
         return connections
     message = f"{account.base_url} does not answer like a Nextcloud"
     try:
         with contextlib.closing(connections), connections.connect() as store:
-            store.stat(store.href(""))
+            there = store.stat(store.href(""))
     except NotWebDav as error:
-        message += f" ({error.message})"
-    raise NotWebDav(
-        message, "The mover needs one: correct webdav/url (https://host/remote.php/dav/files/USER/) in Vault."
-    )
+        raise NotWebDav(f"{message} ({error.message})", error.hint) from error
+    hint = "The mover needs one: correct webdav/url (https://host/remote.php/dav/files/USER/) in Vault."
+    kind = NoNextcloud if there and "/remote.php/" not in account.base_url else NotWebDav
+    raise kind(message, hint)
 
 
 class MoverService:

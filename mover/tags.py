@@ -36,6 +36,7 @@ class TagClient:
     def __init__(self, account: WebDavAccount, found: Connections) -> None:
         self._inside = unicodedata.normalize("NFC", urls.inside_account(account.base_url))
         self._user_id = found.user_id
+        self._cacert = account.cacert
         self._host = found.root_url.rstrip("/")
         self._dav = urllib.parse.urlsplit(found.root_url).path + "remote.php/dav"
         # Whatever is left out here is taken from the environment.
@@ -109,7 +110,7 @@ class TagClient:
             raise kind(error.status_code, headers, request) from error
         except OSError as error:
             # The exceptions of niquests are OSErrors.
-            raise http_errors.transport_error(self._host, error) from error
+            raise http_errors.transport_error(self._host, error, self._cacert) from error
 
 
 class _ClosableLoop(asyncio.SelectorEventLoop):

@@ -1,14 +1,19 @@
 """`--check` of the scaler."""
 
 import contextlib
+import secrets
+import tempfile
+import urllib.parse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scaler import names
-from scaler.claims import ClaimMoves, Folders, honours_if_match
+from scaler.claims import ClaimMoves, Folders
 from scaler.config import ScalerConfig, read_config
 from scaler.detection import detect_in_place
 from scaler.in_place import PROPERTIES, InPlaceFolders
 from scaler.memory_budget import Limits
+from scaler.move_traits import honours_if_match, keeps_names
 from scaler.moves import NameLock, inside
 from scaler.recovery import Recovery, missing_folder
 from scaler.rights import allowed, forbidden_folder
@@ -18,16 +23,20 @@ from scaler.skip_list import SkipList, summary
 from scaler.upscaling import load_opencv
 from shared.checks import Checks, Skip
 from shared.config.source import SecretStore
-from shared.errors import NotFound
+from shared.errors import Failure, NotAccepted, NotFound, NotWebDav, PreconditionFailed
 from shared.retry import RetryPolicy
-from shared.webdav.store import Connections, Entry, Listing, Store
+from shared.webdav.account import open_as_nextcloud
+from shared.webdav.store import THROWAWAY, Connections, Entry, Href, Listing, Store, strong
+
+_CONTENT = b"written by --check"
 
 
 def check(vault: SecretStore, bounds: Limits, retry: RetryPolicy, state: Path) -> int:
     """Check everything that a poll needs; return the exit status, 1 if something failed.
 
-    On a Nextcloud a small file is replaced in place and removed again. Elsewhere the two hidden folders are created,
-    and a small file is moved through them, because rights can only be found out by using them.
+    Small files of its own go the whole way of an image and are removed again, because rights, and what a server does
+    with a condition or a name, can only be found out by trying. Where images are not replaced in place, the two hidden
+    folders are created for that.
 
     Args:
         state: folder for what is remembered across restarts.
@@ -40,9 +49,8 @@ def check(vault: SecretStore, bounds: Limits, retry: RetryPolicy, state: Path) -
             config = read_config(vault)
             found += [vault.where, vault.path("scaler_constants")]
         with checks.trying("Server, user name and password") as found:
-            connections = config.account.open(retry)
-            with connections.connect() as store:
-                found.append(_check_base(store))
+            connections, base = _opened(config, retry)
+            found.append(base)
         with contextlib.closing(connections), connections.connect() as store:
             listing = _check_raw(checks, store, config, state)
             if not (connections.user_id and _check_in_place(checks, store, connections, config, listing)):
@@ -55,6 +63,21 @@ def _check_machine(checks: Checks, bounds: Limits) -> None:
         load_opencv()
     with checks.trying("This machine") as found:
         found += [f"{bounds.cores} images are computed at a time", f"in {bounds.memory / 2**20:,.0f} MiB of memory"]
+
+
+def _opened(config: ScalerConfig, retry: RetryPolicy) -> tuple[Connections, str]:
+    """Connections to the account, and the path of its base."""
+    connections = config.account.open(retry)
+    try:
+        with connections.connect() as store:
+            return connections, _check_base(store)
+    except (NotFound, NotWebDav):
+        connections.close()
+        nextcloud = open_as_nextcloud(config.account, retry)
+        if nextcloud is None:
+            raise
+        with nextcloud.connect() as store:
+            return nextcloud, _check_base(store)
 
 
 def _check_base(store: Store) -> str:
@@ -107,6 +130,10 @@ def _check_in_place(
             if capability.supported
             else f"does not work, so copies are published and originals deleted: {capability.reason}"
         )
+        if capability.supported:
+            source, target = (inside(folder, _new_name()) for folder in (in_place.raw, in_place.unsorted))
+            with _removed(store, source, target):
+                _try_original(store, source, target, conditional=True)
     return capability.supported
 
 
@@ -129,18 +156,79 @@ def _check_claims(checks: Checks, store: Store, config: ScalerConfig, retry: Ret
 
 
 def _try_steps(store: Store, folders: Folders) -> str:
+    """Let a small file go the way of an image, and another the way of its copy."""
     owner = names.new_owner()
-    first, second, third = (inside(folders.uploads, names.new_id(owner)) for _ in range(3))
-    there = first
-    try:
-        store.put(first, b"written by --check")
-        conditional = honours_if_match(store, first, second)
-        there = first if conditional else second
-        for target in (third, inside(folders.claims, names.new_id(owner))):
-            store.move(there, target)
-            there = target
-    finally:
-        store.delete(there)
-    return (
-        "If-Match is honoured" if conditional else "If-Match is ignored, so every claimed original is checked once more"
+    upload, elsewhere, claimed = (
+        inside(folder, names.new_id(owner)) for folder in (folders.uploads, folders.uploads, folders.claims)
     )
+    original, published = inside(folders.raw, _new_name()), inside(folders.unsorted, _new_name())
+    with _removed(store, upload, elsewhere, claimed, original, published):
+        store.put(upload, _CONTENT)
+        conditional = honours_if_match(store, upload, elsewhere)
+        accepted = _try_original(store, original, claimed, conditional=conditional)
+        store.move(upload if conditional else elsewhere, published)
+        if store.stat(published) is None:
+            raise NotAccepted(f"The server says that it moved a file to {folders.unsorted_path}, but it did not")
+    found = "If-Match is honoured"
+    if not conditional:
+        found = "If-Match is ignored, so every claimed original is checked once more"
+    elif not accepted:
+        found = "the server rejects the ETags that it lists, so every claimed original is checked once more"
+    if not keeps_names(store, folders.uploads, lambda: names.new_id(owner)):
+        found += '; names are cut at ";" and "?", so these become "_"'
+    return found
+
+
+def _try_original(store: Store, source: Href, target: Href, *, conditional: bool) -> bool:
+    """Let a small file be listed, downloaded and moved as an original is; whether its ETag was accepted.
+
+    Raises:
+        Failure: something of that does not work.
+    """
+    store.put(source, _CONTENT)
+    listed = store.stat(source)
+    if listed is None:
+        raise NotFound(f"{urllib.parse.unquote(source)} was uploaded, and is not there", "Try again later.")
+    with tempfile.TemporaryDirectory() as folder:
+        store.get(listed, Path(folder) / "file")
+    works = True
+    try:
+        store.move(source, target, if_match=listed.etag if conditional and strong(listed.etag) else None)
+    except PreconditionFailed:
+        works = False
+        store.move(source, target)
+    moved = store.stat(target)
+    if moved is None or (moved.size, moved.modified) != (listed.size, listed.modified):
+        raise NotAccepted("The server changes the size or the date of a file that it moves")
+    return works
+
+
+@contextlib.contextmanager
+def _removed(store: Store, *hrefs: Href) -> Iterator[None]:
+    """Remove what lies there in the end.
+
+    Raises:
+        Failure: something cannot be removed.
+    """
+    try:
+        yield
+    except BaseException:
+        _remove(store, hrefs)
+        raise
+    if failure := _remove(store, hrefs):
+        raise failure
+
+
+def _remove(store: Store, hrefs: Sequence[Href]) -> Failure | None:
+    """Remove what can be removed; why something cannot."""
+    failed = None
+    for href in hrefs:
+        try:
+            store.delete(href, for_good=True)
+        except Failure as failure:
+            failed = failure
+    return failed
+
+
+def _new_name() -> str:
+    return THROWAWAY + secrets.token_hex(8)

@@ -4,13 +4,13 @@ Of several scalers that hold a copy of one original, the one whose MOVE of the o
 may publish. docs/design.md has the table of states; `recovery` finishes what a stopped scaler has left.
 """
 
-import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scaler import names
 from scaler.backoff import is_passing
+from scaler.move_traits import honours_if_match, is_odd, keeps_names, plain
 from scaler.moves import (
     MovesRejected,
     NameLock,
@@ -105,6 +105,9 @@ class ClaimMoves:
             # Some servers answer a lost race with 403.
             if all_answered and isinstance(error, Forbidden) and store.stat(original.href) is None:
                 return Outcome.SOURCE_GONE
+            # Others with 500, which may mean anything; then the other's claim is proof.
+            if all_answered and getattr(error, "status", None) == 500 and store.stat(original.href) is None:
+                return Outcome.SOURCE_GONE if self._has_claim(store, original.name) else None
             return None
 
         etag = original.etag if conditional else None
@@ -119,6 +122,11 @@ class ClaimMoves:
             raise
         # A copy is deleted where there is no claim.
         return outcome is Outcome.MOVED or _is_listed(store, target)
+
+    def _has_claim(self, store: Store, original: str) -> bool:
+        """Whether somebody has claimed an original of this name."""
+        entries = store.list_folder(self.folders.claims).entries
+        return any(claim.original == original for entry in entries if (claim := ClaimName.parse(entry.name)))
 
     def publish(self, store: Store, upload: Href, folder: Href, name: Callable[[int], str]) -> str | None:
         """Move an upload to its final name, or to the first number of it that is free.
@@ -191,19 +199,14 @@ def claim_name(upload: str, folders: Folders, original: Entry, *, conditional: b
     return ClaimName(upload, folders.destination, original.name, version)
 
 
+def _is_unchanged(store: Store, entry: Entry) -> bool:
+    there = store.stat(entry.href)
+    return there is not None and (there.etag, there.size, there.modified) == (entry.etag, entry.size, entry.modified)
+
+
 def is_as_read(claimed: Entry, claim: ClaimName) -> bool:
     """Whether a claim holds the version that was read; a server that honours If-Match made sure of that."""
     return not claim.version or claim.version == names.version_hash(claimed.size, claimed.modified)
-
-
-def honours_if_match(store: Store, upload: Href, elsewhere: Href) -> bool:
-    """Whether the server rejects a MOVE whose If-Match is wrong; found out with an upload of our own.
-
-    Where it does not, the upload lies at `elsewhere` afterwards.
-    """
-    with contextlib.suppress(PreconditionFailed):
-        store.move(upload, elsewhere, if_match='"no-such-version"')
-    return store.stat(elsewhere) is None
 
 
 class ClaimPublisher:
@@ -218,6 +221,7 @@ class ClaimPublisher:
         self._folders = moves.folders
         self._owner = owner
         self._honours_if_match: bool | None = None
+        self._keeps_names: bool | None = None
         self._detecting = threading.Lock()
 
     def new_upload(self) -> Upload:
@@ -234,23 +238,29 @@ class ClaimPublisher:
         """
         self._detect_if_match(store, upload)
         conditional = bool(self._honours_if_match) and strong(entry.etag)
-        claim = claim_name(upload.id, self._folders, entry, conditional=conditional)
+        renamed = replace(entry, name=self._movable(store, entry.name))
+        claim = claim_name(upload.id, self._folders, renamed, conditional=conditional)
         claimed = inside(self._folders.claims, str(claim))
         if not self._claim(store, entry, upload.href, claimed, conditional=conditional):
+            if conditional and _is_unchanged(store, entry):
+                # The server rejects the ETag that it lists. Claimed without it, the version is compared afterwards.
+                self._honours_if_match = False
+                return self.publish(store, entry, upload, upscaled)
+            store.delete(upload.href)
             return Published(None, upscaled=upscaled)
         if not conditional:
             there = store.stat(claimed)
             # If it is gone another scaler has finished it, and what is left to do is the same.
             if there and not is_as_read(there, claim):
-                self._moves.release(store, claimed, entry.name)
+                self._moves.release(store, claimed, claim.original)
                 store.delete(upload.href)
                 raise PreconditionFailed(f"{entry.name} was replaced since it was listed")
-        return Published(self._publish(store, entry, claim, upload.href, claimed), claimed, upscaled)
+        return Published(self._publish(store, claim, upload.href, claimed), claimed, upscaled)
 
     def _claim(self, store: Store, entry: Entry, upload: Href, claimed: Href, *, conditional: bool) -> bool:
-        """Claim the original; the copy goes where that certainly failed."""
+        """Claim the original; False, and the copy stays, if it was replaced or somebody else has it."""
         try:
-            ours = self._moves.claim(store, entry, claimed, conditional=conditional)
+            return self._moves.claim(store, entry, claimed, conditional=conditional)
         except OutcomeUnknown as error:
             # The copy stays in any case: an attempt of ours may still take effect, and its claim would need it.
             if _is_listed(store, entry.href):
@@ -260,23 +270,27 @@ class ClaimPublisher:
             if not is_passing(error):
                 store.delete(upload)
             raise
-        if not ours:
-            store.delete(upload)
-        return ours
 
-    def _publish(self, store: Store, entry: Entry, claim: ClaimName, upload: Href, claimed: Href) -> str | None:
+    def _publish(self, store: Store, claim: ClaimName, upload: Href, claimed: Href) -> str | None:
         try:
             return self._moves.publish(
-                store, upload, self._folders.unsorted, lambda number: names.final_name(entry.name, claim.id, number)
+                store, upload, self._folders.unsorted, lambda number: names.final_name(claim.original, claim.id, number)
             )
         except (Forbidden, NotAccepted):
             discarded = self._moves.discard(store, upload)
             if discarded:
                 # The original goes back before its copy is dropped: never are both out of sight.
-                self._moves.release(store, claimed, entry.name)
+                self._moves.release(store, claimed, claim.original)
                 store.delete(discarded)
                 raise
             return None
+
+    def _movable(self, store: Store, name: str) -> str:
+        """What an original is called from its claim on: otherwise where the server cuts names."""
+        with self._detecting:
+            if self._keeps_names is None and is_odd(name):
+                self._keeps_names = keeps_names(store, self._folders.uploads, lambda: names.new_id(self._owner))
+            return plain(name) if self._keeps_names is False else name
 
     def try_moving(self, store: Store) -> None:
         """Find out with a small file of our own whether the server moves files.

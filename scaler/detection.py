@@ -12,10 +12,8 @@ from scaler.in_place import PROPERTIES, InPlaceFolders
 from scaler.moves import inside
 from shared.errors import ErrorPolicy, Failure, Forbidden, NotFound, PreconditionFailed
 from shared.scheduler import ends_poll
-from shared.webdav.store import Assembly, Connections, Entry, Href, Listing, Store, strong
+from shared.webdav.store import THROWAWAY, Assembly, Connections, Entry, Href, Listing, Store, strong
 
-THROWAWAY = ".jupyterhub-images-"
-"""What the names of our throwaway files in the raw folder begin with."""
 _WORD = "TRIED:in-place"
 _LEFTOVER_AFTER = 60.0
 _TRIES = 3

@@ -21,12 +21,13 @@ from scaler.selection import SETTLED_AFTER
 from scaler.session import ClaimSession, Host, InPlaceSession, InPlaceUnsupported, Session, Work
 from scaler.upscaling import Resources
 from scaler.workdir import workdir
-from shared.errors import Cancelled, Failure
+from shared.errors import Cancelled, Failure, NotFound, NotWebDav
 from shared.events.recorder import Recorder
 from shared.log_once import LogOnce
 from shared.poll_report import PollReport
 from shared.retry import RetryPolicy
 from shared.scheduler import ends_poll
+from shared.webdav.account import open_as_nextcloud
 
 
 class ScalerService:
@@ -95,7 +96,7 @@ class ScalerService:
             if self._stop.pause(SETTLED_AFTER):
                 raise Cancelled
         report.counts["still changing"] += waiting
-        skipped = len(self._session.skip_list) if self._session else 0
+        skipped = self._session.skipped_count if self._session else 0
         self._recorder.record(report.event(self._stop.clock() - started, skipped))
         self._log_once.next_poll()
         return report.failed
@@ -127,8 +128,24 @@ class ScalerService:
 
     def _poll_once(self, config: ScalerConfig, report: PollReport) -> int:
         """List the raw folder once and process what was selected; return how many images are still changing."""
-        now = self._stop.clock
         session = self._session_for(config)
+        try:
+            session, work = self._look(session)
+        except (NotFound, NotWebDav):
+            connections = open_as_nextcloud(config.account, session.retry)
+            if connections is None:
+                raise
+            session.flight_notes.close()
+            session.connections.close()
+            self._session = InPlaceSession(config, connections, session.retry, self._host)
+            session, work = self._look(self._session)
+        session.name_skipped()
+        self._do(session, work, report)
+        return work.waiting
+
+    def _look(self, session: Session) -> tuple[Session, Work]:
+        """See what there is to do, and in which session it is done."""
+        now, config = self._stop.clock, session.config
         session.flight_notes.collect()
         if self._recorder.wants_watch and self._watching != config:
             self._watching = config
@@ -146,10 +163,7 @@ class ScalerService:
                 session.flight_notes.close()
                 session = self._session = ClaimSession(config, session.connections, session.retry, self._host)
                 work = session.look(store, now())
-            work = session.past_obstacle(store, work, now())
-        session.name_skipped()
-        self._do(session, work, report)
-        return work.waiting
+            return session, session.past_obstacle(store, work, now())
 
     def _do(self, session: Session, work: Work, report: PollReport) -> None:
         for failure in work.failures:

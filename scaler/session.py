@@ -14,7 +14,7 @@ from scaler import names
 from scaler.backoff import Backoff, ImageBackoff
 from scaler.claims import ClaimMoves, ClaimPublisher, Folders
 from scaler.config import ScalerConfig
-from scaler.detection import THROWAWAY, detect_in_place, remove_leftovers
+from scaler.detection import detect_in_place, remove_leftovers
 from scaler.flight_notes import FlightNotes
 from scaler.in_place import PROPERTIES, InPlaceFolders, InPlacePublisher
 from scaler.marker import PREFIX, unfinished_marker
@@ -29,7 +29,7 @@ from scaler.upscaling import Published, Resources, load_opencv
 from shared.errors import Failure, NotFound, StorageFull
 from shared.filenames import HIDDEN_FOLDER
 from shared.retry import RetryPolicy
-from shared.webdav.store import BASIC, Account, Connections, Entry, Href, Listing, Prop, Store, strong
+from shared.webdav.store import BASIC, THROWAWAY, Account, Connections, Entry, Href, Listing, Prop, Store, strong
 
 # How often to look for what other scalers have left, seconds.
 RECOVER_EVERY = 600.0
@@ -124,6 +124,7 @@ class Session(abc.ABC):
         self._skipped: dict[str, str] = {}
         self._named: set[str] | None = None
         self._unchanged_since: str | None = None
+        self._complained = ""
 
     @abc.abstractmethod
     def look(self, store: Store, clock: float) -> Work:
@@ -144,6 +145,11 @@ class Session(abc.ABC):
         """Close connections and files."""
         self.connections.close()
         self.flight_notes.close()
+
+    @property
+    def skipped_count(self) -> int:
+        """How many images are skipped at present, those of formats that are not supported among them."""
+        return len(self.skip_list) + sum(unreadable_format(name) is not None for name in self._skipped)
 
     def name_skipped(self) -> None:
         """Log which images are skipped: all of them once, then new ones whose format is not supported.
@@ -244,6 +250,10 @@ class Session(abc.ABC):
             clock=clock,
         )
         self.skip_list.keep_only(listing.entries)
+        complaint = listing.complaint(self.config.raw)
+        if complaint and complaint != self._complained:
+            logger.warning("{}", complaint)
+        self._complained = complaint
         self._skipped = skipped_in(selection, self.skip_list)
         self._observations = dict(selection.observations)
         self._name_locked(selection.locked)

@@ -122,7 +122,8 @@ class SkipList:
         return None
 
     def __len__(self) -> int:
-        return len(self._known.keys() | self._for_now.keys())
+        records = (self._known | self._for_now).values()
+        return sum(bool(record.reason) for record in records)
 
     def __contains__(self, entry: Entry) -> bool:
         return self.reason(entry) is not None

@@ -70,11 +70,15 @@ class ServerUnavailable(Failure):
 
     Args:
         retry_after: seconds that the server asked to wait; None if it did not say.
+        status: of the answer.
     """
 
-    def __init__(self, message: str, hint: str = "", *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, retry_after: float | None = None, status: int | None = None
+    ) -> None:
         super().__init__(message, hint)
         self.retry_after = retry_after
+        self.status = status
 
 
 class Locked(ServerUnavailable):
@@ -137,6 +141,10 @@ class NotWebDav(Failure):
     """An answer that no WebDAV server gives: a login page, a redirect, broken XML."""
 
     policy = ErrorPolicy.DEFER
+
+
+class NotAsked(NotWebDav):
+    """TLS or a proxy keeps every request from the server until somebody acts."""
 
 
 class TruncatedListing(NotWebDav):

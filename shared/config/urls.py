@@ -1,10 +1,13 @@
 """URLs: normalized, and taken apart into server root and folder inside the account."""
 
+import ipaddress
 import re
 import urllib.parse
 
 _REMOTE_PHP = re.compile(r"/remote\.php(/|$).*", re.DOTALL)
-_ACCOUNT_FILES = re.compile(r".*/remote\.php/(?:webdav|dav/files/[^/]+)(?:/|$)", re.DOTALL)
+_ACCOUNT_FILES = re.compile(r".*/remote\.php(?:/(?:webdav|dav(?:/files(?:/[^/]+)?)?))?(?:/|$)", re.DOTALL)
+# What follows the root of a Nextcloud in the addresses of its pages.
+_PAGE = re.compile(r"/((index|status|public|ocs/v[12])\.php|apps|login|settings|s|f)(/|$).*", re.DOTALL)
 # Characters that need no percent-encoding in a path; `%` too where it already encodes a byte.
 _SAFE = "/:@!$&'()*+,;=~-._"
 
@@ -32,6 +35,23 @@ def server_root(url: str) -> str:
     return _REMOTE_PHP.sub("", normal(url)).rstrip("/") + "/"
 
 
+def nextcloud_root(url: str) -> str:
+    """Where the root of a Nextcloud would be, if an address leads to it, to its files or to one of its pages."""
+    return _PAGE.sub("", server_root(url)).rstrip("/") + "/"
+
+
 def inside_account(url: str) -> str:
     """The decoded path inside the account's files that an address leads to; empty for their root."""
     return urllib.parse.unquote(_ACCOUNT_FILES.sub("", normal(url))).strip("/") if "/remote.php" in url else ""
+
+
+def in_clear(url: str) -> bool:
+    """Whether a password sent to this address can be read on the way: plain http to another machine."""
+    parts = urllib.parse.urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True

@@ -9,18 +9,30 @@ import contextlib
 import hashlib
 import json
 import re
+import socket
 import urllib.parse
 import warnings
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, override
+from typing import Any, Protocol, Self, override
 
 from pydantic import SecretStr
 
-from shared.errors import Failure, IntegrityError, NotAccepted, NotFound, NotWebDav, PreconditionFailed
+from shared.errors import (
+    Failure,
+    IntegrityError,
+    NotAccepted,
+    NotFound,
+    NotWebDav,
+    PreconditionFailed,
+    ServerUnreachable,
+)
 from shared.retry import RequestObserver
 from shared.webdav import http_errors
-from shared.webdav.multistatus import parse
+from shared.webdav.destination import DestinationForm
+from shared.webdav.etags import normal_etag, same_etag
+from shared.webdav.multistatus import first_failure, http_time, parse
 from shared.webdav.store import (
     BASIC,
     Assembled,
@@ -34,6 +46,7 @@ from shared.webdav.store import (
     Wanted,
     strong,
 )
+from shared.webdav.watchdog import Watchdog
 
 with warnings.catch_warnings():
     # webdav3/urn.py contains an invalid escape sequence.
@@ -45,10 +58,18 @@ with warnings.catch_warnings():
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
+# Seconds for a whole answer, besides those for its bytes (up or down) at the slowest rate, bytes per second.
+LONGEST_ANSWER = 300.0
+SLOWEST_RATE = 4096
 LARGEST_LISTING = 256 * 2**20
+LARGEST_JSON = 16 * 2**20
+# Where the server says no length.
+LARGEST_DOWNLOAD = 4 * 2**30
 CHUNK = 2**20
 # The answers of a plain web server to a PROPFIND.
 _NO_WEBDAV = (405, 501)
+# Answers that say nothing about what kind of server it is.
+_TRANSIENT = (408, 425, 429, 502, 503, 504)
 _PREFIXES = {"DAV:": "d", "http://owncloud.org/ns": "oc", "http://nextcloud.org/ns": "nc"}
 
 
@@ -75,35 +96,122 @@ class Credentials(Protocol):
     def timeout(self) -> float:
         """Seconds to wait for the next bytes of an answer."""
 
+    @property
+    def longest(self) -> float:
+        """Seconds for a whole answer, besides those for the bytes of a file."""
+
 
 class _OneServer(requests.adapters.HTTPAdapter):
     """Looks up the connection pool of a session once; looking it up takes a fifth of each request's time."""
 
-    _found: Any = None
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: Any = None
+        self._socket: socket.socket | None = None
 
+    @override
     def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
         if self._found is None:
             self._found = super().get_connection_with_tls_context(*arguments, **options)
+            self._found.ConnectionCls = self._remembered(self._found.ConnectionCls)
         return self._found
+
+    def _remembered(self, kind: Any) -> Any:
+        """A connection whose socket is remembered, also while its answer is read."""
+        adapter = self
+
+        class Connection(kind):  # type: ignore[misc]
+            def connect(self) -> None:
+                super().connect()
+                adapter._socket = self.sock
+
+        return Connection
+
+    @override
+    def close(self) -> None:
+        # The pool manager only forgets its pools, which are closed once nobody refers to them.
+        found, self._found = self._found, None
+        if found is not None:
+            found.close()
+        super().close()
+
+    def break_off(self) -> None:
+        """End the connection, whoever reads from it or writes to it."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                # Not that of `SSLSocket`, which also forgets its state of TLS, which the reader is using.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+class _Digest(requests.auth.HTTPDigestAuth):
+    """Digest authentication (RFC 7616), with names beyond ASCII and without an endless answer."""
+
+    @override
+    def build_digest_header(self, method: str, url: str) -> Any:
+        header = super().build_digest_header(method, url)  # type: ignore[no-untyped-call]
+        return header and header.encode()
+
+    @override
+    def handle_401(self, r: requests.Response, **options: Any) -> requests.Response:
+        if r.status_code == 401:
+            _finish(r)
+        response: requests.Response = super().handle_401(r, **options)  # type: ignore[no-untyped-call]
+        return response
+
+
+class _WantsDigest(Exception):
+    """The server takes the password only as a digest."""
+
+
+@dataclass
+class Findings:
+    """What was found out about a server, shared by the clients of one account.
+
+    Attributes:
+        destination: how the target of a MOVE is written.
+        digest: it takes the password only as a digest.
+    """
+
+    destination: DestinationForm
+    watchdog: Watchdog = field(default_factory=Watchdog)
+    digest: bool = False
+
+    @classmethod
+    def at(cls, base_url: str) -> Self:
+        """Nothing yet, of the server at an address."""
+        return cls(DestinationForm(_host_of(base_url)))
 
 
 class WebDavClient(Store):
     """A client with one connection, for one thread at a time."""
 
-    def __init__(self, account: Credentials, observer: RequestObserver | None = None) -> None:
-        url = urllib.parse.urlsplit(account.base_url)
-        self._host = f"{url.scheme}://{url.netloc}"
+    def __init__(
+        self, account: Credentials, observer: RequestObserver | None = None, findings: Findings | None = None
+    ) -> None:
+        self._account = account
+        self._observer = observer or RequestObserver()
+        self._findings = findings or Findings.at(account.base_url)
+        self._host = _host_of(account.base_url)
         self._root = _root_of(account.base_url)
         self._response: requests.Response | None = None
-        self._observer = observer or RequestObserver()
+        # The beginning of what the server says about an error.
+        self._said = b""
+        self._reached = False
+        self._broken_off = False
         self._client = webdav3.client.Client({"webdav_hostname": self._host, "disable_check": True})
         self._client.timeout = (CONNECT_TIMEOUT, account.timeout)
         self._client.verify = str(account.cacert) if account.cacert else True
-        # As bytes, because requests encodes strings in Latin-1, and Nextcloud reads UTF-8 (RFC 7617, 2.1).
-        self._client.session.auth = (account.username.encode(), account.password.get_secret_value().encode())
+        self._authenticate()
         self._client.session.hooks["response"].append(self._remember)
-        self._client.session.mount(self._host, _OneServer())
+        self._server = _OneServer()
+        self._client.session.mount(self._host, self._server)
         self._ask_environment_once()
+
+    def _authenticate(self) -> None:
+        name, password = self._account.username, self._account.password.get_secret_value()
+        # As bytes, because requests encodes strings in Latin-1, and Nextcloud reads UTF-8 (RFC 7617, 2.1).
+        basic = (name.encode(), password.encode())
+        self._client.session.auth = _Digest(name, password) if self._findings.digest else basic
 
     def _ask_environment_once(self) -> None:
         """Read proxies and certificates from the environment once; requests would read them for every request."""
@@ -146,49 +254,64 @@ class WebDavClient(Store):
     @override
     def get(self, entry: Entry, target: Path) -> str:
         # Apache's mod_deflate changes the ETag, and a compressed body has another length.
-        with self._request("download", entry.href, headers=["Accept-Encoding: identity"]) as response:
+        headers = ["Accept-Encoding: identity"]
+        with self._request("download", entry.href, headers=headers, length=entry.size or 0) as response:
             if response.status_code != 200:
                 raise self._unexpected("GET", entry.href, response)
-            etag = response.headers.get("ETag")
-            if strong(entry.etag) and etag is not None and etag != entry.etag:
-                raise PreconditionFailed(f"{_shown(entry.href)} was replaced since it was listed")
-            length = 0
-            with target.open("wb") as file:
-                for chunk in response.iter_content(CHUNK):
-                    length += file.write(chunk)
-            expected = int(response.headers.get("Content-Length", length))
-            if length != expected or (entry.size is not None and length != entry.size):
-                raise IntegrityError(
-                    f"{_shown(entry.href)} came with {length} bytes instead of {entry.size or expected}"
-                )
-            return str(response.headers.get("OC-Checksum", ""))
+            differs = _is_other_version(response, entry)
+            try:
+                _save(response, entry, target)
+            except IntegrityError as error:
+                if differs:
+                    raise _replaced(entry) from error
+                raise
+        if differs:
+            self._check_unchanged(entry)
+        return str(response.headers.get("OC-Checksum", ""))
+
+    def _check_unchanged(self, entry: Entry) -> None:
+        """Raise unless a file is still listed as it was: some servers send another ETag or date than they list."""
+        there = None
+        # Where even that fails nothing is known to be unchanged.
+        with contextlib.suppress(NotWebDav):
+            there = self.stat(entry.href)
+        if there is None or (there.etag, there.size, there.modified) != (entry.etag, entry.size, entry.modified):
+            raise _replaced(entry)
 
     @override
     def put(self, href: Href, data: bytes, *, chunk_of: Href | None = None) -> Stored:
         headers = ["X-Hash: sha256"]
         if chunk_of is not None:
-            headers += [f"Destination: {self._host}{chunk_of}", f"OC-Total-Length: {len(data)}"]
-        with self._request("upload", href, headers=headers, data=data) as response:
+            headers += [self._findings.destination.header(chunk_of), f"OC-Total-Length: {len(data)}"]
+        with self._request("upload", href, headers=headers, data=data, length=len(data)) as response:
             if response.status_code not in (200, 201, 204):
                 raise self._unexpected("PUT", href, response)
-            hash_there, etag = response.headers.get("X-Hash-SHA256"), response.headers.get("ETag")
+            hash_there, etag = response.headers.get("X-Hash-SHA256"), normal_etag(response.headers.get("ETag"))
         if hash_there is not None and hash_there.lower() != hashlib.sha256(data).hexdigest():
             raise IntegrityError(f"{_shown(href)} arrived on the server with another SHA-256 than it was sent with")
         return Stored(confirmed=hash_there is not None, etag=etag)
 
     @override
     def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:
-        headers = [f"Destination: {self._host}{target}", "Overwrite: F"]
+        destination = self._findings.destination
+        prefix = destination.prefix
+        headers = [f"Destination: {prefix}{target}", "Overwrite: F"]
         if if_match is not None:
             headers.append(f"If-Match: {if_match}")
-        with self._request("move", source, headers=headers) as response:
-            if response.status_code not in (201, 204):
-                raise self._unexpected("MOVE", source, response)
+        try:
+            with self._request("move", source, headers=headers) as response:
+                if response.status_code == 207:
+                    raise self._failed_inside("MOVE", source, response)
+                if response.status_code not in (201, 204):
+                    raise self._unexpected("MOVE", source, response)
+        finally:
+            if self._status is not None:
+                destination.learn(prefix, self._status)
 
     @override
     def assemble(self, upload: Href, target: Entry, assembly: Assembly) -> Assembled:
         headers = [
-            f"Destination: {self._host}{target.href}",
+            self._findings.destination.header(target.href),
             # RFC 4918, 10.4: a condition on the file; If-Match would apply to the upload.
             f"If: <{target.href}> ([{target.etag}])",
             # Without it an upload that lost its chunk would empty the file.
@@ -200,13 +323,17 @@ class WebDavClient(Store):
             if response.status_code not in (201, 204):
                 raise self._unexpected("MOVE", upload, response)
             return Assembled(
-                response.headers.get("ETag"), _number(response.headers.get("OC-FileId")), response.status_code == 201
+                normal_etag(response.headers.get("ETag")),
+                _number(response.headers.get("OC-FileId")),
+                response.status_code == 201,
             )
 
     @override
     def delete(self, href: Href, *, for_good: bool = False) -> None:
         headers = ["X-NC-Skip-Trashbin: true"] if for_good else None
         with contextlib.suppress(NotFound), self._request("clean", href, headers=headers) as response:
+            if response.status_code == 207:
+                raise self._failed_inside("DELETE", href, response)
             if response.status_code not in (200, 202, 204):
                 raise self._unexpected("DELETE", href, response)
 
@@ -218,7 +345,7 @@ class WebDavClient(Store):
                     raise self._unexpected("MKCOL", folder, response)
                 return True
         except NotAccepted:
-            if self._response is not None and self._response.status_code == 405:
+            if self._status == 405:
                 return False
             raise
 
@@ -229,9 +356,30 @@ class WebDavClient(Store):
             if response.status_code != 200:
                 raise self._unexpected("GET", href, response)
             try:
-                return json.loads(_body(response))
+                return json.loads(_body(response, LARGEST_JSON))
             except ValueError as error:
                 raise self._unexpected("GET", href, response) from error
+
+    def is_nextcloud(self, root: Href) -> bool:
+        """Whether a folder is the root of a Nextcloud, found out without sending the password.
+
+        Raises:
+            Failure: it does not answer, or not now.
+        """
+        session = self._client.session
+        login, session.auth = session.auth, None
+        try:
+            with self._request("download", Href(root + "status.php")) as response:
+                status = json.loads(_body(response, LARGEST_JSON)) if response.status_code == 200 else None
+            return isinstance(status, dict) and "versionstring" in status
+        except ValueError:
+            return False
+        except Failure as error:
+            if self._status is None or self._status in _TRANSIENT or isinstance(error, ServerUnreachable):
+                raise
+            return False
+        finally:
+            session.auth = login
 
     def _propfind(
         self,
@@ -245,68 +393,109 @@ class WebDavClient(Store):
         with self._request("list", href, headers=headers, data=_propfind_body(properties)) as response:
             if response.status_code != 207:
                 raise self._unexpected("PROPFIND", href, response)
-            return parse(_body(response), href, response.headers.get("Date"), wanted, marked)
+            return parse(_body(response, LARGEST_LISTING), href, response.headers.get("Date"), wanted, marked)
 
     # --- request and answer -----------------------------------------------------------------------------------------
 
+    @property
+    def _status(self) -> int | None:
+        """Of the last answer; None if none came."""
+        return None if self._response is None else int(self._response.status_code)
+
     @contextlib.contextmanager
     def _request(
-        self, action: str, href: Href, *, headers: list[str] | None = None, data: bytes | None = None
+        self,
+        action: str,
+        href: Href,
+        *,
+        headers: list[str] | None = None,
+        data: bytes | None = None,
+        length: int = 0,
     ) -> Iterator[requests.Response]:
-        """Send one request and always read its answer to the end, so that the connection is kept."""
-        self._response = None
+        """Send one request and always read its answer to the end, so that the connection is kept.
+
+        Args:
+            length: bytes that are sent or expected, for the time limit.
+        """
+        self._response, self._said, self._broken_off = None, b"", False
+        seconds = self._account.longest + length / SLOWEST_RATE
+        try:
+            with self._findings.watchdog.limit(seconds, self._break_off):
+                response = self._send(action, href, headers, data)
+                try:
+                    yield response
+                finally:
+                    _finish(response)
+        except (
+            webdav3.exceptions.WebDavException,
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+        ) as error:
+            raise self._translated(action, href, error) from error
+
+    def _send(self, action: str, href: Href, headers: list[str] | None, data: bytes | None) -> requests.Response:
+        response: requests.Response
         try:
             response = self._client.execute_request(action, href, data=data, headers_ext=headers)
-            try:
-                yield response
-            finally:
-                _finish(response)
-        except (webdav3.exceptions.WebDavException, requests.RequestException, OSError) as error:
-            raise self._translated(href, error) from error
+        except _WantsDigest:
+            response = self._client.execute_request(action, href, data=data, headers_ext=headers)
+        return response
+
+    def _break_off(self) -> None:
+        self._broken_off = True
+        self._server.break_off()
 
     def _remember(self, response: requests.Response, *_: Any, **__: Any) -> None:
         """Keep the response, which webdavclient3's exceptions leave out; read errors, so the connection is kept."""
         self._response = response
+        self._reached = True
         self._observer.answered(str(response.request.method), response.status_code)
         if response.is_redirect:
             response.close()
             raise http_errors.redirected(self._host, response.headers["Location"])
         if response.status_code >= 400:
-            _finish(response)
+            self._said = _finish(response)
+        if response.status_code == 401 and isinstance(self._client.session.auth, tuple):
+            offered = response.headers.get("WWW-Authenticate", "").lower()
+            if "digest" in offered and "basic" not in offered:
+                self._findings.digest = True
+                self._authenticate()
+                raise _WantsDigest
 
-    def _translated(self, href: Href, error: webdav3.exceptions.WebDavException | OSError) -> Failure:
+    def _translated(self, action: str, href: Href, error: Exception) -> Failure:
         response = self._response
+        if self._broken_off:
+            method = self._client.requests[action]
+            return ServerUnreachable(
+                f"{self._host} was still answering {method} {_shown(href)} when its time was over",
+                "Is the server overloaded, or the connection to it very slow?",
+            )
         if not isinstance(error, webdav3.exceptions.WebDavException) or response is None:
-            return http_errors.transport_error(self._host, error)
+            return http_errors.transport_error(self._host, error, self._account.cacert, reached=self._reached)
         method = response.request.method
         target = urllib.parse.urlsplit(response.request.headers.get("Destination", "")).path
         request = f"{method} {_shown(href)}" + (f" to {_shown(Href(target))}" if target else "")
+        if response.status_code == 407:
+            return http_errors.proxy_wants_login(self._host)
         if method == "PROPFIND" and response.status_code in _NO_WEBDAV:
             return http_errors.not_webdav(int(response.status_code), response.headers, request)
-        return http_errors.error_of(int(response.status_code), response.headers, request)
+        return http_errors.error_of(int(response.status_code), response.headers, request, self._said)
 
     def _unexpected(self, method: str, href: Href, response: requests.Response) -> Failure:
         return http_errors.not_webdav(int(response.status_code), response.headers, f"{method} {_shown(href)}")
 
+    def _failed_inside(self, method: str, href: Href, response: requests.Response) -> Failure:
+        """The error in a multistatus, which says that a DELETE or a MOVE was not done (RFC 4918, 9.6.1 and 9.9.4)."""
+        status = first_failure(_body(response, LARGEST_LISTING))
+        if status is None:
+            return self._unexpected(method, href, response)
+        return http_errors.error_of(status, {}, f"{method} {_shown(href)}")
 
-def is_nextcloud(root: str, cacert: Path | None) -> bool:
-    """Whether a server is a Nextcloud, found out without sending a password.
 
-    Raises:
-        ServerUnreachable, NotWebDav: it does not answer, or not as expected.
-    """
-    try:
-        answer = requests.get(
-            root + "status.php",
-            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-            verify=str(cacert) if cacert else True,
-            allow_redirects=False,
-        )
-        return answer.status_code == 200 and "versionstring" in answer.json()
-    except (requests.exceptions.JSONDecodeError, TypeError):
-        return False
-    except OSError as error:
-        raise http_errors.transport_error(root.rstrip("/"), error) from error
+def _host_of(base_url: str) -> str:
+    url = urllib.parse.urlsplit(base_url)
+    return f"{url.scheme}://{url.netloc}"
 
 
 def _root_of(base_url: str) -> str:
@@ -325,21 +514,64 @@ def _propfind_body(properties: Collection[Prop]) -> bytes:
     ).encode()
 
 
-def _finish(response: requests.Response) -> None:
-    """Read the rest of an answer if it is short: closing it unread would close the connection."""
-    with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
-        response.raw.read(CHUNK)
+def _finish(response: requests.Response) -> bytes:
+    """Read the rest of an answer if it is short, since closing it unread would close the connection; give it."""
+    rest = b""
+    # A RuntimeError says that it is compressed and was read in part.
+    with contextlib.suppress(urllib3.exceptions.HTTPError, OSError, RuntimeError):
+        rest = response.raw.read(CHUNK)
     response.close()
+    return rest
 
 
-def _body(response: requests.Response) -> bytes:
+def _body(response: requests.Response, limit: int) -> bytes:
+    """The whole body, unpacked.
+
+    Raises:
+        NotWebDav: it is larger than the limit.
+    """
     parts, length = [], 0
     for chunk in response.iter_content(CHUNK):
         length += len(chunk)
-        if length > LARGEST_LISTING:
-            raise NotWebDav(f"The answer of the image server exceeds {LARGEST_LISTING // 2**20} MiB")
+        if length > limit:
+            response.close()
+            raise NotWebDav(f"The answer of the image server exceeds {limit // 2**20} MiB")
         parts.append(chunk)
     return b"".join(parts)
+
+
+def _save(response: requests.Response, entry: Entry, target: Path) -> None:
+    """Write a body to a file, as far as it is as long as it has to be.
+
+    Raises:
+        IntegrityError: it is shorter or longer.
+    """
+    sent = response.headers.get("Content-Length", "")
+    # Of what is compressed the length says nothing.
+    announced = int(sent) if sent.isdecimal() and "Content-Encoding" not in response.headers else None
+    expected = announced if entry.size is None else entry.size
+    length = 0
+    with target.open("wb") as file:
+        for chunk in response.iter_content(CHUNK):
+            length += file.write(chunk)
+            if length > (LARGEST_DOWNLOAD if expected is None else expected):
+                response.close()
+                raise IntegrityError(f"{_shown(entry.href)} came with more than {expected} bytes")
+    if expected is not None and length != expected:
+        raise IntegrityError(f"{_shown(entry.href)} came with {length} bytes instead of {expected}")
+
+
+def _is_other_version(response: requests.Response, entry: Entry) -> bool:
+    """Whether a download seems to be of another version than was listed, by its ETag, or else by its date."""
+    etag = normal_etag(response.headers.get("ETag"))
+    if etag is not None and entry.etag is not None and strong(entry.etag):
+        return not same_etag(etag, entry.etag)
+    modified = http_time(response.headers.get("Last-Modified"))
+    return modified is not None and entry.modified is not None and modified != entry.modified
+
+
+def _replaced(entry: Entry) -> PreconditionFailed:
+    return PreconditionFailed(f"{_shown(entry.href)} was replaced since it was listed")
 
 
 def _number(file_id: str | None) -> str | None:

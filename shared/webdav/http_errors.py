@@ -1,7 +1,8 @@
-"""The mapping from HTTP statuses and transport errors to `shared.errors`."""
+"""The mapping from HTTP statuses and transport errors to `shared.errors`; for both daemons."""
 
 import urllib.parse
 from collections.abc import Mapping
+from pathlib import Path
 
 from shared.errors import (
     Failure,
@@ -9,6 +10,7 @@ from shared.errors import (
     LocalIOError,
     Locked,
     NotAccepted,
+    NotAsked,
     NotFound,
     NotWebDav,
     ParentNotFound,
@@ -18,24 +20,34 @@ from shared.errors import (
     StorageFull,
     Unauthorized,
 )
+from shared.transport_errors import Peer, TransportProblem, explain, proxy_rejected
+
+_ADDRESS = (
+    "Is webdav/url the address of a WebDAV folder, and not of a login page? On a Nextcloud it is"
+    " https://HOST/remote.php/dav/files/USER/."
+)
+# What nginx, Apache, Go, cheroot and lighttpd say with status 400 to plain HTTP on a port for TLS.
+_WANTS_TLS = (b"to HTTPS port", b"SSL-enabled server port", b"to an HTTPS server", b"only speaks HTTPS", b"SSL/TLS")
 
 
-def error_of(status: int, headers: Mapping[str, str], request: str) -> Failure:
+def error_of(status: int, headers: Mapping[str, str], request: str, body: bytes = b"") -> Failure:
     """The error that a status of 400 or more stands for (RFC 9110, 15.5 and 15.6; RFC 4918, 11).
 
     Args:
         status: the HTTP status.
-        headers: of the response; only Retry-After in seconds is read.
+        headers: of the response.
         request: the request, for the message.
+        body: the beginning of what the server says about it.
     """
     message = f"{request} was answered with status {status}"
     match status:
-        case 401:
-            return Unauthorized(
-                f"The image server rejected the user name or password (status 401 to {request})",
-                "Check webdav/username and webdav/password in Vault; an account with single sign-on or a second factor"
-                " needs an app password.",
+        case 400 if any(words in body for words in _WANTS_TLS):
+            return NotAsked(
+                f"{message}: that port expects TLS",
+                "Put https:// instead of http:// into webdav/url, or correct the port.",
             )
+        case 401:
+            return _unauthorized(request, headers.get("WWW-Authenticate", ""))
         case 403:
             return Forbidden(message, "The account lacks a right here, or the server does not accept the name.")
         case 404:
@@ -46,16 +58,36 @@ def error_of(status: int, headers: Mapping[str, str], request: str) -> Failure:
             return PreconditionFailed(message)
         case 507:
             return StorageFull(message, "The account's storage is full: free some space; the next poll continues then.")
+        case 503 if headers.get("X-Nextcloud-Maintenance-Mode") == "1" or b"maintenance mode" in body:
+            return ServerUnavailable(
+                f"{message}: the Nextcloud is in maintenance mode",
+                "Wait until its administrator ends that (`occ maintenance:mode --off`); the daemon then continues.",
+                retry_after=_seconds(headers.get("Retry-After")),
+                status=status,
+            )
         case 423:
             return Locked(message, "Somebody is editing the file; it is tried again when it is unlocked.")
         case 501 | 505:
             return NotAccepted(message, "The server, or a proxy in front of it, does not support this request.")
-        case 408 | 425 | 429:
-            return ServerUnavailable(message, retry_after=_seconds(headers.get("Retry-After")))
-        case _ if status >= 500:
-            return ServerUnavailable(message, retry_after=_seconds(headers.get("Retry-After")))
+        case _ if status >= 500 or status in (408, 425, 429):
+            return ServerUnavailable(message, retry_after=_seconds(headers.get("Retry-After")), status=status)
         case _:
             return NotAccepted(message)
+
+
+def _unauthorized(request: str, challenge: str) -> Unauthorized:
+    schemes = [scheme for scheme in ("Bearer", "Negotiate", "NTLM") if scheme.lower() in challenge.lower()]
+    if schemes and not any(known in challenge.lower() for known in ("basic", "digest")):
+        return Unauthorized(
+            f"The image server takes no user name and password, but {' or '.join(schemes)} (status 401 to {request})",
+            "Ask its administrator for an address that takes them, such as one for app passwords.",
+        )
+    return Unauthorized(
+        f"The image server rejected the user name or password (status 401 to {request})",
+        "Check webdav/username and webdav/password in Vault. An app password goes only with the user name that was"
+        " shown when it was made, which may be neither the e-mail address nor the displayed name; an account with"
+        " single sign-on or a second factor needs one.",
+    )
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -65,56 +97,61 @@ def _seconds(retry_after: str | None) -> float | None:
 def not_webdav(status: int, headers: Mapping[str, str], request: str) -> NotWebDav:
     """An answer that no WebDAV server gives to this request."""
     kind = headers.get("Content-Type", "no type").partition(";")[0]
-    return NotWebDav(
-        f"{request} was answered with status {status} and {kind}, which is not WebDAV",
-        "Is webdav/url the address of a WebDAV folder, and not of a login page?",
-    )
+    return NotWebDav(f"{request} was answered with status {status} and {kind}, which is not WebDAV", _ADDRESS)
 
 
 def redirected(host: str, location: str) -> NotWebDav:
-    """A redirect; none is followed, since the password would be sent along."""
+    """A redirect; none is followed, since the password would be sent along.
+
+    Args:
+        host: scheme, host and port that were asked.
+        location: where the redirect leads.
+    """
+    hint = "Put the address of the WebDAV folder itself into webdav/url. " + _ADDRESS
     try:
-        where = urllib.parse.urlsplit(location)
-        target = f"{where.scheme}://{where.hostname}{where.path}"
+        where = urllib.parse.urlsplit(urllib.parse.urljoin(f"{host}/", location))
+        port = f":{where.port}" if where.port else ""
+        target = f"{where.scheme}://{where.hostname or ''}{port}{where.path}"
+        asked = urllib.parse.urlsplit(host)
+        if where.hostname == asked.hostname and (asked.scheme, where.scheme) == ("http", "https"):
+            hint = "Put https:// instead of http:// into webdav/url."
+        elif where.hostname == asked.hostname and (asked.scheme, where.scheme) == ("https", "http"):
+            hint = (
+                "It leads away from TLS: the administrator has to tell the server that a proxy ends TLS before it"
+                " (`overwriteprotocol` of a Nextcloud)."
+            )
     except ValueError:
         target = "an invalid address"
-    return NotWebDav(
-        f"{host} answers with a redirect to {target}",
-        "Put the address of the WebDAV folder itself into webdav/url.",
-    )
+    return NotWebDav(f"{host} answers with a redirect to {target}", hint)
 
 
-def transport_error(host: str, error: Exception) -> Failure:
-    """The error that an exception of requests or niquests stands for.
+def transport_error(host: str, error: Exception, cacert: Path | None = None, *, reached: bool = False) -> Failure:
+    """The error that an exception of requests, urllib3 or niquests stands for.
 
-    nc_py_api raises those of niquests, which have the same names as those of requests, so they are recognized by name.
+    Args:
+        host: scheme, host and port.
+        cacert: the file that WEBDAV_CACERT names.
+        reached: the server has answered before.
     """
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    text = str(error)
-    if "RequestException" not in kinds:
-        return _local(error)
-    if "SSLError" in kinds:
-        return NotWebDav(
-            f"The certificate of {host} is not trusted",
-            "Name the file with its certificate authority in WEBDAV_CACERT.",
+    # Those two are what the libraries raise for everything that comes from the network.
+    if isinstance(error, OSError) and error.errno is not None and not kinds & {"RequestException", "HTTPError"}:
+        return LocalIOError(
+            f"A download cannot be written to the local disk ({error.strerror})",
+            "Free some space there, or set TMPDIR.",
         )
-    if "Timeout" in kinds:
-        return _unreachable(host, "does not answer in time")
-    if "NameResolutionError" in text:
-        return _unreachable(host, "cannot be found by its name")
-    if "[Errno 111]" in text or "refused" in text:
-        return _unreachable(host, "refuses connections")
-    return _unreachable(host, f"closed the connection ({type(error).__name__})")
+    return _failure(explain(error, _peer(host, cacert), reached=reached))
 
 
-def _unreachable(host: str, how: str) -> ServerUnreachable:
-    return ServerUnreachable(f"{host} {how}", "Is the server running, and the address right?")
+def proxy_wants_login(host: str) -> Failure:
+    """Status 407, from a proxy."""
+    return _failure(proxy_rejected(_peer(host, None)))
 
 
-def _local(error: Exception) -> Failure:
-    if not isinstance(error, OSError) or error.errno is None:
-        # Raised by requests and niquests if a file of certificates is missing.
-        return NotWebDav(f"The image server cannot be reached ({error})", "Check WEBDAV_CACERT.")
-    return LocalIOError(
-        f"A download cannot be written to the local disk ({error.strerror})", "Free some space there, or set TMPDIR."
-    )
+def _peer(host: str, cacert: Path | None) -> Peer:
+    return Peer(host, "webdav/url in Vault", "WEBDAV_CACERT", cacert)
+
+
+def _failure(problem: TransportProblem) -> Failure:
+    kind = NotAsked if problem.permanent else ServerUnreachable
+    return kind(problem.message, problem.hint)

@@ -2,6 +2,7 @@
 
 import email.utils
 import functools
+import re
 import unicodedata
 import urllib.parse
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from datetime import UTC, datetime
 from lxml import etree
 
 from shared.errors import NotWebDav, TruncatedListing
+from shared.webdav.etags import normal_etag
+from shared.webdav.http_errors import error_of
 from shared.webdav.store import Entry, Href, Listing, Prop, Tag, Wanted
 
 _D, _OC, _NC = "{DAV:}", "{http://owncloud.org/ns}", "{http://nextcloud.org/ns}"
@@ -19,6 +22,9 @@ _MULTISTATUS, _RESPONSE, _HREF, _PROPSTAT, _STATUS, _PROP = (
 _COLLECTION = f"{_D}collection"
 _FEED_SIZE = 2**16
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# XML_WAR_NS_… and XML_NS_ERR_… of libxml2's xmlerror.h.
+_NAMESPACE_ERRORS = (99, 100, *range(200, 206))
+_END = re.compile(rb"</(?:[^<>:\s]+:)?multistatus\s*>|<(?:[^<>:\s]+:)?multistatus[^<>]*/>")
 _NOT_WEBDAV = "Is webdav/url the address of a WebDAV folder, and not of a login page?"
 
 
@@ -37,55 +43,102 @@ def parse(body: bytes, asked: Href, date: str | None, wanted: Wanted | None = No
     Raises:
         NotWebDav: no multistatus, a document type declaration, or an answer about something else.
         TruncatedListing: a multistatus that breaks off, or has something else behind it.
+        Failure: the server describes the resource by an error instead.
     """
+    try:
+        return _parse(body, asked, date, wanted, marked, tolerant=False)
+    except _BadNamespace:
+        return _parse(body, asked, date, wanted, marked, tolerant=True)
+
+
+def _parse(
+    body: bytes, asked: Href, date: str | None, wanted: Wanted | None, marked: str, *, tolerant: bool
+) -> Listing:
     itself: Entry | None = None
-    entries = []
+    entries: list[Entry] = []
+    unreadable: list[tuple[str, int]] = []
+    other = ""
     folder = path_of(asked)
     # Usually nothing is marked, and then thousands of other entries need not be read.
     is_marked = bool(marked) and marked.encode() in body
     # All children of a folder have the same parent, so it is compared once.
     is_ours = functools.lru_cache(lambda parent: path_of(parent) == folder)
-    for href, properties in resources(body):
+    for href, properties, status in _resources(body, tolerant=tolerant):
         parent, _, last = href.rstrip("/").rpartition("/")
         name = urllib.parse.unquote(last)
         if _is_name(name) and is_ours(parent):
-            if wanted is None or wanted(name):
+            if not properties:
+                # 404: it was taken away while the server listed.
+                if status not in (0, 404) and (wanted is None or wanted(name)):
+                    unreadable.append((name, status))
+            elif wanted is None or wanted(name):
                 entries.append(_entry(properties, href, name))
             elif is_marked and marked in (entry := _entry(properties, href, name)).checksums:
                 entries.append(entry)
         elif folder is not None and path_of(href) == folder:
-            itself = _entry(properties, href, name)
+            if properties:
+                itself = _entry(properties, href, name)
+            elif status >= 400:
+                raise error_of(status, {}, f"PROPFIND {urllib.parse.unquote(asked)}")
+        else:
+            other = other or href
     if itself is None:
-        raise NotWebDav(
-            f"The listing of {urllib.parse.unquote(asked)} does not contain that folder itself", _NOT_WEBDAV
-        )
-    return Listing(itself=itself, entries=tuple(entries), now=_time(date))
+        raise _not_listed(asked, other)
+    return Listing(itself, tuple(entries), http_time(date), tuple(unreadable))
 
 
-def resources(body: bytes) -> Iterator[tuple[Href, etree._Element]]:
-    """The address of each resource in a multistatus, and the properties it has.
+def _not_listed(asked: Href, other: str) -> NotWebDav:
+    message = f"The listing of {urllib.parse.unquote(asked)} does not contain that folder itself"
+    if not other:
+        return NotWebDav(message, _NOT_WEBDAV)
+    return NotWebDav(
+        f"{message}, but {urllib.parse.unquote(other)}",
+        "A proxy in front of the server seems to map paths: let it pass them on unchanged, or put the path that the"
+        " server itself uses into webdav/url.",
+    )
+
+
+def first_failure(body: bytes) -> int | None:
+    """The first status of 400 or more in a multistatus that answers a DELETE or MOVE; None without one.
 
     Raises:
-        NotWebDav: no multistatus, or a document type declaration.
-        TruncatedListing: a multistatus that breaks off, or has something else behind it.
+        NotWebDav: as `parse`.
     """
-    for response in _children(body):
+    return next((status for _, _, status in _resources(body, tolerant=True) if status >= 400), None)
+
+
+def _resources(body: bytes, *, tolerant: bool) -> Iterator[tuple[Href, list[etree._Element], int]]:
+    """The address of each resource in a multistatus, its properties, and the status that it has instead of them."""
+    for response in _children(body, tolerant=tolerant):
         if response.tag != _RESPONSE:
             continue
-        href, properties = _read(response)
-        if properties is not None:
-            try:
-                path = _path(href.strip())
-            except ValueError:
-                continue
-            yield Href(path), properties
+        href, properties, status = _read(response)
+        try:
+            path = _path(href.strip())
+        except ValueError:
+            continue
+        yield Href(path), properties, status
 
 
-def _children(body: bytes) -> Iterator[etree._Element]:
-    """The child elements of a multistatus."""
+class _BadNamespace(Exception):
+    """The XML is well-formed, but libxml2 does not accept the name of a namespace, such as `http://owncloud.org:`."""
+
+
+def _children(body: bytes, *, tolerant: bool) -> Iterator[etree._Element]:
+    """The child elements of a multistatus.
+
+    Args:
+        tolerant: accept namespaces that libxml2 does not, and nothing else.
+    """
     # No entity is expanded and nothing external is loaded; `_check` rejects document type declarations.
     parser = etree.XMLPullParser(
-        ("start",), tag=_MULTISTATUS, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+        ("start",),
+        tag=_MULTISTATUS,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        recover=tolerant,
     )
     root: etree._Element | None = None
     try:
@@ -102,7 +155,11 @@ def _children(body: bytes) -> Iterator[etree._Element]:
                 # A large folder is not held in memory as a whole.
                 del root[:-1]
         root = parser.close()
+        if tolerant:
+            _check_end(body, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
+        if not tolerant and getattr(error, "code", None) in _NAMESPACE_ERRORS:
+            raise _BadNamespace from error
         broken = NotWebDav
         if root is not None:
             _check(root)
@@ -110,6 +167,15 @@ def _children(body: bytes) -> Iterator[etree._Element]:
         raise broken(f"The listing is not XML ({str(error)[:80]})", _NOT_WEBDAV) from error
     _check(root)
     yield from root
+
+
+def _check_end(body: bytes, parser: "etree.XMLPullParser[etree._Element]") -> None:
+    """Raise ValueError if a tolerant parser has recovered from more than a namespace, or did not come to the end."""
+    if any(error.domain != etree.ErrorDomains.NAMESPACE for error in parser.feed_error_log):
+        raise ValueError(parser.feed_error_log.filter_from_fatals())
+    end = _END.search(body)
+    if end is None or body[end.end() :].strip():
+        raise ValueError("something follows its end")
 
 
 def _check(root: etree._Element) -> None:
@@ -140,44 +206,59 @@ def _is_name(part: str) -> bool:
 # Iterating over children is several times faster than looking them up, which matters with thousands of files.
 
 
-def _read(response: etree._Element) -> tuple[str, etree._Element | None]:
-    """The address in a response, and the properties that were found."""
-    href = ""
+def _read(response: etree._Element) -> tuple[str, list[etree._Element], int]:
+    """The address in a response, the properties that were found, and the first status of 400 or more."""
+    href, status = "", 0
+    properties: list[etree._Element] = []
     for child in response:
         tag = child.tag
         if tag == _HREF:
-            href = child.text or ""
+            # Several addresses share one status (RFC 4918, 14.24), which says nothing about properties.
+            href = href or child.text or ""
         elif tag == _PROPSTAT:
-            properties = _found(child)
-            if properties is not None:
-                return href, properties
-    return href, None
+            failed = _read_propstat(child, properties)
+            # A property that is not there (404) is no failure.
+            status = failed if status in (0, 404) else status
+        elif tag == _STATUS:
+            status = _code(child.text)
+    return href, properties, status if status >= 400 else 0
 
 
-def _found(propstat: etree._Element) -> etree._Element | None:
-    properties = None
-    found = False
+def _read_propstat(propstat: etree._Element, properties: list[etree._Element]) -> int:
+    """Append what was found; else give the status."""
+    found = None
+    status = 0
     for child in propstat:
         tag = child.tag
         if tag == _PROP:
-            properties = child
+            found = child
         elif tag == _STATUS:
-            found = " 200 " in f"{child.text} "
-    return properties if found else None
+            status = _code(child.text)
+    if found is None or status != 200:
+        return status
+    properties.append(found)
+    return 0
 
 
-def _entry(properties: etree._Element, href: Href, name: str) -> Entry:
-    found = {element.tag: element for element in properties}
+def _code(status: str | None) -> int:
+    """The number in `HTTP/1.1 200 OK`."""
+    words = (status or "").split(None, 2)[:2]
+    return next((int(word) for word in words if len(word) == 3 and _is_id(word)), 0)
+
+
+def _entry(properties: list[etree._Element], href: Href, name: str) -> Entry:
+    found = {element.tag: element for prop in properties for element in prop}
     text = {tag: element.text or "" for tag, element in found.items()}
-    size, uploaded = text.get(Prop.SIZE, ""), text.get(Prop.UPLOADED, "")
+    size, uploaded = text.get(Prop.SIZE, "").strip(), text.get(Prop.UPLOADED, "")
     kind = found.get(Prop.TYPE)
+    is_folder = kind is not None and any(child.tag == _COLLECTION for child in kind)
     return Entry(
         name=name,
         href=href,
-        is_folder=kind is not None and any(child.tag == _COLLECTION for child in kind),
-        size=int(size) if _is_number(size) else None,
-        etag=text.get(Prop.ETAG) or None,
-        modified=_time(text.get(Prop.MODIFIED)),
+        is_folder=is_folder,
+        size=int(size) if _is_number(size) and not is_folder else None,
+        etag=normal_etag(text.get(Prop.ETAG)),
+        modified=http_time(text.get(Prop.MODIFIED)),
         uploaded=float(uploaded) if _is_number(uploaded) and uploaded != "0" else None,
         file_id=text[Prop.FILE_ID] if _is_id(text.get(Prop.FILE_ID, "")) else None,
         permissions=text.get(Prop.PERMISSIONS),
@@ -231,15 +312,22 @@ def _is_number(text: str) -> bool:
     return text.isdecimal() and len(text) < 20
 
 
-def _time(http_date: str | None) -> float | None:
-    """Seconds since 1970 of a date such as `Sun, 22 Nov 2026 18:00:00 GMT`, the form that servers have to send."""
-    if not http_date:
+def http_time(http_date: str | None) -> float | None:
+    """Seconds since 1970 of a date in one of the three forms of HTTP (RFC 9110, 5.6.7), all of which mean GMT.
+
+    ISO 8601, which is that of `creationdate`, is read too.
+    """
+    text = (http_date or "").strip()
+    if not text:
         return None
     try:
-        if http_date.endswith(" GMT") and len(http_date) == 29:
-            day, month, year = int(http_date[5:7]), _MONTHS.index(http_date[8:11]) + 1, int(http_date[12:16])
-            hour, minute, second = int(http_date[17:19]), int(http_date[20:22]), int(http_date[23:25])
+        # The form that servers have to send: `Sun, 22 Nov 2026 18:00:00 GMT`.
+        if text.endswith(" GMT") and len(text) == 29:
+            day, month, year = int(text[5:7]), _MONTHS.index(text[8:11]) + 1, int(text[12:16])
+            hour, minute, second = int(text[17:19]), int(text[20:22]), int(text[23:25])
             return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
-        return email.utils.parsedate_to_datetime(http_date).timestamp()
+        read = datetime.fromisoformat if text[:4].isdecimal() else email.utils.parsedate_to_datetime
+        date = read(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -7,6 +7,7 @@ Terms:
     Store: a client of one server; one method is one request. Connections: where threads borrow a store.
 """
 
+import tempfile
 import urllib.parse
 from collections.abc import Callable, Collection, Hashable
 from contextlib import AbstractContextManager
@@ -22,6 +23,10 @@ Href = NewType("Href", str)
 
 type Wanted = Callable[[str], bool]
 """Whether entries of this name are wanted."""
+
+
+THROWAWAY = ".jupyterhub-images-"
+"""What the names of files of our own begin with that are only made to try something."""
 
 
 class Prop(StrEnum):
@@ -71,7 +76,7 @@ class Entry:
     Attributes:
         name: decoded, as it came (NFC or NFD).
         size: bytes; None for collections.
-        etag: with its quotes.
+        etag: with its quotes, whether the server lists them or not.
         modified: seconds since 1970; clients can set it.
         uploaded: seconds since 1970 by the server's clock; only on Nextcloud.
         file_id: stays the same when a file is moved; only on Nextcloud and ownCloud.
@@ -114,11 +119,21 @@ class Listing:
 
     Attributes:
         now: the server's own clock (its Date header), seconds since 1970; None if unknown.
+        unreadable: members that the server did not describe, each with the status it gave instead.
     """
 
     itself: Entry
     entries: tuple[Entry, ...]
     now: float | None
+    unreadable: tuple[tuple[str, int], ...] = ()
+
+    def complaint(self, folder: str) -> str:
+        """What to say about the members that the server did not describe; empty if there are none."""
+        if not self.unreadable:
+            return ""
+        named = ", ".join(f"{name} (status {status})" for name, status in self.unreadable[:5])
+        more = f" and {len(self.unreadable) - 5} more" if len(self.unreadable) > 5 else ""
+        return f"{len(self.unreadable)} in {folder} cannot be read, so they are passed over: {named}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +274,7 @@ class Store(Protocol):
 
 
 def put_verified(store: Store, href: Href, data: bytes, *, chunk_of: Href | None = None) -> None:
-    """Upload and verify: by the SHA-256 that the server confirms, or by the size that it lists.
+    """Upload and verify: by the SHA-256 that the server confirms, by the size that it lists, or by a download.
 
     Raises:
         IntegrityError: the server has something else.
@@ -272,9 +287,19 @@ def put_verified(store: Store, href: Href, data: bytes, *, chunk_of: Href | None
             return
         there = store.stat(href)
         size = there.size if there else 0
+        if size is None and there is not None:
+            size = _downloaded_size(store, there)
         if size == len(data):
             return
     raise IntegrityError(f"{urllib.parse.unquote(href)} arrived with {size} bytes instead of {len(data)}")
+
+
+def _downloaded_size(store: Store, entry: Entry) -> int:
+    """The size of a file whose length the server does not list."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "file"
+        store.get(entry, file)
+        return file.stat().st_size
 
 
 class Connections(Protocol):

@@ -55,6 +55,7 @@ class MemoryServer:
 
     kind = "memory"
     hashes = True
+    quirks: frozenset[str] = frozenset()
 
     def __init__(
         self, *, clock: Callable[[], float] = time.time, conditional: bool = True, etag_tells: bool = True

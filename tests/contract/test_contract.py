@@ -1,6 +1,7 @@
 """The contract of `shared.webdav.store.Store`, kept by every store that we claim."""
 
 import contextlib
+import re
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def test_a_folder_lists_its_direct_children_only(site: Site, store: Store) -> No
     assert folder.is_folder
     assert not file.is_folder
     assert file.size == 5
-    assert strong(file.etag)
+    assert strong(file.etag) == ("no etags" not in site.quirks)
     assert file.modified == pytest.approx(changed, abs=2)
     assert listing.now == pytest.approx(time.time(), abs=3)
 
@@ -96,20 +97,44 @@ def test_a_folder_that_is_not_there_is_missing(store: Store) -> None:
 
 def test_names_go_there_and_come_back(site: Site, store: Store, tmp_path: Path) -> None:
     site.make_folder("raw")
-    for name in ODD_NAMES:
+    odd_names = [name for name in ODD_NAMES if not _is_affected(site, name)]
+    for name in odd_names:
         store.put(store.href("raw", name), name.encode())
 
     entries = listed(store, "raw")
-    assert set(entries) == set(ODD_NAMES)
-    assert site.files() == {f"raw/{name}": name.encode() for name in ODD_NAMES}
+    assert set(entries) == set(odd_names)
+    assert site.files() == {f"raw/{name}": name.encode() for name in odd_names}
     for name, entry in entries.items():
         store.get(entry, tmp_path / "got")
         assert (tmp_path / "got").read_bytes() == name.encode()
         store.move(entry.href, store.href("raw", "m" + name[1:]))
-    assert set(listed(store, "raw")) == {"m" + name[1:] for name in ODD_NAMES}
+    assert set(listed(store, "raw")) == {"m" + name[1:] for name in odd_names}
     for entry in listed(store, "raw").values():
         store.delete(entry.href)
     assert site.files() == {}
+
+
+def _is_affected(site: Site, name: str) -> bool:
+    """Whether a quirk of the server concerns a name; two tests below are about those."""
+    return ("no dots" in site.quirks and name.startswith(".")) or (
+        "cuts names" in site.quirks and bool({";", "?"} & set(name))
+    )
+
+
+def test_a_name_that_begins_with_a_dot_is_there_though_it_may_not_be_listed(site: Site, store: Store) -> None:
+    """As the hidden folders are."""
+    store.make_folder(store.href(".hidden"))
+    store.put(store.href(".hidden", "a"), b"data")
+    assert set(listed(store, ".hidden")) == {"a"}
+    assert (".hidden" in listed(store, "")) == ("no dots" not in site.quirks)
+
+
+@pytest.mark.parametrize("name", ["semi;colon.jpg", "question?.jpg", "both;?.jpg", "encoded%3B%3F.jpg", "hash#.jpg"])
+def test_where_a_move_leads_whose_target_has_an_odd_name(site: Site, store: Store, name: str) -> None:
+    site.write("raw/a", b"data")
+    store.move(store.href("raw", "a"), store.href("raw", name))
+    cut = re.split("[;?]", name)[0] if "cuts names" in site.quirks else name
+    assert site.files() == {f"raw/{cut}": b"data"}
 
 
 def test_both_unicode_forms_of_a_folder_and_a_file_work(site: Site, store: Store, tmp_path: Path) -> None:
@@ -158,6 +183,7 @@ def test_get_of_another_version_than_was_listed(site: Site, store: Store, tmp_pa
     site.write("raw/a.jpg", b"old", age=7200)
     entry = listed(store, "raw")["a.jpg"]
     site.write("raw/a.jpg", b"new", age=3600)
+    # Where no ETag is listed the date tells.
     with pytest.raises(PreconditionFailed):
         store.get(entry, tmp_path / "a")
 
@@ -186,7 +212,8 @@ def test_put_replaces_what_was_there(site: Site, store: Store) -> None:
 
 
 def test_put_into_a_folder_that_is_not_there(site: Site, store: Store) -> None:
-    with pytest.raises((NotFound, ParentNotFound)):
+    # nginx answers with 500.
+    with pytest.raises((NotFound, ParentNotFound, ServerUnavailable)):
         store.put(store.href("nowhere", "a"), b"data")
     assert site.files() == {}
 
@@ -215,6 +242,10 @@ def test_move_of_what_is_not_there(site: Site, store: Store) -> None:
 
 def test_move_to_a_folder_that_is_not_there(site: Site, store: Store) -> None:
     site.write("raw/a.jpg", b"data")
+    if "makes folders" in site.quirks:
+        store.move(store.href("raw", "a.jpg"), store.href("nowhere", "b.jpg"))
+        assert site.files() == {"nowhere/b.jpg": b"data"}
+        return
     # Apache answers with 500, rclone with 403; whoever moves looks afterwards.
     with pytest.raises((ParentNotFound, ServerUnavailable, Forbidden)):
         store.move(store.href("raw", "a.jpg"), store.href("nowhere", "b.jpg"))

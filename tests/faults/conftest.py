@@ -17,7 +17,7 @@ from tests.scaler.harness import prepare
 from tests.servers.fixtures import REAL_KINDS, site_on
 from tests.servers.site import DiskSite
 
-NEXTCLOUD, NO_VERSIONS, APACHE, _, RCLONE = REAL_KINDS
+NEXTCLOUD, NO_VERSIONS, APACHE, _, RCLONE = REAL_KINDS[:5]
 KINDS = [NEXTCLOUD, NO_VERSIONS, APACHE, RCLONE]
 
 

@@ -15,13 +15,13 @@ import numpy as np
 
 from sandbox.nextcloud import Nextcloud
 from scaler.config import ScalerConfig
-from scaler.detection import THROWAWAY
 from scaler.names import owner_of
 from scaler.selection import SETTLED_AFTER
 from scaler.service import ScalerService
 from shared.errors import Failure
 from shared.retry import ATTEMPTS, RetryPolicy
 from shared.webdav.client import READ_TIMEOUT
+from shared.webdav.store import THROWAWAY
 from tests.fake_time import FakeTime
 from tests.faults.proxy import Proxy
 from tests.scaler.harness import HIDDEN, LIMITS, RAW, UNSORTED, config

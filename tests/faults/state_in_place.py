@@ -10,10 +10,10 @@ from hypothesis.stateful import initialize, rule
 
 from sandbox.nextcloud import Nextcloud
 from scaler.config import ScalerConfig
-from scaler.detection import THROWAWAY
 from scaler.images import codecs
 from scaler.marker import marker_in
 from scaler.session import InPlaceSession
+from shared.webdav.store import THROWAWAY
 from tests.faults.state_lockstep import FINE, Fate, ShownAccount
 from tests.faults.state_scalers import UNSURE, Process, Scalers
 from tests.faults.state_world import AROUND, FILED, RAW, UNSORTED, World, damaged, original

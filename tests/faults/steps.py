@@ -1,6 +1,6 @@
 """What a request of the scaler is for, told from its method and its path."""
 
-from scaler.detection import THROWAWAY
+from shared.webdav.store import THROWAWAY
 from tests.faults.proxy import Request
 from tests.scaler.harness import HIDDEN, RAW, UNSORTED
 

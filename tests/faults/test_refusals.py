@@ -10,7 +10,9 @@ from tests.faults.refusals import IDLE, IMAGES, POLLS, REFUSALS, Refusal, measur
 from tests.faults.scenario import Scenario
 
 
-@pytest.fixture(params=[NEXTCLOUD, APACHE, RCLONE])
+@pytest.fixture(
+    params=[NEXTCLOUD, APACHE, pytest.param(*RCLONE.values, id="rclone", marks=[*RCLONE.marks, pytest.mark.long])]
+)
 def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario]:
     """In place on a Nextcloud; by claims on Apache, and where If-Match is ignored."""
     yield from scenario_on(request, request.param, tmp_path)

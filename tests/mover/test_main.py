@@ -240,6 +240,24 @@ def test_a_server_that_is_no_nextcloud(home: Home, the_apache: Apache) -> None:
     outcome = mover_says(home)
     assert outcome.status == 2
     assert "does not answer like a Nextcloud. The mover needs one" in outcome.said
+    # Beside a scaler that is nothing bad.
+    outcome = mover_says(home, JUPYTERHUB_IMAGES_BOTH="yes")
+    assert outcome.status == 0
+    assert outcome.errors == []
+    assert "nothing for the mover to do, so the scaler runs alone" in outcome.said
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "login page"])
+def test_beside_a_scaler_too_an_address_that_is_no_webdav_folder_is_an_error(
+    home: Home, login_page: str, url: str
+) -> None:
+    """It may be that of a Nextcloud that is misspelled, or does not answer."""
+    login = {"username": "alice", "password": "s3cret"}
+    home.write("webdav", {"url": login_page if url == "login page" else url} | login)
+    home.write("mover_constants", CONSTANTS)
+    outcome = mover_says(home, "--once", JUPYTERHUB_IMAGES_BOTH="yes")
+    assert outcome.status in (1, 2)
+    assert "runs alone" not in outcome.said
 
 
 @pytest.mark.server

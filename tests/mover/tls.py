@@ -1,4 +1,4 @@
-"""A Nextcloud behind TLS, with a certificate authority of its own."""
+"""A server behind a proxy that ends TLS and passes on what it gets, with a certificate authority of its own."""
 
 import contextlib
 import shutil
@@ -9,15 +9,21 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import pytest
 
-from sandbox.nextcloud import Nextcloud
+
+class HasUrl(Protocol):
+    """A server that speaks plain http."""
+
+    @property
+    def url(self) -> str: ...
 
 
 @contextlib.contextmanager
-def tls_front(nextcloud: Nextcloud, folder: Path) -> Iterator[tuple[str, Path]]:
+def tls_front(server: HasUrl, folder: Path) -> Iterator[tuple[str, Path]]:
     """The address of a server before another, and the file with the authority that vouches for it."""
     openssl = shutil.which("openssl")
     if openssl is None:
@@ -29,7 +35,7 @@ def tls_front(nextcloud: Nextcloud, folder: Path) -> Iterator[tuple[str, Path]]:
     subprocess.run([openssl, *new.split(), *files], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    behind = urlsplit(nextcloud.url)
+    behind = urlsplit(server.url)
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -37,11 +43,11 @@ def tls_front(nextcloud: Nextcloud, folder: Path) -> Iterator[tuple[str, Path]]:
             with (
                 contextlib.suppress(OSError),
                 context.wrap_socket(self.request, server_side=True) as client,
-                socket.create_connection((behind.hostname or "", behind.port or 0)) as server,
+                socket.create_connection((behind.hostname or "", behind.port or 0)) as plain,
             ):
-                back = threading.Thread(target=_pass_on, args=(server, client))
+                back = threading.Thread(target=_pass_on, args=(plain, client))
                 back.start()
-                _pass_on(client, server)
+                _pass_on(client, plain)
                 back.join()
 
     class Server(socketserver.ThreadingTCPServer):

@@ -97,11 +97,11 @@ def test_a_private_vault_says_what_it_needs(installed: Path, tmp_path: Path) -> 
 
 
 def test_a_command_whose_packages_are_missing_says_so(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "rich.py").write_text("raise ModuleNotFoundError(name='rich')")
+    (tmp_path / "cryptography.py").write_text("raise ModuleNotFoundError(name='cryptography')")
     env = {"HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
-        [str(installed / "jupyterhub-images"), "status"], env=env, check=False, capture_output=True, text=True
+        [str(installed / "jupyterhub-images"), "vault"], env=env, check=False, capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert "pipx inject jupyterhub-images rich" in done.stderr
+    assert "pipx inject jupyterhub-images cryptography" in done.stderr
     assert "Traceback" not in done.stderr

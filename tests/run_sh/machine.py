@@ -39,6 +39,8 @@ import os, signal, sys, time
 name = os.path.basename(sys.argv[0])
 if os.environ.get("FAILS") == name:
     sys.exit(2)
+if os.environ.get("ALONE") and name == "mover":
+    sys.exit(0 if os.environ.get("JUPYTERHUB_IMAGES_BOTH") else 2)
 
 def stop(number, frame):
     os.write(1, f"{name} got {signal.Signals(number).name}\\n".encode())

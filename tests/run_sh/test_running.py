@@ -88,6 +88,17 @@ def test_a_daemon_that_cannot_start_stops_the_other(installed: Machine, fails: s
     assert time.monotonic() - began < 10
 
 
+def test_where_there_is_no_nextcloud_the_scaler_runs_alone(installed: Machine) -> None:
+    """The mover exits with 0 only because it is told that a scaler runs beside it."""
+    process = installed.start(ALONE="yes")
+    read_until(process, "scaler runs")
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.terminate()
+    assert end(process) == (0, "scaler got SIGTERM\n")
+    assert installed.run("mover", ALONE="yes").returncode == 2
+
+
 def test_stopping_one_daemon_leaves_the_other_running(installed: Machine) -> None:
     process = installed.start()
     read_until(process, "scaler runs", "mover runs")

@@ -11,14 +11,13 @@ import cv2
 import numpy as np
 
 from scaler.config import ScalerConfig
-from scaler.detection import THROWAWAY
 from scaler.memory_budget import Limits
 from scaler.service import ScalerService
 from shared.errors import Failure
 from shared.filenames import HIDDEN_FOLDER
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken
-from shared.webdav.store import Account
+from shared.webdav.store import THROWAWAY, Account
 from tests.fake_time import FakeTime
 from tests.servers.site import Site
 

@@ -9,7 +9,6 @@ import pytest
 
 from sandbox.nextcloud import Nextcloud
 from sandbox.sabre import already_there, forbidden
-from scaler.detection import THROWAWAY
 from shared.errors import (
     Failure,
     Forbidden,
@@ -20,7 +19,7 @@ from shared.errors import (
     ServerUnavailable,
 )
 from shared.webdav import multistatus
-from shared.webdav.store import Entry
+from shared.webdav.store import THROWAWAY, Entry
 from tests.contract.spy import Call
 from tests.scaler.cli import Home
 from tests.scaler.cloud import DATE, FILE, NAME, Clock, CloudSite, log_lines, spied

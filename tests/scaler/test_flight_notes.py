@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from scaler.flight_notes import FlightNotes
+from scaler.images import codecs
 from scaler.skip_list import DEATHS, SkipList
+from shared.errors import Cancelled
 from shared.webdav.store import Entry, Href
+from tests.contract.memory import MemoryServer
+from tests.fake_time import FakeTime
+from tests.scaler.harness import RAW, a_scaler, config, image, prepare
 
 PLACE = "https://one.example alice /raw/"
 IMAGES = [
@@ -157,3 +162,24 @@ def test_in_a_folder_that_is_read_only_the_work_goes_on(tmp_path: Path) -> None:
         process.notes.close()
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_a_scaler_that_is_asked_to_stop_removes_its_notes_at_once(
+    memory_site: MemoryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal that is closed kills it a moment later."""
+    prepare(memory_site)
+    memory_site.write(f"{RAW}/Unknown.png", image())
+    stop, upscale = FakeTime().stop(), codecs.upscale
+    notes: list[int] = []
+
+    def stop_meanwhile(data: bytes, *, quality: int) -> bytes:
+        for _ in range(2):
+            notes.append(len(list(tmp_path.glob("in-flight-*"))))
+            stop.request()
+        return upscale(data, quality=quality)
+
+    monkeypatch.setattr(codecs, "upscale", stop_meanwhile)
+    with a_scaler(tmp_path, stop=stop) as scaler, pytest.raises(Cancelled):
+        scaler.poll(config(memory_site.account))
+    assert notes == [1, 0]

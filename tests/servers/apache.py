@@ -1,8 +1,6 @@
 """Debian's apache2 with mod_dav, run by any user, root included."""
 
-import base64
 import contextlib
-import hashlib
 import os
 import pwd
 import shutil
@@ -16,6 +14,7 @@ import requests
 
 from tests.servers.program import HOST, need, running
 from tests.servers.record import Record
+from tests.servers.users import write_users
 
 USERNAME, PASSWORD = "alice", "s3cret of apache"
 _MODULES = Path("/usr/lib/apache2/modules")
@@ -118,8 +117,7 @@ def apache(*, autoindex: bool, compressed: bool = True) -> Iterator[Apache]:
 
 def _lay_out(folder: Path) -> None:
     folder.chmod(0o755)
-    digest = base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()
-    (folder / "users").write_text(f"{USERNAME}:{{SHA}}{digest}\n")
+    write_users(folder / "users", USERNAME, PASSWORD)
     for name in ("dav", "locks"):
         (folder / name).mkdir()
         if os.geteuid() == 0:

@@ -1,7 +1,9 @@
 """A web server that answers whatever a test wants."""
 
 import contextlib
+import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,12 +26,14 @@ class Answer:
 
     Attributes:
         length: what Content-Length says; the body's if None. More than that, and the connection breaks off.
+        drips: after the body one byte follows another, slowly, until the client hangs up.
     """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     length: int | None = None
+    drips: bool = False
 
 
 @dataclass
@@ -39,19 +43,28 @@ class Canned:
     Attributes:
         answer: gives the answer to each request; may be exchanged.
         asked: the requests so far.
+        connected: how many connections are open.
     """
 
     url: str
     answer: Callable[[Asked], Answer]
     asked: list[Asked] = field(default_factory=list)
+    connected: int = 0
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     canned: ClassVar[Canned]
 
+    def handle(self) -> None:
+        self.canned.connected += 1
+        try:
+            super().handle()
+        finally:
+            self.canned.connected -= 1
+
     def handle_one_request(self) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             super().handle_one_request()
 
     def __getattr__(self, name: str) -> Callable[[], None]:
@@ -71,6 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
         self.end_headers()
         self.wfile.write(answer.body)
+        while answer.drips:
+            time.sleep(0.05)
+            self.wfile.write(b" ")
         if answer.length is not None and answer.length > len(answer.body):
             self.close_connection = True
 
@@ -88,11 +104,19 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def canned(answer: Callable[[Asked], Answer]) -> Iterator[Canned]:
-    """Answer every request as the function says."""
+def canned(answer: Callable[[Asked], Answer], tls: ssl.SSLContext | None = None) -> Iterator[Canned]:
+    """Answer every request as the function says.
+
+    Args:
+        tls: the certificate to show; None for plain http.
+    """
     handler: Any = type("Handler", (_Handler,), {})
     with _Server(("127.0.0.1", 0), handler) as server:
-        running = handler.canned = Canned(f"http://127.0.0.1:{server.server_address[1]}/", answer)
+        if tls:
+            # The handshake is made by the first read, in the thread of the connection.
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        scheme = "https" if tls else "http"
+        running = handler.canned = Canned(f"{scheme}://127.0.0.1:{server.server_address[1]}/", answer)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

@@ -8,8 +8,11 @@ from sandbox.nextcloud import Nextcloud
 from sandbox.vault import Vault
 from tests.contract.memory import MemoryServer
 from tests.servers.apache import Apache, apache
+from tests.servers.lighttpd import Lighttpd, lighttpd
+from tests.servers.nginx import Nginx, nginx
 from tests.servers.rclone import Rclone, rclone
 from tests.servers.site import DiskSite, Site, fresh_site
+from tests.servers.wsgidav import WsgiDav, wsgidav
 
 type MakeSite = Callable[..., DiskSite]
 
@@ -31,6 +34,24 @@ def the_apache_with_autoindex() -> Iterator[Apache]:
 @pytest.fixture(scope="session")
 def the_rclone() -> Iterator[Rclone]:
     with rclone() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def the_nginx() -> Iterator[Nginx]:
+    with nginx() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def the_lighttpd() -> Iterator[Lighttpd]:
+    with lighttpd() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def the_wsgidav() -> Iterator[WsgiDav]:
+    with wsgidav() as server:
         yield server
 
 
@@ -87,6 +108,14 @@ def site_on(request: pytest.FixtureRequest, kind: str, path: str = "") -> Site:
             return fresh_site(kind, request.getfixturevalue("the_apache_with_autoindex"), path=path)
         case "rclone":
             return fresh_site(kind, request.getfixturevalue("the_rclone"), path=path, conditional=False)
+        case "nginx":
+            quirks = ("no etags", "no dots", "makes folders")
+            server = request.getfixturevalue("the_nginx")
+            return fresh_site(kind, server, path=path, conditional=False, quirks=quirks)
+        case "lighttpd":
+            return fresh_site(kind, request.getfixturevalue("the_lighttpd"), path=path)
+        case "wsgidav":
+            return fresh_site(kind, request.getfixturevalue("the_wsgidav"), path=path, quirks=("cuts names",))
     raise ValueError(kind)
 
 
@@ -98,10 +127,15 @@ KINDS = [
     pytest.param("apache", id="apache", marks=pytest.mark.server),
     pytest.param("apache with autoindex", id="apache-autoindex", marks=pytest.mark.server),
     pytest.param("rclone", id="rclone", marks=pytest.mark.server),
+    pytest.param("lighttpd", id="lighttpd", marks=pytest.mark.server),
+    pytest.param("wsgidav", id="wsgidav", marks=pytest.mark.server),
 ]
-"""Every store that we claim to work with."""
+"""Every store that we claim to work with, except nginx."""
 
-REAL_KINDS = KINDS[2:]
+NGINX = pytest.param("nginx", id="nginx", marks=pytest.mark.server)
+"""It lists no ETag, so an image has to be listed twice before it is taken."""
+
+REAL_KINDS = [*KINDS[2:], NGINX]
 """Those that speak WebDAV."""
 
 

@@ -35,6 +35,13 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
+def silent() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server((HOST, 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
 def running(prepare: Callable[[Path, int], tuple[Sequence[str], Mapping[str, str]]]) -> Iterator[tuple[Path, int]]:
     """Run a server in a folder of its own.
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,14 @@ AGE = 3600.0
 _NOTES = ".DAV"
 
 
+QUIRKS = {
+    "no etags": "lists no ETag",
+    "no dots": "leaves names that begin with a dot out of listings",
+    "cuts names": "cuts the name of a MOVE's target at `;` and `?`",
+    "makes folders": "makes the folder that a MOVE leads to",
+}
+
+
 class Site(Protocol):
     """An account whose base is an empty folder that no other test uses; paths are relative to it.
 
@@ -27,11 +36,13 @@ class Site(Protocol):
         account: what `scaler` gets.
         conditional: whether the server looks at If-Match.
         hashes: whether it answers an upload with a hash.
+        quirks: what else is different about it, of QUIRKS.
     """
 
     kind: str
     conditional: bool
     hashes: bool
+    quirks: frozenset[str]
 
     @property
     def account(self) -> Account: ...
@@ -87,6 +98,7 @@ class DiskSite:
     password: str
     conditional: bool = True
     hashes: bool = False
+    quirks: frozenset[str] = frozenset()
 
     @property
     def account(self) -> WebDavAccount:
@@ -129,7 +141,13 @@ class DiskSite:
 
 
 def fresh_site(
-    kind: str, server: OnDisk, *, path: str = "", conditional: bool = True, hashes: bool = False
+    kind: str,
+    server: OnDisk,
+    *,
+    path: str = "",
+    conditional: bool = True,
+    hashes: bool = False,
+    quirks: Collection[str] = (),
 ) -> DiskSite:
     """A new base on a server.
 
@@ -146,6 +164,7 @@ def fresh_site(
         server.password,
         conditional,
         hashes,
+        frozenset(quirks),
     )
     above = DiskSite(kind, server.url, server.folder, "", "")
     above.make_folder(inner)

@@ -1,5 +1,7 @@
 """Listings from a server that may not mean well."""
 
+import copy
+import time
 import urllib.parse
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from lxml import etree
 from lxml.builder import ElementMaker
 
-from shared.errors import NotWebDav
+from shared.errors import Failure, Forbidden, NotFound, NotWebDav, ServerUnavailable
 from shared.webdav.multistatus import parse
 from shared.webdav.store import Entry, Href, Listing
 
@@ -166,6 +168,153 @@ def test_a_folder_asked_for_in_one_unicode_form_and_answered_in_the_other() -> N
     asked = Href("/dav/" + urllib.parse.quote("u\u0308") + "/")
     body = etree.tostring(D.multistatus(response("/dav/%c3%bc/", folder=True), response("/dav/%c3%bc/a.jpg")))
     assert [entry.name for entry in parse(body, asked, None).entries] == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "etag"),
+    [
+        ('"abc"', '"abc"'),
+        ("abc", '"abc"'),
+        ("1a-5c", '"1a-5c"'),
+        ("*", '"*"'),
+        (' "abc"\n', '"abc"'),
+        ('W/"abc"', 'W/"abc"'),
+        ("W/abc", 'W/"abc"'),
+        ('w/"abc"', 'W/"abc"'),
+        ("&quot;abc&quot;", '"abc"'),
+        ("", None),
+        ('""', None),
+        ('"abc', None),
+        ('a"b', None),
+        ("a b", None),
+        ('"a\nb"', None),
+        ("é", None),
+    ],
+)
+def test_an_etag_has_its_quotes_however_it_is_listed(listed: str, etag: str | None) -> None:
+    (entry,) = listing(response("/dav/raw%20images/a", D.getetag(listed))).entries
+    assert entry.etag == etag
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        DATE,
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 08:49:37 +0000",
+        "Sun, 06 Nov 1994 08:49:37 -0000",
+        "Sun, 06 Nov 1994 09:49:37 +0100",
+        " Sun, 06 Nov 1994 08:49:37 GMT\n",
+        "1994-11-06T08:49:37Z",
+        "1994-11-06T08:49:37",
+    ],
+)
+def test_a_date_means_gmt_in_every_form_of_http(date: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    time.tzset()
+    try:
+        (entry,) = listing(response("/dav/raw%20images/a", D.getlastmodified(date))).entries
+        assert entry.modified == 784111777.0
+        assert parse(etree.tostring(D.multistatus(response(FOLDER, folder=True))), FOLDER, date).now == 784111777.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_every_propstat_with_properties_is_read() -> None:
+    parts = [D.getcontentlength("5"), D.getetag("abc"), D.getlastmodified(DATE)]
+    propstats = [D.propstat(D.prop(part), D.status("HTTP/1.1 200 OK")) for part in (D.resourcetype(), *parts)]
+    missing = D.propstat(D.prop(NC.upload_time()), D.status("HTTP/1.1 404 Not Found"))
+    for arranged in ([*propstats, missing], [missing, *propstats], [*propstats[:2], missing, *propstats[2:]]):
+        (entry,) = listing(D.response(D.href(f"{FOLDER}a.jpg"), *map(copy.deepcopy, arranged))).entries
+        assert (entry.size, entry.etag, entry.modified, entry.uploaded) == (5, '"abc"', 784111777.0, None)
+    folder = [
+        D.propstat(D.prop(part), D.status("200 OK")) for part in (D.displayname(), D.resourcetype(D.collection()))
+    ]
+    (entry,) = listing(D.response(D.href(f"{FOLDER}b.jpg"), *folder)).entries
+    assert entry.is_folder
+
+
+def failed(name: str, status: int, *, propstat: bool = False) -> etree._Element:
+    """A member that the server does not describe."""
+    line = D.status(f"HTTP/1.1 {status} x")
+    what = D.propstat(D.prop(D.resourcetype(), D.getetag()), line) if propstat else line
+    return D.response(D.href(FOLDER + name), what)
+
+
+@pytest.mark.parametrize("propstat", [False, True])
+def test_members_that_the_server_does_not_describe_are_named(propstat: bool) -> None:
+    parts = [
+        failed("a.jpg", 403, propstat=propstat),
+        response(f"{FOLDER}b.jpg"),
+        failed("%C3%BC.jpg", 423, propstat=propstat),
+        failed("d.jpg", 500, propstat=propstat),
+        failed("notes.txt", 403, propstat=propstat),
+        # Taken away while it was listed.
+        failed("e.jpg", 404, propstat=propstat),
+        failed("../f.jpg", 403, propstat=propstat),
+    ]
+    body = etree.tostring(D.multistatus(response(FOLDER, folder=True), *parts))
+    found = parse(body, FOLDER, DATE, lambda name: name.endswith(".jpg"))
+    assert [entry.name for entry in found.entries] == ["b.jpg"]
+    assert found.unreadable == (("a.jpg", 403), ("ü.jpg", 423), ("d.jpg", 500))
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, Forbidden), (404, NotFound), (423, ServerUnavailable)])
+def test_a_folder_that_the_server_does_not_describe(status: int, error: type[Failure]) -> None:
+    with pytest.raises(error, match=str(status)):
+        parse(etree.tostring(D.multistatus(failed("", status))), FOLDER, DATE)
+
+
+def test_a_proxy_that_maps_paths_is_recognized() -> None:
+    body = etree.tostring(D.multistatus(response("/behind/raw%20images/", folder=True)))
+    with pytest.raises(NotWebDav, match="/behind/raw images/") as caught:
+        parse(body, FOLDER, DATE)
+    assert "proxy" in caught.value.hint
+    assert "webdav/url" in caught.value.hint
+
+
+ODD_NAMESPACES = ["http://owncloud.org:", "http://[", "%", "no scheme at all", ""]
+
+
+def with_namespace(namespace: str, prefix: str = "a", count: int = 300) -> bytes:
+    """A listing in which every member declares a namespace."""
+    member = (
+        '<d:response xmlns:{1}="{0}"><d:href>{2}{3}.jpg</d:href><d:propstat><d:prop><{1}:fileid/>'
+        "<d:getcontentlength>5</d:getcontentlength></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
+        "</d:response>"
+    )
+    members = "".join(member.format(namespace, prefix, FOLDER, number) for number in range(count))
+    head = etree.tostring(response(FOLDER, folder=True)).decode()
+    return f'<d:multistatus xmlns:d="DAV:">{head}{members}</d:multistatus>'.encode()
+
+
+@pytest.mark.parametrize("namespace", ODD_NAMESPACES)
+def test_a_namespace_that_libxml2_does_not_accept_is_no_matter(namespace: str) -> None:
+    found = parse(with_namespace(namespace), FOLDER, DATE)
+    assert len(found.entries) == 300
+    assert {entry.size for entry in found.entries} == {5}
+    undeclared = with_namespace("http://x/").replace(b'xmlns:a="http://x/"', b"")
+    assert len(parse(undeclared, FOLDER, DATE).entries) == 300
+
+
+@pytest.mark.parametrize("namespace", ["http://owncloud.org:", ""])
+@given(data=st.data())
+def test_only_the_namespace_is_forgiven(namespace: str, data: st.DataObject) -> None:
+    whole = with_namespace(namespace, count=9)
+    cut = data.draw(st.integers(1, len(whole) - 1))
+    with pytest.raises(NotWebDav):
+        parse(whole[:cut], FOLDER, DATE)
+    for behind in (b"Internal Server Error", b"<x/>", b"\0", whole):
+        with pytest.raises(NotWebDav):
+            parse(whole + behind, FOLDER, DATE)
+    bad = data.draw(st.sampled_from([b"\x01", b"&nbsp;", b"</d:no>", b"\xff", b"<d:open>"]))
+    after = whole.index(b"</d:response>", min(cut, whole.rindex(b"</d:response>"))) + len(b"</d:response>")
+    with pytest.raises(NotWebDav):
+        parse(whole[:after] + bad + whole[after:], FOLDER, DATE)
+    with pytest.raises(NotWebDav):
+        parse(b'<!DOCTYPE d [<!ENTITY a "secret">]>' + whole, FOLDER, DATE)
 
 
 BOMB = (

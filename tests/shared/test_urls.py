@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config.urls import inside_account, normal, server_root
+from shared.config.urls import in_clear, inside_account, normal, server_root
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,22 @@ def test_the_parts_of_an_address(url: str, root: str, inside: str) -> None:
     assert server_root(url) == root
     if "phpx" not in url:
         assert inside_account(url) == inside
+
+
+@pytest.mark.parametrize(
+    ("url", "readable"),
+    [
+        ("http://images.example.com/dav/", True),
+        ("http://10.0.0.7:8080/", True),
+        ("http://localhost.example.com/", True),
+        ("http://[fe80::1]/", True),
+        ("https://images.example.com/dav/", False),
+        ("http://localhost:8080/dav/", False),
+        ("http://a.localhost/", False),
+        ("http://127.0.0.1/", False),
+        ("http://127.9.9.9/", False),
+        ("http://[::1]:8200/", False),
+    ],
+)
+def test_whether_a_password_can_be_read_on_the_way(url: str, readable: bool) -> None:
+    assert in_clear(url) == readable

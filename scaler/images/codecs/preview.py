@@ -77,12 +77,11 @@ def offer(pixels: NDArray[Any]) -> None:
 
 def _small(pixels: NDArray[Any]) -> NDArray[Any]:
     height, width = pixels.shape[:2]
-    # Averaging every pixel of a large image would take longer than all else here.
-    step = max(1, max(height, width) // (4 * LONGEST_SIDE))
-    pixels = np.ascontiguousarray(pixels[::step, ::step])
-    height, width = pixels.shape[:2]
     scale = min(1.0, LONGEST_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
+    if scale < 0.5:
+        # Averaging all pixels of a large image would take longer than all else here; four of many make do.
+        pixels = cv2.resize(pixels, (2 * size[0], 2 * size[1]), interpolation=cv2.INTER_NEAREST)
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 

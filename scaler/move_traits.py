@@ -1,0 +1,63 @@
+"""What a server does with a MOVE, found out with files of our own."""
+
+import contextlib
+import re
+from collections.abc import Callable
+
+from scaler.moves import inside
+from shared.errors import Failure, NotAccepted, PreconditionFailed, ServerUnavailable
+from shared.webdav.store import Href, Store
+
+# The client writes the target in up to three forms, another one after each refusal.
+_FORMS = 3
+# Some servers cut the target's name there, although it is percent-encoded.
+_ODD = re.compile(r"[;?#%]")
+
+
+def is_odd(name: str) -> bool:
+    """Whether a name contains a character at which some servers cut it."""
+    return _ODD.search(name) is not None
+
+
+def plain(name: str) -> str:
+    """The name without such characters."""
+    return _ODD.sub("_", name)
+
+
+def honours_if_match(store: Store, upload: Href, elsewhere: Href) -> bool:
+    """Whether the server rejects a MOVE whose If-Match is wrong; found out with an upload of our own.
+
+    Where it does not, the upload lies at `elsewhere` afterwards. This also finds the form of the target that it takes.
+
+    Raises:
+        Failure: it takes none, or could not be asked.
+    """
+    for left in reversed(range(_FORMS)):
+        try:
+            with contextlib.suppress(PreconditionFailed):
+                store.move(upload, elsewhere, if_match='"no-such-version"')
+            break
+        except (NotAccepted, ServerUnavailable) as error:
+            if not left or getattr(error, "status", None) not in (None, 502):
+                raise
+    return store.stat(elsewhere) is None
+
+
+def keeps_names(store: Store, folder: Href, new_name: Callable[[], str]) -> bool:
+    """Whether a MOVE keeps every character of its target's name; found out with an empty file of our own.
+
+    Args:
+        folder: where the file is made.
+        new_name: names that nobody else uses.
+    """
+    source, cut = (inside(folder, new_name()) for _ in range(2))
+    target = Href(cut + "%3B%3F%23%25.jpg")
+    store.put(source, b"")
+    try:
+        store.move(source, target)
+        return store.stat(target) is not None
+    finally:
+        for left in (source, target, cut, Href(cut + "%3B"), Href(cut + "%3B%3F")):
+            # Recovery removes it later.
+            with contextlib.suppress(Failure):
+                store.delete(left)

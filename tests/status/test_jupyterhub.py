@@ -1,0 +1,113 @@
+"""The tile and the report of activity in a real JupyterHub, with a real browser."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from shared.activity import HubActivity
+from shared.events.thumbnails import Thumbnails
+from status.jupyter import NAME
+from status.jupyter import main as jupyter
+from tests.bench.samples import scene
+from tests.faults.daemon_env import until
+from tests.servers.program import need
+from tests.status import hub
+from tests.status.recorded import HOSTILE, record, run_daemon, some, upscaled
+
+pytestmark = [pytest.mark.long, pytest.mark.server, pytest.mark.timeout(1800)]
+
+
+def test_the_tile_opens_the_page_in_jupyterlab(tmp_path: Path) -> None:
+    chromium = need("chromium")
+    state = tmp_path / "state" / "jupyterhub-images"
+    scene(200, 150).save(tmp_path / "thumbnail.jpg")
+    thumbnail = Thumbnails(state / "events" / "thumbnails").add((tmp_path / "thumbnail.jpg").read_bytes())
+    record(state, [*some(), *(upscaled(f"Unknown {number}.jpg", number, number, thumbnail) for number in range(40))])
+    run_daemon(state, "scaler", os.getpid(), socket.gethostname())
+    home = tmp_path / "alice"
+    home.mkdir()
+    made = hub.environment()
+    env = {"JUPYTER_CONFIG_DIR": str(home / ".jupyter"), "PATH": str(made / "venv/bin")}
+    installed = CliRunner(env=env).invoke(jupyter, [], catch_exceptions=False)
+    assert installed.exit_code == 0, installed.output
+    # run.sh would install everything into this home first.
+    settings = home / ".jupyter" / "jupyter_server_config.json"
+    config = json.loads(settings.read_text())
+    config["ServerProxy"]["servers"][NAME]["command"][:1] = [sys.executable, "-P", "-m", "shared.commands"]
+    settings.write_text(json.dumps(config))
+    screenshots = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    with hub.running(tmp_path, timeout=3600) as address:
+        done = subprocess.run(
+            [made / "venv/bin/python", Path(__file__).with_name("hub_browser.py"), address, chromium, screenshots],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr + (tmp_path / "hub.log").read_text()[-4000:]
+    found = json.loads(done.stdout)
+    assert found.pop("url") == f"{address}/user/alice/{NAME}/"
+    assert HOSTILE in found.pop("images")
+    assert found.pop("loaded") is True
+    assert {name: value for name, value in found.items() if value} == {}
+
+
+def ask(address: str, path: str, method: str = "GET", body: object = None) -> object:
+    """The hub's REST API, as its administrator."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"{address}/hub/api/{path}", data, {"Authorization": f"token {hub.TOKEN}"}, method=method
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+def runs(address: str) -> bool:
+    """Whether alice's server runs."""
+    user = ask(address, "users/alice")
+    assert isinstance(user, dict)
+    return bool(user["server"])
+
+
+def test_a_server_is_culled_unless_activity_is_reported(tmp_path: Path) -> None:
+    with hub.running(tmp_path, timeout=8) as address:
+        ask(address, "users/alice", "POST", {})
+        ask(address, "users/alice/server", "POST", {})
+        until(lambda: runs(address), 120)
+        # As the server's own terminals have it.
+        (server,) = [
+            pid
+            for pid in Path("/proc").glob("[0-9]*")
+            if b"jupyterhub.singleuser" in command_of(pid) and is_of(pid, tmp_path)
+        ]
+        environ = dict(entry.split("=", 1) for entry in (server / "environ").read_text().split("\0") if "=" in entry)
+        activity = HubActivity(environ, every=1.0)
+        with activity.reported():
+            # Three times as long as an idle server may live.
+            with pytest.raises(AssertionError):
+                until(lambda: not runs(address), 24)
+            assert runs(address)
+        until(lambda: not runs(address), 120)
+
+
+def command_of(pid: Path) -> bytes:
+    try:
+        return (pid / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def is_of(pid: Path, folder: Path) -> bool:
+    """Whether a process has its home in a folder."""
+    try:
+        return f"HOME={folder}".encode() in (pid / "environ").read_bytes()
+    except OSError:
+        return False
