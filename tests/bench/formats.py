@@ -15,10 +15,11 @@ from PIL import JpegImagePlugin
 
 from scaler.images.codecs import upscale
 from scaler.images.probe import UnsupportedImage
-from tests.bench import oracles, samples
+from tests.bench import corpus, kinds, oracles, samples
 from tests.bench.oracles import Verdict
 
 QUALITY = 95
+_SHOWN = 6
 type Oracle = Callable[[bytes, bytes, str], Verdict]
 type Case = tuple[bytes, Oracle]
 
@@ -117,7 +118,7 @@ def _program(*command: str) -> Tool:
 
 
 def _saving(data: bytes, extension: str) -> str:
-    """What vips is told to save like: left alone, it stores the colours of a JPEG finer than they came."""
+    """What vips is told to save like: by default it stores a JPEG's colours finer than the original's."""
     if extension == ".jpg":
         subsampled = JpegImagePlugin.get_sampling(oracles.opened(data)) > 0
         return f"[Q={QUALITY},subsample_mode={'on' if subsampled else 'off'}]"
@@ -185,15 +186,41 @@ def main() -> None:
     for title, tool in found.items():
         out.write(f"\n## {title[0].upper()}{title[1:]}\n\n")
         out.write(_markdown(["", *PROPERTIES], rows(tool)))
+    out.write("\n## Kinds\n\n" + KINDS)
+    out.write(_markdown(["", "upscaled", "skipped", "why"], _kinds()))
     out.write("\n## Colour\n\nMean difference per channel, of 255, to bilinear upscaling without rounding.\n\n")
     figures = ([name, *(_figure(colour(tool, name)) for tool in found.values())] for name in COLOURS)
     out.write(_markdown(["", *found], figures))
+
+
+def _kinds() -> Iterator[list[str]]:
+    """For each format, how many kinds of the corpus are upscaled, and a row for each reason why others are not.
+
+    Raises:
+        AssertionError: one comes out wrong.
+    """
+    for name in kinds.FORMATS:
+        outcomes = [corpus.examine(kind) for kind in kinds.every(name)]
+        assert {outcome.outcome for outcome in outcomes} <= {"right", "skipped"}
+        skipped: dict[str, list[str]] = {}
+        for outcome in outcomes:
+            if outcome.outcome == "skipped":
+                skipped.setdefault(outcome.detail.partition(": ")[0], []).append(outcome.name)
+        yield [name, str(len(outcomes) - sum(map(len, skipped.values()))), "", ""]
+        for reason, names in sorted(skipped.items()):
+            shown = names if len(names) <= _SHOWN else [*names[:_SHOWN], f"{len(names) - _SHOWN} more"]
+            yield ["", "", "; ".join(shown).replace("|", "\\|"), reason]
 
 
 def _figure(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
 
 
+KINDS = """\
+Every kind of file in `tests/bench/kinds`, which `python -m tests.bench.corpus` builds, upscales and compares with what
+other libraries read: how many come out right, and which are skipped. None comes out wrong.
+
+"""
 INTRODUCTION = """\
 Written by `python -m tests.bench.formats`. Each cell is the result of upscaling images that were made for it, judged
 by Pillow and ExifTool; the tests compare the first table with the code.

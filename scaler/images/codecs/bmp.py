@@ -1,67 +1,58 @@
-"""Windows bitmaps: new rows behind the original's own header."""
+"""Windows bitmaps: Pillow's pixels, upscaled, behind the original's own header."""
 
 import struct
 
 import numpy as np
 
-from scaler.images.codecs import pixels
+from scaler.images.codecs import pillow, pixels, preview
 from scaler.images.codecs.pixels import Pixels
 from scaler.images.probe import UnsupportedImage
-from scaler.images.probe.bmp import LONG, UNCOMPRESSED, V5, Bmp, read
+from scaler.images.probe.bmp import BIT_FIELDS, UNCOMPRESSED, V5, Bmp, read
 
 _FILE_HEADER = 14
-_GREY = b"".join(bytes((value, value, value, 0)) for value in range(256))
+_BGRA_MASKS = (0x00FF_0000, 0x0000_FF00, 0x0000_00FF, 0xFF00_0000)
+_GREY = np.repeat(np.arange(256, dtype=np.uint8), 4) * np.tile(np.array([1, 1, 1, 0], np.uint8), 256)
 
 
 def upscale(data: bytes, quality: int) -> bytes:
-    """Double a BMP: 32 bits keep all four bytes, grey palettes stay grey, others become 24 bits; not compressed.
+    """Upscale a BMP: alpha and grey are kept, other palettes become 24 bits; the result is not compressed.
 
     Raises:
         UnsupportedImage: damaged.
     """
     original = read(data)
-    stored = _stored(data, original) if original.raw else pixels.decode(data)
-    image = pixels.upscaled(stored, alpha=any(original.masks[3:]))
-    return _file(image if original.top_down else image[::-1], original, memoryview(data))
-
-
-def _stored(data: bytes, original: Bmp) -> Pixels:
-    """All four bytes of each pixel, rows from the top down."""
-    size = original.width * original.height * 4
-    rows = np.frombuffer(data, np.uint8, size, original.start).reshape(original.height, original.width, 4)
-    return rows if original.top_down else np.ascontiguousarray(rows[::-1])
+    stored: Pixels
+    if original.bits == 32 and original.compression == UNCOMPRESSED:  # Pillow drops the fourth byte, which may be alpha
+        stored = np.frombuffer(data, np.uint8, original.width * abs(original.height) * 4, original.start)
+        stored = stored.reshape(abs(original.height), original.width, 4)
+        stored = np.ascontiguousarray(stored if original.height < 0 else stored[::-1])
+    else:
+        stored = pixels.reversed_colours(next(pillow.frames(data)))
+    preview.offer(stored if original.alpha or stored.ndim == 2 else stored[:, :, :3])
+    image = pixels.upscaled(stored, alpha=original.alpha)
+    return _file(image if original.height < 0 else image[::-1], original, memoryview(data))
 
 
 def _file(image: Pixels, original: Bmp, data: memoryview) -> bytes:
+    """A file of these rows, which stand in the order of the original's."""
     height, width = image.shape[:2]
-    channels = image.shape[2] if image.ndim == 3 else 1
-    palette = _GREY if channels == 1 else b""
-    body = _rows(image)
+    channels = image.size // (height * width)
+    palette = _GREY.tobytes() if channels == 1 else b""
+    rows = np.pad(image.reshape(height, -1), ((0, 0), (0, -width * channels % 4)))
     info = bytearray(original.info)
-    compression = original.compression if original.raw else UNCOMPRESSED
-    masks = data[54:66] if compression and len(info) == LONG else data[:0]  # behind the header, in longer ones in it
-    start = _FILE_HEADER + len(info) + len(masks) + len(palette)
-    end = start + body.nbytes
+    start = _FILE_HEADER + len(info) + len(palette)
+    end = start + rows.nbytes
     if end > 0xFFFF_FFFF:
         raise UnsupportedImage("upscaled, it exceeds the 4 GiB that BMP can hold")
-    profile = _profile(original, data)
-    struct.pack_into("<2l", info, 4, width, -height if original.top_down else height)
-    struct.pack_into("<H2L", info, 14, 8 * channels, compression, body.nbytes)
+    struct.pack_into("<2l", info, 4, width, height if original.height > 0 else -height)
+    struct.pack_into("<H2L", info, 14, 8 * channels, BIT_FIELDS if original.alpha else UNCOMPRESSED, rows.nbytes)
     struct.pack_into("<2L", info, 32, len(palette) // 4, 0)
-    if profile:
-        struct.pack_into("<L", info, 112, end - _FILE_HEADER)
+    if original.alpha:
+        struct.pack_into("<4L", info, 40, *_BGRA_MASKS)
+    profile = data[:0]
+    if len(info) == V5:
+        at, size = struct.unpack_from("<2L", info, 112)
+        profile = data[_FILE_HEADER + at : _FILE_HEADER + at + size]
+        struct.pack_into("<L", info, 112, end - _FILE_HEADER if profile else at)
     head = struct.pack("<2sLHHL", b"BM", end + len(profile), 0, 0, start)
-    return b"".join((head, info, masks, palette, body.data.cast("B"), profile))
-
-
-def _rows(image: Pixels) -> Pixels:
-    """Rows filled up to multiples of four bytes."""
-    rows = image.reshape(len(image), -1)
-    return np.ascontiguousarray(np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))))
-
-
-def _profile(original: Bmp, data: memoryview) -> memoryview:
-    if len(original.info) < V5:
-        return data[:0]
-    at, size = struct.unpack_from("<2L", original.info, 112)
-    return data[_FILE_HEADER + at : _FILE_HEADER + at + size]
+    return b"".join((head, info, palette, rows.data.cast("B"), profile))

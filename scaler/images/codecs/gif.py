@@ -5,7 +5,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from scaler.images.codecs import frames, palette, pillow, pixels
+from scaler.images.codecs import frames, pillow, pixels
 from scaler.images.codecs.pillow import Bytes
 from scaler.images.metadata import xmp
 from scaler.images.probe import UnsupportedImage
@@ -17,7 +17,7 @@ _OPAQUE = 128
 
 
 def upscale(data: bytes, quality: int) -> bytes:
-    """Double a GIF: every frame, delay, loop count, comment; transparent pixels stay wholly so.
+    """Upscale a GIF: every frame, delay, loop count, comment; transparent pixels stay wholly so.
 
     Raises:
         UnsupportedImage: damaged.
@@ -40,7 +40,7 @@ def _frame(seen: Bytes, part: tuple[int, int, int, int], control: bytes, *, clea
     """An upscaled frame's part with its control."""
     left, top, right, bottom = part
     image, opaque = _upscaled(seen) if clear else (pixels.upscaled(seen[:, :, :3]), None)
-    numbers, colours = palette.reduced(np.ascontiguousarray(image[top:bottom, left:right]), 255 if clear else 256)
+    numbers, colours = pillow.reduced(np.ascontiguousarray(image[top:bottom, left:right]), 255 if clear else 256)
     hidden = len(colours)
     if opaque is not None:
         numbers[~opaque[top:bottom, left:right]] = hidden
@@ -82,4 +82,4 @@ def _file(original: Gif, written: list[bytes], appended: memoryview) -> bytes:
 
 def _extension(part: memoryview) -> bytes | memoryview:
     """An extension in the upscaled file; an XMP packet stands in its as it is, ended by bytes that lead to a zero."""
-    return xmp.double_sizes(part) if bytes(part[3:14]) == b"XMP DataXMP" else part
+    return xmp.upscale_sizes(part) if bytes(part[3:14]) == b"XMP DataXMP" else part

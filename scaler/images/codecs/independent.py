@@ -6,20 +6,23 @@ the one that the upscaled image was made with, so what both read alike was read 
 """
 
 import contextlib
+import functools
 import io
 import logging
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import imagecodecs
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 from scaler.images.codecs import pillow, pixels, stderr_capture
+from scaler.images.codecs import tiff as codecs_tiff
 from scaler.images.codecs.pixels import Pixels
-from scaler.images.probe import Header, UnsupportedImage, avif, jp2, jpeg, pnm, tiff
+from scaler.images.probe import Header, UnsupportedImage, avif, bmp, jp2, jpeg, pnm, tiff
+from scaler.images.probe.tiff import Tiff
 
 for _name in ("imagecodecs", "tifffile"):
     logging.getLogger(_name).disabled = True  # what is odd in a file and does not matter here
@@ -30,9 +33,14 @@ _MEAN, _PEAK, _PEAK_SHARE = 1.5, 8.0, 0.001
 _FINE_QUALITY = 95
 """Encoding quality for which these bounds hold; they widen with what lower ones give away."""
 _PALETTE_MEAN, _PALETTE_PEAK = 6.0, 64.0
-"""The same where at most 256 colours stand for all."""
-_JPEG_COMPRESSIONS = {6, 7}
-_DIFFERENT = "two libraries read different pixels in it"
+"""The same where at most 256 colours stand for all: noise is off by so much, whoever chooses them."""
+_CHROMA_PEAK = 16.0
+"""The same for lossy WebP, whose chroma has half the resolution: edges between colours are off by 10 at any quality.
+
+What is misread is off by far more than any of these.
+"""
+_LOSSY_COMPRESSIONS = {7, 50001}
+_DIFFERENT = "two libraries read different pixels in it, or its upscaled copy would look different"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,8 @@ def verify(header: Header, original: bytes, result: bytes, quality: int) -> None
 
 
 def _verify(header: Header, original: bytes, result: bytes, quality: int) -> None:
+    if header.format in ("BMP", "GIF"):
+        _confirm(header, original)
     upscaled = _frames(header, result)
     for frame in _frames(header, original):
         found = next(upscaled, None)
@@ -80,7 +90,7 @@ def _verify(header: Header, original: bytes, result: bytes, quality: int) -> Non
 
 
 def _frames(header: Header, data: bytes) -> Iterator[Frame]:
-    read = {"AVIF": _avif, "GIF": _gif, "JPEG": _cmyk, "JPEG 2000": _jp2, "PNM": _pnm, "TIFF": _tiff}
+    read = {"AVIF": _avif, "BMP": _bmp, "GIF": _gif, "JPEG": _cmyk, "JPEG 2000": _jp2, "PNM": _pnm, "TIFF": _tiff}
     if header.format == "PNG" and not header.animated:
         read["PNG"] = _png
     try:
@@ -93,7 +103,8 @@ def _frames(header: Header, data: bytes) -> Iterator[Frame]:
 
 def _alike(expected: Pixels, found: Pixels, frame: Frame, header: Header, quality: int) -> bool:
     """Compare band by band, so that no whole image of differences is held."""
-    mean, peak = (_PALETTE_MEAN, _PALETTE_PEAK) if header.format == "GIF" else (_MEAN, _PEAK)
+    bounds = {"GIF": (_PALETTE_MEAN, _PALETTE_PEAK), "WebP": (_MEAN, _CHROMA_PEAK)}
+    mean, peak = bounds.get(header.format, (_MEAN, _PEAK))
     loss = max(100 - quality, 100 - _FINE_QUALITY) / (100 - _FINE_QUALITY)
     total = peaks = np.zeros(1)
     for at in range(0, len(expected), _ROWS):
@@ -117,7 +128,7 @@ def _alike(expected: Pixels, found: Pixels, frame: Frame, header: Header, qualit
 
 
 def _pillow(header: Header, data: bytes) -> Iterator[Frame]:
-    """BMP and animations."""
+    """Animations."""
     rounding = None if header.format == "WebP" and not header.lossless else 0
     with Image.open(io.BytesIO(data)) as file:
         for number in range(header.frames):
@@ -150,26 +161,43 @@ def _png(header: Header, data: bytes) -> Iterator[Frame]:
 
 
 def _gif(header: Header, data: bytes) -> Iterator[Frame]:
-    """The upscaled image has other colours: so what Pillow reads is compared here already, with giflib and OpenCV.
+    frames = pillow.frames(data, "RGBA", header.frames)
+    return (Frame(_cut_out(frame), 255, alpha=True, rounding=None) for frame in frames)
 
-    One must agree: giflib knows nothing of what no frame covers, and OpenCV does not read some files.
+
+def _bmp(header: Header, data: bytes) -> Iterator[Frame]:
+    frame = next(pillow.frames(data))
+    yield Frame(frame, 255, alpha=frame.shape[2:] == (4,))
+
+
+def _confirm(header: Header, data: bytes) -> None:
+    """Raise UnsupportedImage unless another reader sees in a BMP or GIF what Pillow, with which it is read, sees.
+
+    One of two is enough: giflib knows nothing of what no frame covers, and OpenCV does not read some files.
     """
-    frames = [_cut_out(frame) for frame in pillow.frames(data, "RGBA", header.frames)]
-    if not any(_same(frames, read, data) for read in (imagecodecs.gif_decode, _gif_by_opencv)):
-        raise UnsupportedImage(_DIFFERENT)
-    return (Frame(frame, 255, alpha=True, rounding=None) for frame in frames)
+    read: Callable[[bytes], Pixels] = imagecodecs.gif_decode
+    alike: Callable[[Pixels], Pixels] = _cut_out
+    if header.format == "BMP":
+        read = functools.partial(imagecodecs.bmp_decode, asrgb=True)
+        alike = _rgba if bmp.read(data).alpha else lambda other: _rgba(other[:, :, :3])
+    frames = [alike(frame) for frame in pillow.frames(data, "RGBA", header.frames)]
+    for other in (read, _by_opencv):
+        with contextlib.suppress(Exception):  # it does not read the file
+            found = other(data)
+            found = found.reshape(len(frames), *frames[0].shape[:2], -1)
+            if all(np.array_equal(frame, alike(seen)) for frame, seen in zip(frames, found, strict=True)):
+                return
+    raise UnsupportedImage(_DIFFERENT)
 
 
-def _same(frames: list[NDArray[np.uint8]], read: Callable[[bytes], Pixels], data: bytes) -> bool:
-    with contextlib.suppress(Exception):  # it does not read the file
-        others = read(data)
-        others = others.reshape(-1, *others.shape[-3:])
-        return all(np.array_equal(frame, _cut_out(other)) for frame, other in zip(frames, others, strict=True))
-    return False
+def _by_opencv(data: bytes) -> Pixels:
+    return np.stack([pixels.reversed_colours(frame) for frame in pixels.decode_frames(data)])
 
 
-def _gif_by_opencv(data: bytes) -> Pixels:
-    return np.stack([frame[:, :, [2, 1, 0, 3][: frame.shape[2]]] for frame in pixels.decode_frames(data)])
+def _rgba(image: Pixels) -> Pixels:
+    """Grey, RGB or RGBA as RGBA."""
+    colours = image if image.shape[2] > 2 else np.dstack([image[:, :, 0]] * 3)
+    return colours if colours.shape[2] == 4 else np.dstack((colours, np.full(colours.shape[:2], 255, np.uint8)))
 
 
 def _cut_out(image: Pixels) -> NDArray[np.uint8]:
@@ -192,37 +220,15 @@ def _avif(header: Header, data: bytes) -> Iterator[Frame]:
     yield Frame(samples, 2**bits - 1, header.channels == 4, rounding)
 
 
-def _tiff(header: Header, data: bytes) -> Iterator[Frame]:
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        for number, page in enumerate(file.pages):
-            if not isinstance(page, tifffile.TiffPage):
-                raise UnsupportedImage("its pages cannot be told apart")
-            lossy = page.compression in _JPEG_COMPRESSIONS
-            if page.photometric == tiff.YCBCR and not lossy:
-                yield _page_by_pillow(data, number)
-                continue
-            yield Frame(*_page(page), _straight_alpha(page), None if lossy else 0)
-
-
-def _straight_alpha(page: tifffile.TiffPage) -> bool:
-    four = page.photometric == tiff.RGB and page.samplesperpixel == 4
-    return four and (page.extrasamples or (tiff.STRAIGHT_ALPHA,))[0] == tiff.STRAIGHT_ALPHA
-
-
-def _page(page: tifffile.TiffPage) -> tuple[Pixels, float]:
-    """Samples as they are stored, spread to whole bytes, and the value of white."""
-    planes = page.asarray(squeeze=False)[:, 0]  # planes x height x width x samples
-    samples = planes[0] if len(planes) == 1 else np.moveaxis(planes[..., 0], 0, 2)
-    if samples.shape[2] == 1:
-        samples = samples[:, :, 0]
-    if page.colormap is not None:
-        return (np.moveaxis(page.colormap, 0, 1)[samples.astype(np.intp)] >> 8).astype(np.uint8), 255
-    if page.bitspersample < 8:
-        return samples.astype(np.uint8) * (255 // (2**page.bitspersample - 1)), 255
-    return samples, np.iinfo(samples.dtype).max if samples.dtype.kind in "iu" else 1
-
-
-def _page_by_pillow(data: bytes, number: int) -> Frame:
-    with Image.open(io.BytesIO(data)) as file:
-        file.seek(number)
-        return Frame(np.asarray(file.convert("RGB")), 255, rounding=None)
+def _tiff(header: Header, data: bytes | bytearray) -> Iterator[Frame]:
+    """By libtiff. Inks, which it would convert to colours, are passed off as colours."""
+    file = Tiff(data)
+    for number, page in enumerate(file.pages()):
+        photometric = file.number(page, tiff.PHOTOMETRIC, -1)
+        if photometric == tiff.CMYK:
+            data = bytearray(data)
+            struct.pack_into(file.order + "H", data, page.fields[tiff.PHOTOMETRIC].at, tiff.RGB)
+        samples = codecs_tiff.shown(imagecodecs.tiff_decode(data, index=number), file, page)
+        lossy = file.number(page, tiff.COMPRESSION, 1) in _LOSSY_COMPRESSIONS
+        top = {1: 0xFF, 2: 0xFFFF}.get(samples.dtype.itemsize, 1)
+        yield Frame(samples, top, file.straight_alpha(page), None if lossy else 0)

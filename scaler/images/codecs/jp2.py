@@ -15,7 +15,7 @@ _LOSSLESS = (cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000)
 
 
 def upscale(data: bytes, quality: int) -> bytes:
-    """Double a JPEG 2000, without loss; a bare codestream stays bare.
+    """Upscale a JPEG 2000, without loss; a bare codestream stays bare.
 
     Raises:
         UnsupportedImage: damaged, or of a kind that cannot be kept.
@@ -40,7 +40,7 @@ def _payload(box: Box, stream: memoryview, width: int, height: int) -> tuple[byt
     if box.kind == b"ihdr":
         return struct.pack(">2L", height, width), box.payload[8:]
     if box.kind == b"uuid" and bytes(box.payload[:16]) == _EXIF:
-        return _EXIF, exif.double_sizes(box.payload[16:], width, height)
+        return _EXIF, exif.upscale_sizes(box.payload[16:], width, height)
     if box.kind == b"uuid" and bytes(box.payload[:16]) == _XMP:
-        return _XMP, xmp.double_sizes(box.payload[16:])
+        return _XMP, xmp.upscale_sizes(box.payload[16:])
     return (box.payload,)

@@ -15,19 +15,18 @@ _EXIF, _XMP, _MPF = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"MPF\0"
 _LONGEST = 0xFFFF - 2
 _MP_ENTRIES, _SEVERAL_VIEWS = 0xB002, 0x02_0000
 
-# Ratio of the luma's to the chroma's sampling, across and down. What libjpeg cannot be told gets the next finer one.
+# Ratio of the luma's to the chroma's sampling, across and down. Others, at which edges between colours would blur even
+# at the original's size, or which libjpeg cannot be told, become 4:4:4.
 _SUBSAMPLINGS = {
     (1, 1): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     (2, 1): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
     (1, 2): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
     (2, 2): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
-    (4, 1): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
-    (4, 2): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
 }
 
 
 def upscale(data: bytes, quality: int) -> bytes:
-    """Double a JPEG: same subsampling, same mode (baseline or progressive), metadata and appended data kept.
+    """Upscale a JPEG: same subsampling, same mode (baseline or progressive), metadata and appended data kept.
 
     Raises:
         UnsupportedImage: damaged, or with content that would be wrong in an upscaled copy.
@@ -75,9 +74,9 @@ def _upscaled(segment: Segment, width: int, height: int) -> Segment:
     """The segment for the upscaled image."""
     payload = segment.payload
     if segment.marker == _APP1 and payload.startswith(_EXIF):
-        return Segment(_APP1, _EXIF + exif.double_sizes(payload[len(_EXIF) :], width, height))
+        return Segment(_APP1, _EXIF + exif.upscale_sizes(payload[len(_EXIF) :], width, height))
     if segment.marker == _APP1 and payload.startswith(_XMP):
-        changed = _XMP + xmp.double_sizes(payload[len(_XMP) :])
+        changed = _XMP + xmp.upscale_sizes(payload[len(_XMP) :])
         return Segment(_APP1, changed) if len(changed) <= _LONGEST else segment
     return segment
 

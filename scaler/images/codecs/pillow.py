@@ -1,4 +1,4 @@
-"""What Pillow does where OpenCV cannot: GIF, CMYK JPEG, AVIF of full colour resolution."""
+"""What Pillow does where OpenCV cannot: BMP, GIF, CMYK JPEG."""
 
 import io
 from collections.abc import Iterator
@@ -12,29 +12,35 @@ from scaler.images.probe import UnsupportedImage
 
 type Bytes = NDArray[np.uint8]
 
+_SETTLED = 300
+"""Share of the samples: one pixel in a hundred."""
+
 # Where the channels are that OpenCV would have in its order.
 _AS_OPENCV = {"RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}
 
 Image.MAX_IMAGE_PIXELS = None  # what fits in memory is decided from the header, before anything is decoded
 
 
-def frames(data: bytes, mode: str, count: int = 1) -> Iterator[Bytes]:
+def frames(data: bytes, mode: str | None = None, count: int = 1) -> Iterator[Bytes]:
     """Decode `count` frames, each as the whole image that is seen (height x width x channels of `mode`).
 
+    Without `mode` they are grey, RGB or RGBA, as the image is.
+
     Raises:
-        UnsupportedImage: damaged.
+        UnsupportedImage: damaged, or of a kind that Pillow does not read.
     """
     try:
         with Image.open(io.BytesIO(data)) as file:
             for number in range(count):
                 yield _frame(file, number, mode)
     except (OSError, EOFError, SyntaxError, ValueError) as error:
-        raise UnsupportedImage(f"it is damaged: {error}") from error
+        raise UnsupportedImage(f"Pillow does not read it: {error}") from error
 
 
-def _frame(file: Image.Image, number: int, mode: str) -> Bytes:
+def _frame(file: Image.Image, number: int, mode: str | None) -> Bytes:
     with stderr_capture.capture():
         file.seek(number)
+        mode = mode or {"1": "L", "L": "L", "RGBA": "RGBA"}.get(file.mode, "RGB")
         image = np.asarray(file if file.mode == mode else file.convert(mode))
     if mode in _AS_OPENCV:
         preview.offer(image[:, :, _AS_OPENCV[mode]])
@@ -60,7 +66,13 @@ def encode(name: str, image: NDArray[np.integer | np.floating], mode: str, **opt
     return file.getbuffer()
 
 
-def reduced(image: Bytes, limit: int) -> Bytes:
-    """Up to `limit` colours (n x 3) for an RGB image, by median cut."""
-    quantized = Image.fromarray(image).quantize(limit, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    return np.array(quantized.getpalette(), np.uint8).reshape(-1, 3)[:limit]
+def reduced(image: Bytes, limit: int) -> tuple[Bytes, Bytes]:
+    """Choose up to `limit` colours for an image (height x width x R, G, B), by median cut and k-means.
+
+    Returns:
+        The number of a colour for each pixel (height x width), and the colours (n x 3).
+    """
+    method, dither = Image.Quantize.MEDIANCUT, Image.Dither.NONE
+    settled = 1 + image.size // _SETTLED  # k-means ends when fewer pixels than that change their colour
+    quantized = Image.fromarray(image).quantize(limit, method, kmeans=settled, dither=dither)
+    return np.array(quantized), np.array(quantized.getpalette(), np.uint8).reshape(-1, 3)

@@ -105,6 +105,11 @@ def _reweight(pixels: Pixels, twice: Pixels, top: int, left: int, mixed: NDArray
     cv2.copyTo(cv2.merge([*planes, np.ascontiguousarray(target[:, :, -1])]), seen, target)
 
 
+def reversed_colours(pixels: Pixels) -> Pixels:
+    """R, G, B instead of B, G, R, or the other way round; alpha stays where it is."""
+    return np.ascontiguousarray(pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]) if pixels.ndim == 3 else pixels
+
+
 def upscale_fast(pixels: Pixels) -> Pixels:
     """The same but for a last step up or down; 8 bits take half the time where OpenCV was built with Intel's IPP.
 

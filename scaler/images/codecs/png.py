@@ -19,7 +19,7 @@ _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
 
 
 def upscale(data: bytes, quality: int) -> bytes:
-    """Double a PNG: same depth, alpha kept, palettes turned into the colours they stand for.
+    """Upscale a PNG: same depth, alpha kept, palettes turned into the colours they stand for.
 
     Raises:
         UnsupportedImage: damaged, or with content that would be wrong in an upscaled copy.
@@ -110,9 +110,9 @@ def _kept(old: Chunk, original: Png, ihdr: bytes) -> bytes | memoryview | None:
     if old.kind == b"bKGD":
         return old.payload if same else _background(old.payload, original, colour)
     if old.kind == b"eXIf":
-        return exif.double_sizes(old.payload, width, height)
+        return exif.upscale_sizes(old.payload, width, height)
     if old.kind == b"iTXt" and old.payload[: len(_XMP)] == _XMP:
-        return _XMP + xmp.double_sizes(old.payload[len(_XMP) :])
+        return _XMP + xmp.upscale_sizes(old.payload[len(_XMP) :])
     return old.payload
 
 

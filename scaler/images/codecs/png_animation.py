@@ -12,7 +12,7 @@ from scaler.images.probe.png import GREY, GREY_ALPHA, RGB, RGB_ALPHA, SIGNATURE,
 
 
 def upscale(data: bytes, quality: int) -> bytes:
-    """Double every frame of an animated PNG, without loss.
+    """Upscale every frame of an animated PNG, without loss.
 
     Raises:
         UnsupportedImage: damaged, or of a kind whose frames OpenCV does not decode as they are.
@@ -25,6 +25,7 @@ def upscale(data: bytes, quality: int) -> bytes:
     if original.depth == 16 or (original.colour in (GREY, GREY_ALPHA) and original.first(b"iCCP") is not None):
         raise UnsupportedImage("it is an animated PNG of 16 bits or with a grey profile, which OpenCV would not keep")
     seen = pixels.decode_frames(data)
+    seen = [np.dstack([frame] * 3) if frame.ndim == 2 else frame for frame in seen]
     if len(seen) != len(controls) or len({frame.shape for frame in seen}) != 1:
         raise UnsupportedImage(f"it is damaged: it has {len(seen)} of {len(controls)} frames")
     height, width, channels = seen[0].shape

@@ -13,7 +13,7 @@ _EXIF_PREFIX = b"Exif\0\0"
 
 
 def upscale(data: bytes, quality: int) -> bytes:
-    """Double a WebP: lossless stays lossless, alpha and metadata are kept.
+    """Upscale a WebP: lossless stays lossless, alpha and metadata are kept.
 
     Raises:
         UnsupportedImage: damaged.
@@ -70,9 +70,9 @@ def kept(old: Chunk, width: int, height: int) -> bytes | memoryview:
     """Payload of a chunk of metadata in the upscaled image."""
     if old.kind == b"EXIF":
         prefix = _EXIF_PREFIX if old.payload[: len(_EXIF_PREFIX)] == _EXIF_PREFIX else b""
-        return prefix + exif.double_sizes(old.payload[len(prefix) :], width, height)
+        return prefix + exif.upscale_sizes(old.payload[len(prefix) :], width, height)
     if old.kind == b"XMP ":
-        return xmp.double_sizes(old.payload)
+        return xmp.upscale_sizes(old.payload)
     return old.payload
 
 

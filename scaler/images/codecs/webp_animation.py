@@ -12,7 +12,7 @@ _NOT_BLENDED = 2
 
 
 def upscale(data: bytes, quality: int) -> bytes:
-    """Double every frame of an animated WebP, lossless ones without loss.
+    """Upscale every frame of an animated WebP, lossless ones without loss.
 
     Raises:
         UnsupportedImage: damaged.

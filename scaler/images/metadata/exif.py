@@ -1,4 +1,4 @@
-"""EXIF blocks (CIPA DC-008): the fields that state pixels double; every other byte stays where it was."""
+"""EXIF blocks (CIPA DC-008): fields that state a size in pixels are updated; every other byte stays in place."""
 
 import struct
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from scaler.images.probe.tiff import EXIF, INTEROPERABILITY, Directory, Field, T
 _SHORT, _LONG, _RATIONAL = 3, 4, 5
 
 
-def double_sizes(block: bytes | memoryview, width: int, height: int) -> bytes:
+def upscale_sizes(block: bytes | memoryview, width: int, height: int) -> bytes:
     """Return an EXIF block (from its byte-order mark on) for the image of now `width` x `height` pixels.
 
     Nothing moves, so that the thumbnail and the camera maker's notes stay readable. The thumbnail shows the same
@@ -21,7 +21,7 @@ def double_sizes(block: bytes | memoryview, width: int, height: int) -> bytes:
     try:
         file = Tiff(block)
         for directory in _directories(file):
-            for field in doubled_fields(file, directory, width, height):
+            for field in upscaled_fields(file, directory, width, height):
                 struct.pack_into(file.order + "H", result, field.entry + 2, field.kind)
                 result[field.at : field.at + len(field.raw)] = field.raw
     except UnsupportedImage:
@@ -41,8 +41,8 @@ def _directories(file: Tiff) -> Iterator[Directory]:
         yield directory
 
 
-def doubled_fields(file: Tiff, directory: Directory, width: int, height: int) -> Iterator[Field]:
-    """Yield those fields of a directory that change when the image becomes `width` x `height`."""
+def upscaled_fields(file: Tiff, directory: Directory, width: int, height: int) -> Iterator[Field]:
+    """Yield the fields of a directory that change when the image becomes `width` x `height`."""
     for tags in EXIF_SIDES:
         old = [file.number(directory, tag, 0) for tag in tags]
         turned = old == [height // 2, width // 2]  # by software that states the sides as they are seen

@@ -1,6 +1,6 @@
-"""Every field of EXIF and XMP that states pixels of the image, and so doubles with it.
+"""Every field of EXIF and XMP that states a size or place in pixels, and so is multiplied by two.
 
-Not among them: the thumbnail's own size, and the density for printing, which a larger image may keep.
+Not among them: the thumbnail's own size, and the print resolution, which a larger image may keep.
 
 Sources: CIPA DC-008 (Exif 3.0), 4.6; XMP Specification Part 2 (ISO 16684-1) for tiff: and exif:; Google's Photo Sphere
 (GPano) and depth map (GDepth) schemas; MWG Guidelines 2.0, 5.9 (regions); IPTC Photo Metadata Standard (image regions).
@@ -27,7 +27,7 @@ XMP_NUMBERS = (
 )
 """Properties of one whole number."""
 XMP_RATIONALS = ("exif:FocalPlaneXResolution", "exif:FocalPlaneYResolution")
-"""Properties of a fraction, whose numerator doubles."""
+"""Properties that are a fraction; the numerator is multiplied."""
 XMP_SEQUENCES = ("exif:SubjectArea", "exif:SubjectLocation")
 """Properties of an ordered array of whole numbers."""
 XMP_REGIONS = {

@@ -1,4 +1,8 @@
-"""XMP packets (ISO 16684-1): the properties that state pixels."""
+"""XMP packets (ISO 16684-1): the properties that state a size or place in pixels.
+
+They are found by regular expressions: no entity is expanded, and nothing else in a packet changes. What may stand
+inside a tag is limited, so that the time grows no faster than the packet.
+"""
 
 import re
 from collections.abc import Iterable
@@ -6,49 +10,47 @@ from decimal import Decimal
 
 from scaler.images.metadata.fields import XMP_NUMBERS, XMP_RATIONALS, XMP_REGIONS, XMP_SEQUENCES
 
-_NUMBER = re.compile(rb"\d+(?:\.\d+)?")
+_NUMBER = re.compile(rb"\d{1,20}(?:\.\d{1,20})?(?![\d.])")
+_OPEN = rb"(?:\s*+=\s*+[\"']|(?:\s[^<>]{0,2000})?>)\s*+"
+"""From a property's name to its value, spelt as an attribute or as an element."""
+
+
+def _any_of(names: Iterable[str]) -> bytes:
+    return b"(?:" + b"|".join(re.escape(name).encode() for name in names) + b")"
 
 
 def _values(names: Iterable[str]) -> re.Pattern[bytes]:
-    """A property with its first number, spelt as an attribute or as an element."""
-    either = b"|".join(re.escape(name).encode() for name in names)
-    return re.compile(rb"\b(?:" + either + rb")(?:\s*=\s*[\"']|(?:\s[^<>]*)?>)\s*" + _NUMBER.pattern)
+    """A property and its first number."""
+    return re.compile(rb"\b" + _any_of(names) + _OPEN + _NUMBER.pattern)
 
 
 _SINGLE = _values((*XMP_NUMBERS, *XMP_RATIONALS))
-_SEQUENCE = re.compile(
-    rb"<(" + b"|".join(name.encode() for name in XMP_SEQUENCES) + rb")(?:\s[^<>]*)?>.{0,2000}?</\1\s*>", re.DOTALL
-)
-_ITEM = re.compile(rb"li(?:\s[^<>]*)?>\s*\d+")
+_SEQUENCE = re.compile(rb"<(" + _any_of(XMP_SEQUENCES) + rb")(?:\s[^<>]{0,2000})?>.{0,2000}?</\1\s*+>", re.DOTALL)
+_ITEM = re.compile(rb"li(?:\s[^<>]{0,2000})?>\s*+\d{1,20}(?!\d)")
 _REGIONS = {
-    re.compile(re.escape(unit).encode() + rb"(?:\s*=\s*[\"']|(?:\s[^<>]*)?>)\s*(\w+)"): _values(names)
-    for unit, names in XMP_REGIONS.items()
+    re.compile(re.escape(unit).encode() + _OPEN + rb"(\w++)"): _values(names) for unit, names in XMP_REGIONS.items()
 }
 
 
-def double_sizes(packet: bytes | memoryview) -> bytes:
-    """Return a packet (in UTF-8) whose pixel sizes are twice what they were; see `fields` for which they are."""
-    doubled = _SINGLE.sub(_double, bytes(packet))
-    doubled = _SEQUENCE.sub(_double_items, doubled)
+def upscale_sizes(packet: bytes | memoryview) -> bytes:
+    """Return a packet (in UTF-8) with the sizes and places of the upscaled image; `fields` lists the properties."""
+    changed = _SINGLE.sub(_twice, bytes(packet))
+    changed = _SEQUENCE.sub(lambda sequence: _ITEM.sub(_twice, sequence[0]), changed)
     for unit, values in _REGIONS.items():
-        units = set(unit.findall(doubled))
+        units = set(unit.findall(changed))
         if b"pixel" in units:
-            # Where shares of the image are stated too, they are told by being at most 1.
-            doubled = values.sub(_double if len(units) == 1 else _double_above_one, doubled)
-    return doubled
+            # If regions in shares of the image are there too, their numbers are at most 1.
+            changed = values.sub(_twice if len(units) == 1 else _twice_above_one, changed)
+    return changed
 
 
-def _double_items(sequence: re.Match[bytes]) -> bytes:
-    return _ITEM.sub(_double, sequence[0])
-
-
-def _double(found: re.Match[bytes]) -> bytes:
+def _twice(found: re.Match[bytes]) -> bytes:
     number = _last_number(found[0])
     return found[0][: -len(number)] + str(2 * Decimal(number.decode())).encode()
 
 
-def _double_above_one(found: re.Match[bytes]) -> bytes:
-    return _double(found) if Decimal(_last_number(found[0]).decode()) > 1 else found[0]
+def _twice_above_one(found: re.Match[bytes]) -> bytes:
+    return _twice(found) if Decimal(_last_number(found[0]).decode()) > 1 else found[0]
 
 
 def _last_number(text: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Which images can be upscaled, told from their names and headers alone; decodes nothing and imports no OpenCV."""
+"""Which images can be upscaled, decided from their headers; nothing is decoded, and OpenCV is not imported."""
 
 import re
 from collections.abc import Callable
@@ -43,7 +43,7 @@ _FOREIGN = (
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "it is a JPEG XL image, which OpenCV does not read"),
     (rb"....ftypcrx |FUJIFILMCCD-RAW|IIRO|IIU\0|\0MRM|FOVb", "it is a camera raw image"),
     (rb"....ftyp", "it is a video, or an image of a kind that OpenCV does not read"),
-    (rb"\s*(?:<\?xml.*?)?<svg[\s>]", "it is an SVG drawing, which has no pixels to double"),
+    (rb"\s*(?:<\?xml.*?)?<svg[\s>]", "it is an SVG drawing, which has no pixels to upscale"),
     (rb"8BPS", "it is a Photoshop document"),
     (rb"%PDF-", "it is a PDF document"),
     (rb"P7\n|P[Ff]\s", "it is a PAM or PFM image, whose kind is not upscaled"),
@@ -52,13 +52,13 @@ _FOREIGN = (
 
 
 def _foreign(start: bytes) -> str:
-    """Why a file that starts so is left alone."""
+    """Why a file that starts so is skipped."""
     named = (reason for kind, reason in _FOREIGN if re.match(kind, start, re.DOTALL | re.IGNORECASE))
     return next(named, "it is not an image of a known format")
 
 
 def read_header(data: bytes | memoryview | mmap) -> Header:
-    """Read an image's header; what it is, its content says, whatever its name.
+    """Read an image's header. The content decides what it is, not the name.
 
     Raises:
         UnsupportedImage: not an image, a damaged one, or one that cannot be upscaled in its own format.
@@ -73,14 +73,14 @@ def read_header(data: bytes | memoryview | mmap) -> Header:
 
 
 def describe(data: bytes | memoryview | mmap) -> Header:
-    """Read an image's header, whether or not there is room for twice its size.
+    """Read an image's header, whatever its size.
 
     Raises:
-        UnsupportedImage: not an image, a damaged one, or of a kind that is left alone.
+        UnsupportedImage: not an image, a damaged one, or of a kind that is skipped.
     """
     view = memoryview(data)
     start = bytes(view[:16])
-    if start[4:8] == b"ftyp":  # all brands, of which another may stand first
+    if start[4:8] == b"ftyp":  # all brands: the first may be another one
         start = bytes(view[: min(int.from_bytes(start[:4]), _LONGEST_BRANDS)])
     reader = next((reader for starts, reader in _READERS if starts.match(start)), None)
     if reader is None:

@@ -1,4 +1,4 @@
-"""AVIF (AV1 Image File Format 1.1 on ISO/IEC 23008-12, HEIF): the items in the file, and what describes them."""
+"""AVIF (AV1 Image File Format 1.1 on ISO/IEC 23008-12, HEIF; AV1 Bitstream, 5.5): its items and their descriptions."""
 
 import struct
 from collections.abc import Iterator
@@ -9,7 +9,9 @@ from scaler.images.probe.isobmff import Box, read_boxes
 
 ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
 XMP_TYPE = b"application/rdf+xml"
-_IDENTITY = 0
+_DAMAGED = "the AVIF is damaged"
+_MOST_EXTENTS, _SEQUENCE_HEADER, _START = 10_000, 1, 256
+IDENTITY = 0
 """The matrix of colours that are stored as they are, as lossless files do."""
 
 
@@ -37,6 +39,8 @@ class Avif:
     file: memoryview
     idat: memoryview
     primary: Item
+    coded: Item
+    """The primary item, or the first tile of a grid."""
     alpha: Item | None
     exif: Item | None
     xmp: Item | None
@@ -47,6 +51,10 @@ class Avif:
         Raises:
             UnsupportedImage: they lie outside of the file.
         """
+        return b"".join(self.parts(item))
+
+    def parts(self, item: Item) -> list[memoryview]:
+        """The same, as the pieces in which they are stored."""
         found = []
         for where, at, length in item.parts:
             source = self.idat if where else self.file
@@ -54,7 +62,7 @@ class Avif:
             if at > len(source) or len(part) < length:
                 raise UnsupportedImage("the AVIF is cut off")
             found.append(part)
-        return b"".join(found)
+        return found
 
 
 def read(data: bytes | memoryview) -> Avif:
@@ -64,29 +72,25 @@ def read(data: bytes | memoryview) -> Avif:
         UnsupportedImage: cut off, damaged, an animation, or with content that could not be kept.
     """
     view = memoryview(data)
+    top = {box.kind: box for box in read_boxes(view)}
+    if b"moov" in top:
+        raise UnsupportedImage("it is an animated AVIF, whose loop count and metadata OpenCV's writer would not keep")
     try:
-        top = {box.kind: box for box in read_boxes(view)}
-        if b"moov" in top:
-            raise UnsupportedImage(
-                "it is an animated AVIF, whose loop count and metadata OpenCV's writer would not keep"
-            )
-        if b"meta" not in top:
-            raise UnsupportedImage("the AVIF is damaged: it has no image")
-        meta = {box.kind: box for box in read_boxes(top[b"meta"].payload[4:])}
+        meta = {box.kind: box.payload for box in read_boxes(top[b"meta"].payload[4:])}
         items = _items(meta)
-        idat = meta[b"idat"].payload if b"idat" in meta else view[:0]
-        avif = _sorted(items, _integer(meta[b"pitm"].payload, 4, 2 if meta[b"pitm"].payload[0] == 0 else 4), view, idat)
-        if sum(length or len(view) for item in items.values() for _, _, length in item.parts) > len(view):
-            raise UnsupportedImage("the AVIF is damaged: its items take more than the file")
-        for item in items.values():
-            avif.data(item)
-    except (struct.error, IndexError, KeyError) as error:
-        raise UnsupportedImage("the AVIF is damaged") from error
+        primary = _Cursor(meta[b"pitm"])
+        avif = _sorted(items, primary.take(4 if primary.version() else 2), view, meta.get(b"idat", view[:0]))
+    except (IndexError, KeyError) as error:
+        raise UnsupportedImage(_DAMAGED) from error
+    if sum(length or len(view) for item in items.values() for _, _, length in item.parts) > len(view):
+        raise UnsupportedImage("the AVIF is damaged: its items take more than the file")
+    for item in items.values():
+        avif.parts(item)
     return avif
 
 
 def _sorted(items: dict[int, Item], first: int, file: memoryview, idat: memoryview) -> Avif:
-    """Tell what each item is for; refuse those that would be lost."""
+    """Find out what each item is for; skip a file with items that would be lost."""
     primary = items[first]
     if primary.kind not in (b"av01", b"grid"):
         raise UnsupportedImage("it is an AVIF composed of several images, which could not be kept")
@@ -107,83 +111,84 @@ def _sorted(items: dict[int, Item], first: int, file: memoryview, idat: memoryvi
         raise UnsupportedImage("it is an AVIF with colours multiplied by alpha, which OpenCV would not keep")
     if primary.property(b"clap") is not None:
         raise UnsupportedImage("it is a cropped AVIF, whose crop could not be kept")
-    return Avif(file, idat, primary, alpha, exif, xmp)
+    coded = primary if primary.kind == b"av01" else items[primary.references[b"dimg"][0]]
+    return Avif(file, idat, primary, coded, alpha, exif, xmp)
 
 
-def _items(meta: dict[bytes, Box]) -> dict[int, Item]:
-    items = dict(_infos(meta[b"iinf"].payload))
-    for number, parts in _locations(meta[b"iloc"].payload):
+class _Cursor:
+    """Reads the integers of a box one after the other."""
+
+    def __init__(self, view: memoryview) -> None:
+        self.view, self.at = view, 0
+
+    def take(self, size: int) -> int:
+        start, self.at = self.at, self.at + size
+        if self.at > len(self.view):
+            raise UnsupportedImage(_DAMAGED)
+        return int.from_bytes(self.view[start : self.at])
+
+    def version(self) -> int:
+        """Read version and flags, which stand first in most boxes."""
+        return self.take(4) >> 24
+
+
+def _items(meta: dict[bytes, memoryview]) -> dict[int, Item]:
+    items = dict(_infos(meta[b"iinf"]))
+    for number, parts in _locations(meta[b"iloc"]):
         items[number].parts = parts
-    properties = {box.kind: box for box in meta[b"iprp"].children}
+    properties = {box.kind: box for box in read_boxes(meta[b"iprp"])}
     every = properties[b"ipco"].children
     for number, index, essential in _associations(properties[b"ipma"].payload):
         if index:
             items[number].properties.append(every[index - 1])
             if essential:
                 items[number].essential.add(every[index - 1].kind)
-    if b"iref" in meta:
-        wide = meta[b"iref"].payload[0]
-        size = 4 if wide else 2
-        for box in read_boxes(meta[b"iref"].payload[4:]):
-            count = _integer(box.payload, size, 2)
-            targets = [_integer(box.payload, size + 2 + size * i, size) for i in range(count)]
-            items[_integer(box.payload, 0, size)].references.setdefault(box.kind, []).extend(targets)
+    references = meta.get(b"iref", memoryview(bytes(4)))
+    for box in read_boxes(references[4:]):
+        cursor, size = _Cursor(box.payload), 4 if references[0] else 2
+        item = items[cursor.take(size)]
+        item.references.setdefault(box.kind, []).extend(cursor.take(size) for _ in range(cursor.take(2)))
     return items
 
 
-def _integer(view: memoryview, at: int, size: int) -> int:
-    if at + size > len(view):
-        raise UnsupportedImage("the AVIF is damaged")
-    return int.from_bytes(view[at : at + size])
-
-
 def _infos(payload: memoryview) -> Iterator[tuple[int, Item]]:
-    for box in read_boxes(payload[6 if payload[0] == 0 else 8 :]):
-        version = box.payload[0]
+    for box in read_boxes(payload[8 if payload[0] else 6 :]):
+        cursor = _Cursor(box.payload)
+        version = cursor.version()
         if box.kind != b"infe" or version not in (2, 3):
-            raise UnsupportedImage("the AVIF is damaged")
-        size = 2 if version == 2 else 4
-        kind = bytes(box.payload[6 + size : 10 + size])
-        _, *types = bytes(box.payload[10 + size :]).split(b"\0")
-        yield _integer(box.payload, 4, size), Item(kind, types[0] if kind == b"mime" and types else b"")
+            raise UnsupportedImage(_DAMAGED)
+        number = cursor.take(2 if version == 2 else 4)
+        kind, _, rest = bytes(box.payload[cursor.at + 2 :]).partition(b"\0")
+        yield number, Item(kind[:4], rest.partition(b"\0")[0] if kind[:4] == b"mime" else b"")
 
 
 def _locations(payload: memoryview) -> Iterator[tuple[int, list[tuple[int, int, int]]]]:
-    version = payload[0]
-    offset_size, length_size = payload[4] >> 4, payload[4] & 15
-    base_size, index_size = payload[5] >> 4, payload[5] & 15 if version else 0
+    cursor = _Cursor(payload)
+    version, sizes, found = cursor.version(), cursor.take(2), 0
     wide = 4 if version == 2 else 2
-    count, at = _integer(payload, 6, wide), 6 + wide
-    for _ in range(count):
-        number, at = _integer(payload, at, wide), at + wide
-        where, at = (_integer(payload, at, 2) & 15, at + 2) if version else (0, at)
-        at += 2
-        base, at = _integer(payload, at, base_size), at + base_size
-        extents, at = _integer(payload, at, 2), at + 2
-        if extents > len(payload):
-            raise UnsupportedImage("the AVIF is damaged")
-        parts = []
-        for _ in range(extents):
-            at += index_size
-            offset, length = _integer(payload, at, offset_size), _integer(payload, at + offset_size, length_size)
-            parts.append((where, base + offset, length))
-            at += offset_size + length_size
+    for _ in range(cursor.take(wide)):
+        number, where = cursor.take(wide), cursor.take(2) & 15 if version else 0
         if where > 1:
             raise UnsupportedImage("it is an AVIF of items made from others, which could not be kept")
+        cursor.take(2)  # which file: this one
+        base, count = cursor.take(sizes >> 4 & 15), cursor.take(2)
+        found += count
+        if found > _MOST_EXTENTS:
+            raise UnsupportedImage(f"it is an AVIF of more than {_MOST_EXTENTS} parts")
+        parts = []
+        for _ in range(count):
+            cursor.take(sizes & 15 if version else 0)
+            parts.append((where, base + cursor.take(sizes >> 12), cursor.take(sizes >> 8 & 15)))
         yield number, parts
 
 
 def _associations(payload: memoryview) -> Iterator[tuple[int, int, bool]]:
-    size = 2 if payload[0] == 0 else 4
-    wide = payload[3] & 1
-    at = 8
-    for _ in range(_integer(payload, 4, 4)):
-        number, count = _integer(payload, at, size), _integer(payload, at + size, 1)
-        at += size + 1
-        for _ in range(count):
-            value = _integer(payload, at, 1 + wide)
-            at += 1 + wide
-            top = 0x8000 if wide else 0x80
+    cursor = _Cursor(payload)
+    size, wide = 4 if cursor.version() else 2, 1 + (payload[3] & 1)
+    for _ in range(cursor.take(4)):
+        number = cursor.take(size)
+        for _ in range(cursor.take(1)):
+            value, top = cursor.take(wide), 0x80 << 8 * (wide - 1)
             yield number, value & (top - 1), bool(value & top)
 
 
@@ -193,23 +198,68 @@ def coding(avif: Avif) -> tuple[int, bool, tuple[int, int]]:
     Raises:
         UnsupportedImage: the file does not say.
     """
-    configurations = [avif.primary.property(b"av1C")]
-    if avif.primary.kind == b"grid":
-        top = {box.kind: box for box in read_boxes(avif.file)}
-        meta = {box.kind: box for box in read_boxes(top[b"meta"].payload[4:])}
-        properties = {box.kind: box for box in meta[b"iprp"].children}
-        configurations = [box.payload for box in properties[b"ipco"].children if box.kind == b"av1C"]
-    configuration = next((c for c in configurations if c is not None and len(c) >= 4), None)
-    if configuration is None:
-        raise UnsupportedImage("the AVIF is damaged")
+    configuration = avif.coded.property(b"av1C")
+    if configuration is None or len(configuration) < 4:
+        raise UnsupportedImage(_DAMAGED)
     flags = configuration[2]
     bits = (12 if flags & 0x20 else 10) if flags & 0x40 else 8
     return bits, bool(flags & 0x10), (2 if flags & 8 else 1, 2 if flags & 4 else 1)
 
 
+def _check_sizes(avif: Avif) -> None:
+    """Libraries scale an image that is coded in another size than the file says, or do not."""
+    for item in (avif.coded, avif.alpha):
+        if item is not None and item.kind == b"av01":
+            stated = item.property(b"ispe") or avif.primary.property(b"ispe")
+            if stated is None or len(stated) < 12:
+                raise UnsupportedImage("the AVIF is damaged: it does not say its size")
+            if coded_size(b"".join(part[:_START] for part in avif.parts(item))) not in (
+                None,
+                struct.unpack_from(">2L", stated, 4),
+            ):
+                raise UnsupportedImage("the AVIF is damaged: its image has another size than the file says")
+
+
+def coded_size(stream: bytes) -> tuple[int, int] | None:
+    """Width and height in the sequence header of an AV1 stream (AV1 specification, 5.5); None if it is not found.
+
+    A sequence header with timing, which a still image has no use for, is not read.
+    """
+    view, kind = _Cursor(memoryview(stream)), 0
+    while kind != _SEQUENCE_HEADER:
+        if view.at >= len(stream):
+            return None
+        head, size = view.take(1), 0
+        kind = head >> 3 & 15
+        view.take(head >> 2 & 1)
+        for shift in range(0, 56 if head & 2 else 0, 7):
+            size |= (byte := view.take(1)) << shift & 0x7F << shift
+            if byte < 0x80:
+                break
+        body, view.at = stream[view.at :][:64], view.at + size
+    bits = iter(f"{int.from_bytes(body.ljust(64)):0512b}")
+
+    def take(count: int) -> int:
+        return int("0" + "".join(next(bits) for _ in range(count)), 2)
+
+    take(4)
+    if take(1):  # a still image alone
+        take(5)
+    else:
+        if take(1):
+            return None
+        delays = take(1)
+        for _ in range(take(5) + 1):
+            take(12)
+            take(1 if take(5) > 7 else 0)
+            take(4 if delays and take(1) else 0)
+    across, down = take(4) + 1, take(4) + 1
+    return take(across) + 1, take(down) + 1
+
+
 def is_lossless(avif: Avif) -> bool:
     """Whether colours seem to be stored as they are."""
-    return next((m for p in colours(avif) if (m := matrix(p)) is not None), None) == _IDENTITY
+    return next((m for p in colours(avif) if (m := matrix(p)) is not None), None) == IDENTITY
 
 
 def colours(avif: Avif) -> list[memoryview]:
@@ -229,12 +279,10 @@ def header(data: bytes | memoryview) -> Header:
         UnsupportedImage: cut off, damaged, an animation, or with content that could not be kept.
     """
     avif = read(data)
-    extent = avif.primary.property(b"ispe")
-    if extent is None or len(extent) < 12:
-        raise UnsupportedImage("the AVIF is damaged: it does not say its size")
+    _check_sizes(avif)
     bits, grey, (across, down) = coding(avif)
     channels = 4 if avif.alpha is not None else 1 if grey else 3
-    width, height = struct.unpack_from(">2L", extent, 4)
+    width, height = struct.unpack_from(">2L", avif.primary.property(b"ispe") or bytes(12), 4)
     chroma = 0 if grey else 1 / (across * down)
     depth, lossless = 8 if bits == 8 else 16, is_lossless(avif)
     return Header("AVIF", width, height, channels, depth, lossless=lossless, chroma=chroma)

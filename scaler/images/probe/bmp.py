@@ -1,38 +1,33 @@
-"""Windows bitmaps (Microsoft, "Bitmap Storage"; BITMAPV5HEADER): header, colour masks, embedded profile."""
+"""Windows bitmaps (Microsoft, "Bitmap Storage"; BITMAPV5HEADER): the headers in front of the pixels."""
 
 import struct
 from dataclasses import dataclass
 
 from scaler.images.probe.header import Header, UnsupportedImage
 
-SHORT, LONG, V4, V5 = 12, 40, 108, 124
-_SIZES = {SHORT, LONG, 52, 56, V4, V5}
-UNCOMPRESSED, RLE8, RLE4, BIT_FIELDS = 0, 1, 2, 3
-_BGRA = (0x00FF_0000, 0x0000_FF00, 0x0000_00FF)
+UNCOMPRESSED, BIT_FIELDS, V5 = 0, 3, 124
+_SIZES = {40, 52, 56, 108, V5}
+_OS2_SIZES = {12, 16, 64}
 
 
 @dataclass(frozen=True, slots=True)
 class Bmp:
-    """The headers in front of the pixels."""
+    """The headers."""
 
     info: bytes
     """The information header, of 40 bytes or more."""
-    width: int
-    height: int
-    """Positive; `top_down` says which row comes first."""
-    top_down: bool
-    bits: int
-    compression: int
-    masks: tuple[int, ...]
-    """Of red, green, blue and, in headers that have one, alpha."""
     start: int
     """Offset of the first pixel."""
+    width: int
+    height: int
+    """Negative if the first row is the top one."""
+    bits: int
+    compression: int
 
     @property
-    def raw(self) -> bool:
-        """Stored as four plain bytes a pixel, the fourth of which OpenCV may pass over."""
-        fields = self.compression == BIT_FIELDS and self.masks[:3] == _BGRA
-        return self.bits == 32 and (self.compression == UNCOMPRESSED or fields)
+    def alpha(self) -> bool:
+        """Whether a mask says where transparency is stored."""
+        return self.compression == BIT_FIELDS and any(self.info[52:56])
 
 
 def read(data: bytes | memoryview) -> Bmp:
@@ -43,26 +38,20 @@ def read(data: bytes | memoryview) -> Bmp:
     """
     try:
         start, size = struct.unpack_from("<2L", data, 10)
+        if size in _OS2_SIZES:
+            raise UnsupportedImage("it is a BMP with an OS/2 header, a kind that is not upscaled")
         if size not in _SIZES:
             raise UnsupportedImage(f"it is a BMP with a header of {size} bytes, which is not known")
-        if size == SHORT:
-            width, height, planes, bits = struct.unpack_from("<4H", data, 18)
-            info = struct.pack("<LllHH6L", LONG, width, height, planes, bits, 0, 0, 0, 0, 0, 0)
-        else:
-            info = bytes(data[14 : 14 + size])
-            width, height, planes, bits = struct.unpack_from("<2l2H", info, 4)
-        (compression,) = struct.unpack_from("<L", info, 16)
-        masks = struct.unpack_from("<3L" if len(info) <= 52 else "<4L", data, 54) if compression == BIT_FIELDS else ()
+        width, height, _, bits, compression = struct.unpack_from("<2l2HL", data, 18)
+        info = struct.unpack_from(f"{size}s", data, 14)[0]
     except struct.error as error:
         raise UnsupportedImage("the BMP is cut off") from error
-    if compression not in (UNCOMPRESSED, RLE8, RLE4, BIT_FIELDS) or bits not in (1, 2, 4, 8, 16, 24, 32):
-        raise UnsupportedImage(
-            f"it is a BMP of {bits} bits and compression {compression}, which OpenCV does not decode"
-        )
+    if compression > BIT_FIELDS or bits not in (1, 4, 8, 16, 24, 32):
+        raise UnsupportedImage(f"it is a BMP of {bits} bits and compression {compression}, which Pillow does not read")
     rows = abs(height) * ((width * bits + 31) // 32 * 4) if compression in (UNCOMPRESSED, BIT_FIELDS) else 1
     if start + rows > len(data):
         raise UnsupportedImage("the BMP is cut off")
-    return Bmp(info, width, abs(height), height < 0, bits, compression, masks, start)
+    return Bmp(info, start, width, height, bits, compression)
 
 
 def header(data: bytes | memoryview) -> Header:
@@ -72,4 +61,4 @@ def header(data: bytes | memoryview) -> Header:
         UnsupportedImage: damaged, cut off, or of an unknown kind.
     """
     bmp = read(data)
-    return Header("BMP", bmp.width, bmp.height, 4 if bmp.bits == 32 else 3, 8)
+    return Header("BMP", bmp.width, abs(bmp.height), 4 if bmp.bits == 32 else 3, 8)

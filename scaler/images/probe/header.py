@@ -1,10 +1,10 @@
-"""What an image's header says, and the refusal of images that are left alone."""
+"""What an image's header says, and the error for images that are skipped."""
 
 from dataclasses import dataclass
 
 
 class UnsupportedImage(Exception):
-    """This image is left alone; `reason` is one sentence that says why."""
+    """This image is skipped; `reason` is one sentence that says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -29,7 +29,7 @@ class Header:
     lossless: bool = False
     progressive: bool = False
     everyday: bool = False
-    """Of a kind that is read and written without a second library's opinion."""
+    """Of a kind whose readers are proven, so that no second library has to confirm what was read."""
     chroma: float = 1.0
     """Share of the full resolution at which each colour-difference plane is coded (4:2:0 is 0.25)."""
     size: int = 0

@@ -9,6 +9,8 @@ from scaler.images.probe.isobmff import Box, read_boxes
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM = b"\xff\x4f\xff\x51"
 GREY, SRGB = 17, 16
+_CHANNELS = {(0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 1, 0)}
+"""Number, kind and colour of the channels: R, G, B, and alpha that colours are not multiplied by."""
 _SMALLEST_TILE = 32 * 32
 _GEOGRAPHIC = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 
@@ -30,12 +32,10 @@ class Jp2:
         Readers take it for that where the file says nothing of its channels. A profile may be one of CMYK, whose fourth
         component is an ink: there only what the file says counts.
         """
-        boxes = [box for outer in self.boxes if outer.kind == b"jp2h" for box in outer.children]
-        entries = [
-            entry for box in boxes if box.kind == b"cdef" for entry in struct.iter_unpack(">3H", box.payload[2:])
-        ]
-        undeclared = not entries and all(box.payload[0] == 1 for box in boxes if box.kind == b"colr")
-        return self.components == 4 and (undeclared or (3, 1, 0) in entries)
+        inner = [box for outer in self.boxes if outer.kind == b"jp2h" for box in outer.children]
+        defined = any(box.kind == b"cdef" for box in inner)
+        profile = any(box.kind == b"colr" and box.payload[0] != 1 for box in inner)
+        return self.components == 4 and (defined or not profile)
 
 
 def read(data: bytes | memoryview) -> Jp2:
@@ -74,16 +74,10 @@ def _check(found: tuple[Box, ...]) -> None:
             raise UnsupportedImage("it is a JPEG 2000 with a palette, which OpenCV would not keep")
         if box.kind == b"colr" and box.payload[0] == 1 and int.from_bytes(box.payload[3:7]) not in (GREY, SRGB):
             raise UnsupportedImage("it is a JPEG 2000 of neither grey nor sRGB colours, which OpenCV would not keep")
-        if box.kind == b"cdef" and any(c not in (0, i + 1) for i, c in enumerate(_meanings(box))):
+        if box.kind == b"cdef" and set(struct.iter_unpack(">3H", box.payload[2:])) - _CHANNELS:
             raise UnsupportedImage(
-                "it is a JPEG 2000 with its channels in an unusual order, which OpenCV would not keep"
+                "it is a JPEG 2000 whose channels have an unusual order or meaning, which OpenCV would not keep"
             )
-
-
-def _meanings(definition: Box) -> list[int]:
-    """The colour that each channel stands for, from 1; 0 for alpha."""
-    entries = struct.iter_unpack(">3H", definition.payload[2:])
-    return [colour for _, _, colour in sorted(entries)]
 
 
 def header(data: bytes | memoryview) -> Header:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from scaler.images.probe.header import Header, UnsupportedImage
 
 SOI, EOI, SOS, APP14, COM = 0xD8, 0xD9, 0xDA, 0xEE, 0xFE
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
+"""Of all processes, and of JPEG-LS (ITU-T T.87)."""
 _DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _MOST_SCANS, _MOST_SEGMENTS = 200, 10_000
@@ -63,7 +64,7 @@ def read(data: Buffer) -> Jpeg:
         UnsupportedImage: it is cut off or damaged.
     """
     walk = _walk(data)
-    segments, frame, scans = _start(walk)
+    segments, frame, scans = _start(walk, keep=True)
     count = 1
     for position, marker, _ in walk:
         count += marker == SOS
@@ -85,15 +86,21 @@ def without_junk(data: Buffer, original: Jpeg) -> bytes | Buffer:
     return b"".join((data[:2], head, data[original.scans : original.end]))
 
 
-def _start(walk: _Walk) -> tuple[list[Segment], Frame, int]:
-    """The segments up to the first scan, the frame among them, and the scan's offset."""
+def _start(walk: _Walk, *, keep: bool) -> tuple[list[Segment], Frame, int]:
+    """The segments up to the first scan, the frame among them, and the scan's offset.
+
+    Unless they are to be kept, only the frame's payload is copied.
+    """
     segments: list[Segment] = []
     for position, marker, payload in walk:
         if marker == SOS:
             return segments, _frame(segments), position
         if len(segments) >= _MOST_SEGMENTS:
             raise UnsupportedImage(f"it is a JPEG of more than {_MOST_SEGMENTS} segments")
-        segments.append((Frame if marker in _FRAMES else Segment)(marker, bytes(payload)))
+        if marker in _FRAMES:
+            segments.append(Frame(marker, bytes(payload)))
+        else:
+            segments.append(Segment(marker, bytes(payload) if keep else b""))
     raise UnsupportedImage(_CUT_OFF)
 
 
@@ -132,11 +139,13 @@ def header(data: Buffer) -> Header:
     Raises:
         UnsupportedImage: cut off, damaged, or coded in an unusual way.
     """
-    _, frame, _ = _start(_walk(data))
+    _, frame, _ = _start(_walk(memoryview(data)), keep=False)
     marker, payload = frame.marker, frame.payload
     bits, components = payload[0], payload[5]
     if marker not in _DECODABLE or bits != 8:
-        raise UnsupportedImage(f"it is a lossless, hierarchical or {bits}-bit JPEG, which is not decoded here")
+        raise UnsupportedImage(
+            "it is a lossless or hierarchical JPEG, JPEG-LS, or one of more than 8 bits, none of which is decoded here"
+        )
     if components not in (1, 3, 4):
         raise UnsupportedImage(f"it is a JPEG of {components} components")
     height, width = int.from_bytes(payload[1:3]), int.from_bytes(payload[3:5])

@@ -1,20 +1,22 @@
-"""How much memory upscaling an image takes, told from its header."""
+"""How much memory it takes to upscale an image, estimated from its header."""
 
 from scaler.images.probe.header import Header
 
 _SMALL_THINGS = 16 << 20
+_COPIES = 4
+"""Copies of what stands beside the pixels: taken from the file, changed, put into the result, which is read again."""
 
 
 def needed(header: Header) -> int:
     """Bytes that decoding, upscaling and encoding hold at one time, at most.
 
-    The image and its double lie side by side; then, beside the double, the encoder's own buffers and its result.
-    The figures of the encoders were measured with noise, which compresses worst, and rounded up.
+    First the image and the upscaled one are in memory; then the upscaled one, the encoder's buffers and its result. The
+    figures for the encoders were measured with noise, which compresses worst, and rounded up.
     """
     pixels = header.width * header.height
     depth = header.channels * header.bits // 8
     coding = 5 * pixels * depth + int(4 * pixels * _per_pixel(header, depth)) + _encoded(header)
-    return max(coding, _verifying(header, pixels, depth)) + _SMALL_THINGS
+    return max(coding, _verifying(header, pixels, depth)) + _COPIES * header.size + _SMALL_THINGS
 
 
 def _verifying(header: Header, pixels: int, depth: int) -> int:
@@ -41,7 +43,7 @@ def _samples(header: Header) -> float:
 
 
 def _per_pixel(header: Header, depth: int) -> float:
-    """Bytes per pixel of the double that encoding adds; `depth` is the bytes of one pixel."""
+    """Bytes that encoding adds for each pixel of the upscaled image; `depth` is the bytes of one pixel."""
     frames = header.frames if header.animated else 0
     match header.format:
         case "JPEG":

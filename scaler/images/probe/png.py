@@ -11,7 +11,8 @@ GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 3, GREY_ALPHA: 2, RGB_ALPHA: 4}
 _DEPTHS = {GREY: {1, 2, 4, 8, 16}, RGB: {8, 16}, PALETTE: {1, 2, 4, 8}, GREY_ALPHA: {8, 16}, RGB_ALPHA: {8, 16}}
 
-_MOST_CHUNKS = 100_000
+_MANY_CHUNKS, _SMALL_CHUNK = 10_000, 4096
+"""Each chunk takes memory, however small it is; there may be more in a large file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ def read(data: bytes | memoryview) -> Png:
     """
     found, end = _chunks(memoryview(data))
     start = found[0].payload
+    if found[0].kind == b"CgBI":
+        raise UnsupportedImage("it is a PNG of Apple's own kind (CgBI), which other programs do not read")
     if found[0].kind != b"IHDR" or len(start) != 13 or start[8] not in _DEPTHS.get(start[9], ()):
         raise UnsupportedImage("the PNG's header is damaged")
     width, height = int.from_bytes(start[:4]), int.from_bytes(start[4:8])
@@ -63,8 +66,8 @@ def _chunks(view: memoryview) -> tuple[list[Chunk], int]:
         if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
             raise UnsupportedImage("the PNG is damaged: a checksum is wrong")
         found.append(Chunk(bytes(view[position + 4 : position + 8]), view[position + 8 : end - 4]))
-        if len(found) > _MOST_CHUNKS:
-            raise UnsupportedImage(f"it is a PNG of more than {_MOST_CHUNKS} chunks")
+        if len(found) > _MANY_CHUNKS + len(view) // _SMALL_CHUNK:
+            raise UnsupportedImage(f"it is a PNG of more than {_MANY_CHUNKS} chunks, most of them very small")
         if found[-1].kind == b"IEND":
             return found, end
         position = end

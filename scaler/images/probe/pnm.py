@@ -1,5 +1,6 @@
 """Portable anymaps (Netpbm's pbm(5), pgm(5) and ppm(5)): plain or binary."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ _START = re.compile(rb"P([1-6])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})")
 _TOP = re.compile(_GAP + rb"(\d{1,5})")
 _COMMENT = re.compile(rb"#[^\n\r]*")
 _LONGEST_HEADER = 1 << 16
+PLAIN, BITMAPS = (1, 2, 3), (1, 4)
+"""Kinds whose samples are written as text, and kinds whose samples are bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,18 @@ class Pnm:
     start: int
     """Offset of the first pixel."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height x width, or height x width x 3."""
+        return (self.height, self.width, 3)[: 3 if self.kind in (3, 6) else 2]
+
+    @property
+    def least(self) -> int:
+        """Bytes that the pixels take; if they are plain, at least."""
+        if self.kind == 4:
+            return self.height * ((self.width + 7) // 8)
+        return math.prod(self.shape) * (2 if self.kind in (2, 3) or self.top > 255 else 1)
+
 
 def read(data: bytes | memoryview) -> Pnm:
     """Read the text in front of the pixels, and check that all pixels are there.
@@ -39,21 +54,20 @@ def read(data: bytes | memoryview) -> Pnm:
         raise UnsupportedImage("the PNM's header is damaged")
     kind, width, height = (int(group) for group in start.groups())
     end, top = start.end(), 1
-    if kind not in (1, 4):
+    if kind not in BITMAPS:
         limit = _TOP.match(text, end)
         if limit is None or not 0 < int(limit[1]) <= 0xFFFF:
             raise UnsupportedImage("the PNM's header is damaged")
         end, top = limit.end(), int(limit[1])
-        if top < 255:
-            raise UnsupportedImage(f"it is a PNM whose white is {top}, and OpenCV would read it as 255")
-    if kind >= 4:
-        row = (width + 7) // 8 if kind == 4 else width * (3 if kind == 6 else 1) * (2 if top > 255 else 1)
-        missing = end + 1 + row * height - len(data)
-        if missing > 0:
-            raise UnsupportedImage("the PNM is cut off")
-        if missing < 0 and bytes(data[missing:][:16]).strip():
-            raise UnsupportedImage("the PNM holds more than one image")
-    return Pnm(kind, width, height, top, tuple(_COMMENT.findall(text, 0, end)), end + 1)
+    pnm = Pnm(kind, width, height, top, tuple(_COMMENT.findall(text, 0, end)), end + 1)
+    end = pnm.start + pnm.least
+    if end > len(data) + (kind in PLAIN):  # nothing need stand behind the last
+        raise UnsupportedImage("the PNM is cut off")
+    if kind not in PLAIN and bytes(data[end : end + 16]).strip():
+        raise UnsupportedImage(
+            "it is a PNM with a second image or something else behind its first, which could not be kept"
+        )
+    return pnm
 
 
 def header(data: bytes | memoryview) -> Header:

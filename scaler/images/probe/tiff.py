@@ -20,7 +20,7 @@ ORIENTATION, SAMPLES, STRIP_COUNTS, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_
     324,
     325,
 )
-EXTRA_SAMPLES, SAMPLE_FORMAT, SUB_DIRECTORIES = 338, 339, 330
+PLANES, COLOUR_MAP, EXTRA_SAMPLES, SAMPLE_FORMAT, SUB_DIRECTORIES = 284, 320, 338, 339, 330
 EXIF, GPS, INTEROPERABILITY, MAKER_NOTE, DNG_VERSION = 34665, 34853, 40965, 37500, 50706
 
 STRAIGHT_ALPHA = 2
@@ -29,11 +29,11 @@ STRAIGHT_ALPHA = 2
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 
 _GEOGRAPHIC = {33550, 33922, 34264}
-_STACKED = {33628, 33629, 34412, 50838, 50839}
-"""Of MetaMorph, Zeiss and ImageJ, whose pages may hold further images without saying so to others."""
+_STACKED = {32997, 33628, 33629, 34412, 50838, 50839}
+"""Of volumes, MetaMorph, Zeiss and ImageJ, whose pages hold further images that other readers do not see."""
 _SELF_CONTAINED_NOTES = (b"Nikon\0\x02", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"Apple iOS\0")
-_MOST_PAGES, _MOST_FIELDS, _MOST_STRIPS, _LARGEST_TILE = 1000, 50_000, 1 << 20, 1 << 22
-_READABLE_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
+_MOST_PAGES, _MOST_FIELDS, _MOST_STRIPS, _LARGEST_TILE = 1000, 50_000, 1 << 16, 1 << 22
+_JPEG, _READABLE_COMPRESSIONS = 7, {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Field:
     tag: int
     kind: int
     count: int
-    raw: bytes
+    raw: bytes | memoryview
     entry: int
     at: int
 
@@ -61,8 +61,8 @@ class Tiff:
     """A TIFF structure in memory, read and never changed."""
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
-        self.data = data
-        start = bytes(data[:4])
+        self.data = memoryview(data)
+        start = bytes(self.data[:4])
         if start not in (b"II*\0", b"MM\0*"):
             big = start in (b"II+\0", b"MM\0+")
             raise UnsupportedImage("it is a BigTIFF, which is not written here" if big else "the TIFF is damaged")
@@ -100,7 +100,7 @@ class Tiff:
             return None
         at = entry + 8 if size <= 4 else struct.unpack_from(self.order + "L", self.data, entry + 8)[0]
         self._spend(size if size > 4 else 0)
-        raw = bytes(self.data[at : at + size])
+        raw = self.data[at : at + size]
         if len(raw) < size:
             raise UnsupportedImage("the TIFF is cut off or damaged")
         return Field(tag, kind, count, raw, entry, at)
@@ -132,9 +132,9 @@ class Tiff:
         Raises:
             UnsupportedImage: it is no pointer, or was followed before.
         """
-        if field.kind not in (4, 13) or field.count != 1 or field.raw in self._followed:
+        if field.kind not in (4, 13) or field.count != 1 or bytes(field.raw) in self._followed:
             raise UnsupportedImage("the TIFF is damaged: its directories form a ring")
-        self._followed.add(field.raw)
+        self._followed.add(bytes(field.raw))
         return int(struct.unpack(self.order + "L", field.raw)[0])
 
     def numbers(self, directory: Directory, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
@@ -179,9 +179,11 @@ def _page(file: Tiff, page: Directory) -> Header:
     if _GEOGRAPHIC & page.fields.keys():
         raise UnsupportedImage("it is a georeferenced TIFF, whose coordinates would no longer fit")
     if _STACKED & page.fields.keys():
-        raise UnsupportedImage("it is a microscope's TIFF, with data that could not be kept")
+        raise UnsupportedImage("it is a microscope's TIFF, with images or data that could not be kept")
     if file.number(page, COMPRESSION, 1) not in _READABLE_COMPRESSIONS:
-        raise UnsupportedImage(f"OpenCV does not decode TIFF compression {file.number(page, COMPRESSION, 1)}")
+        raise UnsupportedImage(
+            f"it is a TIFF of compression {file.number(page, COMPRESSION, 1)}, which is not read here"
+        )
     _check_data(file, page)
     _check_tiles(file, page)
     _check_notes(file, page)
@@ -210,7 +212,7 @@ def _check_notes(file: Tiff, page: Directory) -> None:
     """Camera makers' notes mostly hold offsets from the start of the file, which break when they are moved."""
     pointer = file.number(page, EXIF, 0)
     note = file.directory(pointer).fields.get(MAKER_NOTE) if pointer else None
-    if note is not None and not note.raw.startswith(_SELF_CONTAINED_NOTES):
+    if note is not None and not bytes(note.raw[:16]).startswith(_SELF_CONTAINED_NOTES):
         raise UnsupportedImage("it is a TIFF with a camera maker's notes, which cannot be moved unharmed")
 
 
@@ -225,6 +227,8 @@ def _samples(file: Tiff, page: Directory) -> tuple[int, int]:
         raise UnsupportedImage(
             f"it is a TIFF of {samples} samples and colour model {photometric}, which could not be kept"
         )
+    if photometric == YCBCR and file.number(page, COMPRESSION, 1) != _JPEG:
+        raise UnsupportedImage("it is a TIFF of YCbCr that is not compressed as JPEG, which tifffile does not convert")
     depths = {1: {1, 2, 4, 8, 16}, 3: {32, 64}}
     if bits not in depths.get(kind, ()):
         names = {1: "unsigned", 2: "signed", 3: "floating-point"}

@@ -44,6 +44,10 @@ def inner(view: memoryview) -> list[Chunk]:
     return found
 
 
+def _has_alpha(chunk: Chunk) -> bool:
+    return chunk.kind == b"ALPH" or (chunk.kind == b"VP8L" and any(flags & 0x10 for flags in chunk.payload[4:5]))
+
+
 def header(data: bytes | memoryview) -> Header:
     """Read the header.
 
@@ -60,6 +64,10 @@ def header(data: bytes | memoryview) -> Header:
             if animated != bool(frames) or not (frames or {b"VP8 ", b"VP8L"} & {other.kind for other in found}):
                 raise UnsupportedImage("the WebP is damaged: its image is missing")
             channels = 4 if view[0] & ALPHA_FLAG or animated else 3
+            if channels == 3 and any(map(_has_alpha, found)):
+                raise UnsupportedImage(
+                    "it is a WebP whose header denies the transparency that it has, so that readers differ"
+                )
             lossless = any(other.kind == b"VP8L" for other in found)
             return Header("WebP", width, height, channels, 8, frames or 1, animated, lossless, everyday=not animated)
         if chunk.kind == b"VP8L" and len(view) >= 5 and view[0] == 0x2F:

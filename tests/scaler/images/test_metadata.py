@@ -77,7 +77,7 @@ def test_exif_sides_grow_beyond_a_short(order: str) -> None:
     block = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "LH", 8, 2)
     block += struct.pack(order + "HHLHH", 256, 3, 1, 40_000, 0) + struct.pack(order + "HHLL", 257, 4, 1, 10)
     block += bytes(4)
-    result = exif.double_sizes(block, 80_000, 20)
+    result = exif.upscale_sizes(block, 80_000, 20)
     assert len(result) == len(block)
     found = Image.Exif()
     found.load(b"Exif\0\0" + result)
@@ -105,7 +105,7 @@ def test_exif_sides_stated_as_seen_stay_so() -> None:
 
 @pytest.mark.parametrize("block", [b"", b"MM", b"II*\0" + b"\xff" * 40, b"no tiff at all"])
 def test_a_damaged_exif_block_stays_as_it_is(block: bytes) -> None:
-    assert exif.double_sizes(block, 10, 10) == block
+    assert exif.upscale_sizes(block, 10, 10) == block
 
 
 def test_xmp_of_a_panorama_and_of_faces() -> None:
@@ -114,7 +114,7 @@ def test_xmp_of_a_panorama_and_of_faces() -> None:
         b' stDim:w="4000" stDim:h="2000" stDim:unit="pixel" stArea:x="0.5" exif:PixelXDimension="4000"/>'
         b"<exif:PixelYDimension>2000</exif:PixelYDimension>"
     )
-    assert xmp.double_sizes(packet) == (
+    assert xmp.upscale_sizes(packet) == (
         b'<x GPano:FullPanoWidthPixels="8000" GPano:CroppedAreaTopPixels="0" GPano:PoseHeadingDegrees="90"'
         b' stDim:w="8000" stDim:h="4000" stDim:unit="pixel" stArea:x="0.5" exif:PixelXDimension="8000"/>'
         b"<exif:PixelYDimension>4000</exif:PixelYDimension>"
@@ -132,14 +132,14 @@ def _element(name: str, value: str) -> str:
 @pytest.mark.parametrize("spell", [_attribute, _element])
 @pytest.mark.parametrize("name", fields.XMP_NUMBERS)
 def test_every_xmp_size_doubles(name: str, spell: Callable[[str, str], str]) -> None:
-    assert xmp.double_sizes(spell(name, "4001").encode()) == spell(name, "8002").encode()
-    assert xmp.double_sizes(spell(name + "Other", "4001").encode()) == spell(name + "Other", "4001").encode()
+    assert xmp.upscale_sizes(spell(name, "4001").encode()) == spell(name, "8002").encode()
+    assert xmp.upscale_sizes(spell(name + "Other", "4001").encode()) == spell(name + "Other", "4001").encode()
 
 
 @pytest.mark.parametrize("spell", [_attribute, _element])
 @pytest.mark.parametrize("name", fields.XMP_RATIONALS)
 def test_every_xmp_density_doubles(name: str, spell: Callable[[str, str], str]) -> None:
-    assert xmp.double_sizes(spell(name, "5000/3").encode()) == spell(name, "10000/3").encode()
+    assert xmp.upscale_sizes(spell(name, "5000/3").encode()) == spell(name, "10000/3").encode()
 
 
 @pytest.mark.parametrize("name", fields.XMP_SEQUENCES)
@@ -148,7 +148,7 @@ def test_every_xmp_place_doubles(name: str) -> None:
         items = "\n".join(f"<rdf:li>{number}</rdf:li>" for number in numbers)
         return f"<{name}>\n<rdf:Seq>{items}</rdf:Seq>\n</{name}><rdf:li>7</rdf:li>".encode()
 
-    assert xmp.double_sizes(sequence(10, 20, 5, 6)) == sequence(20, 40, 10, 12)
+    assert xmp.upscale_sizes(sequence(10, 20, 5, 6)) == sequence(20, 40, 10, 12)
 
 
 @pytest.mark.parametrize("spell", [_attribute, _element])
@@ -157,11 +157,11 @@ def test_every_xmp_place_doubles(name: str) -> None:
 )
 def test_every_xmp_region_doubles_where_it_is_in_pixels(unit: str, name: str, spell: Callable[[str, str], str]) -> None:
     in_pixels, shares = spell(unit, "pixel"), spell(unit, "normalized")
-    assert xmp.double_sizes((in_pixels + spell(name, "30.5")).encode()) == (in_pixels + spell(name, "61.0")).encode()
-    assert xmp.double_sizes((shares + spell(name, "0.5")).encode()) == (shares + spell(name, "0.5")).encode()
+    assert xmp.upscale_sizes((in_pixels + spell(name, "30.5")).encode()) == (in_pixels + spell(name, "61.0")).encode()
+    assert xmp.upscale_sizes((shares + spell(name, "0.5")).encode()) == (shares + spell(name, "0.5")).encode()
     both = in_pixels + shares
     mixed = (both + spell(name, "30") + spell(name, "0.5")).encode()
-    assert xmp.double_sizes(mixed) == (both + spell(name, "60") + spell(name, "0.5")).encode()
+    assert xmp.upscale_sizes(mixed) == (both + spell(name, "60") + spell(name, "0.5")).encode()
 
 
 @pytest.mark.parametrize("tags", [*fields.EXIF_SIDES, *((tag,) for tag in fields.EXIF_PLACES)])
@@ -182,7 +182,7 @@ def test_every_exif_size_doubles(tags: tuple[int, ...]) -> None:
         )
         return b"II*\0" + struct.pack("<L", 8) + above + inner
 
-    assert exif.double_sizes(block(old), *new) == block(new)
+    assert exif.upscale_sizes(block(old), *new) == block(new)
 
 
 @pytest.mark.server

@@ -39,13 +39,13 @@ MADE = {
     "tiles.jp2": "vips jp2ksave alpha.png OUT --tile-width 32 --tile-height 32",
     "alpha.avif": "vips heifsave alpha.png OUT --compression av1 --Q 80",
     "deep.avif": "vips heifsave scene.png OUT --compression av1 --bitdepth 12 --subsample-mode on",
+    "zstd.tif": "vips tiffsave scene.png OUT --compression zstd",
     "pyramid.tif": "vips tiffsave scene.png OUT --tile --pyramid",
 }
-REFUSED = {
+SKIPPED = {
     "large.tif": ("tiffcp -8 scene.tif OUT", "BigTIFF"),
     "lab.tif": (f"{MAGICK} scene.png -colorspace Lab OUT", "colour model"),
     "wide.tif": (f"{MAGICK} scene.png -depth 32 OUT", "32-bit"),
-    "new.tif": ("vips tiffsave scene.png OUT --compression zstd", "compression 50000"),
     "new.heic": ("vips heifsave scene.png OUT --compression hevc", "HEIC"),
     "new.jxl": ("vips jxlsave scene.png OUT", "JPEG XL"),
     "luma.jp2": ("vips jp2ksave scene.png OUT --Q 60 --subsample-mode on", "JPEG 2000"),
@@ -73,8 +73,8 @@ def test_looks_the_same(name: str, tmp_path: Path) -> None:
     assert oracles.difference(data, upscale(data), mode) < 1.5
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_left_alone(name: str, tmp_path: Path) -> None:
-    command, reason = REFUSED[name]
+@pytest.mark.parametrize("name", SKIPPED)
+def test_skipped(name: str, tmp_path: Path) -> None:
+    command, reason = SKIPPED[name]
     with pytest.raises(UnsupportedImage, match=reason):
         upscale(_made(name, command, tmp_path))

@@ -1,16 +1,20 @@
 """Memory as predicted, several threads at once, and a quick start."""
 
+import io
+import struct
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from scaler.images.codecs import upscale
-from scaler.images.probe import Header, memory_needed
+from scaler.images.probe import Header, memory_needed, read_header
 from tests.bench import samples
 
 _PEAK = """
@@ -67,6 +71,46 @@ def test_memory_is_predicted(kind: str, tmp_path: Path) -> None:
     taken, predicted = (int(number) for number in output.split())
     assert taken <= predicted
     assert predicted <= 2 * taken + (48 << 20)
+
+
+def _carrying(name: str) -> bytes:
+    """A small image with 12 MB beside its pixels."""
+    data, blob = samples.plain(name), bytes(12 << 20)
+    if name == "JPEG":
+        segment = struct.pack(">BBH", 0xFF, 0xEA, 0xFFFF) + blob[: 0xFFFF - 2]
+        return data[:2] + segment * (len(blob) // len(segment)) + data[2:]
+    if name == "GIF":
+        at = 13 + (3 << (data[10] & 7) + 1)
+        return data[:at] + b"\x21\xfe" + (b"\xff" + blob[:255]) * (len(blob) // 256) + b"\0" + data[at:]
+    if name == "TIFF":
+        file = io.BytesIO()
+        tag = (65_000, 7, len(blob), blob, True)
+        tifffile.imwrite(file, np.asarray(samples.scene()), photometric="rgb", metadata=None, extratags=[tag])
+        return file.getvalue()
+    return samples.saved(samples.scene(), name, xmp=b" " * len(blob))
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are measured in Linux's way")
+@pytest.mark.parametrize("name", ["JPEG", "GIF", "TIFF", "AVIF", "WebP"])
+def test_memory_for_what_is_carried_over_is_predicted(name: str, tmp_path: Path) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(samples.plain(name))
+    large.write_bytes(_carrying(name))
+    command = [sys.executable, "-c", _PEAK, str(small), str(large)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    taken, predicted = (int(number) for number in output.split())
+    assert 12 << 20 < taken <= predicted
+
+
+def test_a_header_is_read_without_copying_what_stands_beside_it() -> None:
+    for name in ("JPEG", "GIF", "TIFF", "AVIF", "WebP"):
+        data = _carrying(name)
+        tracemalloc.start()
+        try:
+            read_header(data)
+            assert tracemalloc.get_traced_memory()[1] < 2 << 20
+        finally:
+            tracemalloc.stop()
 
 
 def test_a_large_photograph_fits_where_it_should() -> None:
