@@ -91,6 +91,8 @@ stop() { (($# == 1)) || kill -s "$1" "${@:2}" 2>/dev/null || true; }
 main() {
   # Only locked packages may be imported, whatever the terminal's Python is set to add.
   unset PYTHONPATH PYTHONHOME
+  # Nor what happens to lie in the current folder.
+  export PYTHONSAFEPATH=1
   case "${1-}" in
     '')
       say_what_comes_first

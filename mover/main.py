@@ -121,5 +121,5 @@ def _environment_of_vault() -> dict[str, str]:
     if not os.environ.get("WEBDAV_CACERT"):
         return dict(os.environ)
     general = [os.environ.pop(name, "") for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")]
-    cacert = os.environ.get("VAULT_CACERT") or general[0] or general[1]
+    cacert = os.environ.get("VAULT_CACERT") or os.environ.get("VAULT_CAPATH") or general[0] or general[1]
     return os.environ | {"VAULT_CACERT": cacert}

@@ -159,8 +159,8 @@ class MoverService:
 
     def _session_for(self, config: MoverConfig) -> Session:
         if self._session is not None and self._session.config != config:
-            self._session.close()
-            self._session = None
+            old, self._session = self._session, None
+            old.close()
         if self._session is None:
             self._session = Session(config, self._retry.for_new_account())
         return self._session

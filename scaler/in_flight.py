@@ -184,14 +184,19 @@ class InFlight:
         self._recorder.record(event)
 
     def _record_cleanup(self, entry: Entry, cleanup: "Future[None]") -> None:
+        # If it failed, recovery deletes the claim later.
         try:
             cleanup.result()
         except _NotStarted:
             pass
+        except Cancelled:
+            raise
         except Failure as error:
-            # Recovery deletes the claim later.
             self._report.failed.append(error)
             self._recorder.failed(error, entry.name, link=self._link(entry))
+        except Exception as error:  # noqa: BLE001 - it must not keep the others from being recorded
+            self._report.failed.append(Failure(f"Unexpected error after upscaling {entry.name} ({error!r})"))
+            logger.exception("Unexpected error after upscaling {}", entry.name)
 
     def _record_failure(self, entry: Entry, error: Failure) -> None:
         """Count a failure; log it if it is news, and if it does not end the poll, which logs it."""

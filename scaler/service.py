@@ -20,7 +20,7 @@ from scaler.memory_budget import Limits, MemoryBudget
 from scaler.selection import SETTLED_AFTER
 from scaler.session import ClaimSession, Host, InPlaceSession, InPlaceUnsupported, Session, Work
 from scaler.upscaling import Resources
-from scaler.workdir import workdir
+from scaler.workdir import sweep, workdir
 from shared.errors import Cancelled, Failure, NotFound, NotWebDav
 from shared.events.recorder import Recorder
 from shared.log_once import LogOnce
@@ -56,8 +56,9 @@ class ScalerService:
         self._retry = retry
         self._stop = retry.stop
         self._closing = contextlib.ExitStack()
-        self._workdir = self._closing.enter_context(workdir())
-        self._stop.on_forced_exit.append(lambda: shutil.rmtree(self._workdir, ignore_errors=True))
+        self._workdir: Path | None = None
+        self._stop.on_forced_exit.append(self._remove_downloads)
+        sweep()
         allocator.keep_blocks()
         # The last request of an image deletes its claim; the next image need not wait for it.
         self.cleanup_executor = self._closing.enter_context(ThreadPoolExecutor(max(1, threads // 5), "cleanup"))
@@ -114,12 +115,16 @@ class ScalerService:
             logger.info("{}", line)
         return 0
 
+    def _remove_downloads(self) -> None:
+        if self._workdir:
+            shutil.rmtree(self._workdir, ignore_errors=True)
+
     def _session_for(self, config: ScalerConfig) -> Session:
         """The session for these settings; a new one when they change."""
         if self._session is None or self._session.config != config:
             if self._session:
-                self._session.close()
-                self._session = None
+                old, self._session = self._session, None
+                old.close()
             retry = self._retry.for_new_account()
             connections = config.account.open(retry)
             kind = InPlaceSession if connections.user_id else ClaimSession
@@ -183,14 +188,14 @@ class ScalerService:
         )
         before = len(report.failed)
         in_flight.process_all(session.finish, work.finish)
-        resources = Resources(
-            *(session.connections, self._budget, self._workdir, self._stop, self.cleanup_executor),
-            flight_notes=session.flight_notes,
-        )
         if work.take:
-            pipeline = session.pipeline(resources, self._quality, thumbnails=self._recorder.wants_thumbnails)
-            suspects = [entry for entry in work.take if session.skip_list.is_suspect(entry)]
-            with self._recorder.in_flight():
+            with workdir() as self._workdir, self._recorder.in_flight():
+                resources = Resources(
+                    *(session.connections, self._budget, self._workdir, self._stop, self.cleanup_executor),
+                    flight_notes=session.flight_notes,
+                )
+                pipeline = session.pipeline(resources, self._quality, thumbnails=self._recorder.wants_thumbnails)
+                suspects = [entry for entry in work.take if session.skip_list.is_suspect(entry)]
                 in_flight.process_all(pipeline.process, [entry for entry in work.take if entry not in suspects])
                 for entry in suspects:
                     in_flight.process_all(pipeline.process, [entry])

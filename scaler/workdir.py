@@ -1,25 +1,39 @@
-"""A private local folder for downloads, removed when its process has ended."""
+"""A private local folder for downloads, removed when its poll or its process has ended."""
 
 import contextlib
 import fcntl
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from shared.errors import LocalIOError
+
 PREFIX = "jupyterhub-images-scaler-"
-_LOCK = "in-use"
-# Seconds; a younger folder may not have its lock yet.
+_IN_USE = "in-use"
+# Seconds. A younger folder may not be locked yet; a file system without locks does not tell who is alive.
 _JUST_MADE = 60.0
+_SURELY_LEFT = 86400.0
 
 
 @contextlib.contextmanager
 def workdir() -> Iterator[Path]:
-    """A new folder, locked while in use; also removes the folders of dead processes."""
-    sweep()
+    """A new folder, locked while in use.
+
+    The lock is on the folder itself, because programs that clean temporary folders respect that.
+
+    Raises:
+        LocalIOError: no folder can be made.
+    """
     with contextlib.ExitStack() as closing:
-        folder = _locked(closing)
+        try:
+            folder = _locked(closing)
+        except OSError as error:
+            raise LocalIOError(
+                f"No folder for downloads can be made ({error.strerror})", "Free some space there, or set TMPDIR."
+            ) from error
         try:
             yield folder
         finally:
@@ -28,27 +42,50 @@ def workdir() -> Iterator[Path]:
 
 def _locked(closing: contextlib.ExitStack) -> Path:
     while True:
+        # It may have been removed since `tempfile` chose it.
+        Path(tempfile.gettempdir()).mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        lock = closing.enter_context((folder / _LOCK).open("w"))
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # Another process may have swept it before it was locked.
-        if folder.is_dir():
-            return folder
+        # Another process may sweep it before it is locked.
+        with contextlib.suppress(FileNotFoundError):
+            (folder / _IN_USE).touch()
+            _lock(closing, folder, fcntl.LOCK_EX)
+            if folder.is_dir():
+                return folder
+
+
+def _lock(closing: contextlib.ExitStack, folder: Path, kind: int) -> bool:
+    """Lock a folder; False where the file system has no such locks, as NFS.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+        OSError: it cannot be opened.
+    """
+    # The file too, for scalers of earlier versions, which look at that alone.
+    for path in filter(Path.exists, (folder / _IN_USE, folder)):
+        file = os.open(path, os.O_RDONLY)
+        closing.callback(os.close, file)
+        try:
+            fcntl.flock(file, kind)
+        except BlockingIOError:
+            raise
+        except OSError:
+            return False
+    return True
 
 
 def sweep() -> None:
     """Remove the folders of dead processes."""
-    for folder in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
-        with contextlib.suppress(OSError):
-            _clean_up(folder)
+    with contextlib.suppress(OSError):
+        for folder in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
+            with contextlib.suppress(OSError):
+                _clean_up(folder)
 
 
 def _clean_up(folder: Path) -> None:
-    try:
-        with (folder / _LOCK).open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Under the lock, so that its creator finds the folder complete or gone.
-            shutil.rmtree(folder, ignore_errors=True)
-    except FileNotFoundError:
-        if time.time() - folder.stat().st_mtime > _JUST_MADE:
+    with contextlib.ExitStack() as closing:
+        marked = (folder / _IN_USE).exists()
+        locked = _lock(closing, folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        patience = _JUST_MADE if locked else _SURELY_LEFT
+        if (marked and locked) or time.time() - folder.stat().st_mtime > patience:
+            # Under the lock, so that its maker finds it complete or gone.
             shutil.rmtree(folder, ignore_errors=True)

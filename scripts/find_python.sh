@@ -36,16 +36,19 @@ interpreters() {
 python_homes() {
   local conda shim
   shopt -s nullglob
-  printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*
+  lines "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*
   # Even a shim that only prints "command not found" shows where pyenv keeps its versions.
   while IFS= read -r shim; do
-    [[ $shim != */shims/* ]] || printf '%s\n' "${shim%/shims/*}"/versions/*
+    [[ $shim != */shims/* ]] || lines "${shim%/shims/*}"/versions/*
   done < <(type -ap python3 python || true)
-  printf '%s\n' "${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python}"/*
+  lines "${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python}"/*
   for conda in "${CONDA_PREFIX:-/opt/conda}" /opt/conda "$HOME"/{miniconda3,miniforge3,mambaforge,anaconda3,.conda}; do
-    printf '%s\n' "$conda" "$conda"/envs/*
+    lines "$conda" "$conda"/envs/*
   done
 }
+
+# One line for each word; printf alone would print an empty one for none, which stands for the root folder.
+lines() { (($# == 0)) || printf '%s\n' "$@"; }
 
 # Prints "ok PATH" or why this interpreter will not do. Debian leaves out ensurepip, a hand-made build may lack ssl,
 # and there are no wheels for a free-threaded build.

@@ -14,11 +14,26 @@ poetry() {
 prepare_poetry() {
   unset VIRTUAL_ENV CONDA_PREFIX CONDA_DEFAULT_ENV
   export POETRY_VIRTUALENVS_CREATE=true PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring
-  # Each of these would send an installation somewhere else.
-  unset PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON
+  drop_install_variables
+  # A configuration file of pip's may say otherwise.
   export PIP_USER=0
   # Without it urllib3-future replaces urllib3, which the WebDAV and Vault clients need.
   export URLLIB3_NO_OVERRIDE=1
+}
+
+# A site's variables tell where packages come from and how to get there. What they tell about which packages to install,
+# how and to where is meant for its own installations.
+drop_install_variables() {
+  local name
+  for name in "${!PIP_@}" "${!POETRY_@}"; do
+    case $name in
+      PIP_CONFIG_FILE | PIP_*INDEX* | PIP_FIND_LINKS | PIP_TRUSTED_HOST | PIP_*CERT | PIP_PROXY) ;;
+      PIP_*TIMEOUT | PIP_*RETRIES | PIP_*CACHE_DIR) ;;
+      POETRY_PYPI_* | POETRY_HTTP_BASIC_* | POETRY_CERTIFICATES_* | POETRY_REPOSITORIES_* | POETRY_REQUESTS_*) ;;
+      POETRY_CACHE_DIR | POETRY_CONFIG_DIR | POETRY_VIRTUALENVS_PATH | POETRY_INSTALLER_MAX_WORKERS) ;;
+      *) unset "$name" ;;
+    esac
+  done
 }
 
 # Sets POETRY; $1 is the Python to install it with.

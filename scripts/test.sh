@@ -6,6 +6,7 @@
 run_tests() {
   local word coverage='' long=() options=()
   cd "$HERE" || return
+  unset PYTHONSAFEPATH
   export POETRY PATH="$ENVIRONMENT/bin:$PATH"
   for word; do
     case $word in

@@ -1,14 +1,17 @@
 """Runs a daemon: logging, signals, the work, and the exit status."""
 
 import atexit
+import contextlib
 import gc
 import os
+import urllib.parse
+import urllib.request
 from collections.abc import Callable
 
 from loguru import logger
 
 from shared import logging as log
-from shared.cli import Options, fail, state_folder
+from shared.cli import Options, state_folder
 from shared.errors import Cancelled, Failure
 from shared.events.event import Event, Kind
 from shared.events.recorder import Recorder
@@ -33,8 +36,12 @@ def run(name: str, options: Options, work: Callable[[RetryPolicy, Recorder], int
     try:
         log.set_up(name, options.log_level, options.log_file)
     except OSError as error:
-        fail(f"{options.log_file} cannot be written ({error.strerror}). Name another file with --log-file.")
-    log.hide(*(os.environ.get(variable, "") for variable in _SECRET_VARIABLES))
+        log.show(
+            f"{options.log_file} cannot be written ({error.strerror}). Name another file with --log-file.", err=True
+        )
+        return 2
+    log.hide(*(os.environ.get(variable, "").strip() for variable in _SECRET_VARIABLES))
+    _hide_passwords_of_proxies()
     # Otherwise the interpreter collects garbage at its exit, among everything that was imported.
     atexit.register(gc.freeze)
     stop = StopToken()
@@ -55,3 +62,10 @@ def run(name: str, options: Options, work: Callable[[RetryPolicy, Recorder], int
             return 1
         finally:
             recorder.record(Event(kind=Kind.STOPPED), level="INFO" if stop.requested else "DEBUG")
+
+
+def _hide_passwords_of_proxies() -> None:
+    for proxy in urllib.request.getproxies().values():
+        with contextlib.suppress(ValueError):
+            password = urllib.parse.urlsplit(proxy if "://" in proxy else f"//{proxy}").password
+            log.hide(urllib.parse.unquote(password or ""))

@@ -3,10 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
-import click
-
 from shared.errors import Failure
-from shared.logging import redact
+from shared.logging import show
 
 
 class Checks:
@@ -29,13 +27,13 @@ class Checks:
             self.exit_status = 1
             self._line("FAILED", what, failure.message)
             if failure.hint:
-                click.echo(redact(f"        → {failure.hint}"))
+                show(f"        → {failure.hint}")
             raise Skip from None
         self._line("ok", what, *found)
 
     def _line(self, verdict: str, what: str, *found: str) -> None:
         tail = ": " + ", ".join(found) if found else ""
-        click.echo(redact(f"{verdict: <7} {what}{tail}"))
+        show(f"{verdict: <7} {what}{tail}")
 
 
 class Skip(Exception):

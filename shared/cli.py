@@ -1,8 +1,8 @@
 """The command-line options that both daemons have in common."""
 
 import functools
+import math
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,7 +10,12 @@ from typing import Any, override
 
 import click
 
+from shared import streams
+from shared.printable import printable
+
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
+# Seconds: a week.
+LONGEST_PERIOD = 604_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,12 @@ def command_line(name: str) -> str:
 
 
 class Command(click.Command):
-    """A command whose usage and errors name it as the user typed it."""
+    """A command whose usage errors name it as the user typed it, and repeat no argument that is unsafe to show."""
+
+    @override
+    def main(self, *args: Any, **extra: Any) -> Any:
+        streams.secure()
+        return super().main(*args, **extra)
 
     @override
     def make_context(
@@ -71,13 +81,31 @@ class Command(click.Command):
             info_name = command_line(self.name or "")
         return super().make_context(info_name, args, parent, **extra)
 
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(printable(error.format_message()), error.ctx or ctx) from None
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds between the bounds; `nan`, which lies within all bounds, is none."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return number
+
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a click command; it receives them as one `Options` in its first argument."""
 
     @click.option(
         "--frequency",
-        type=click.FloatRange(min=0.1),
+        type=Seconds(min=0.1, max=LONGEST_PERIOD),
         default=30,
         show_default=True,
         metavar="SECONDS",
@@ -154,9 +182,3 @@ class Size(click.ParamType[int]):
         if size < 16 * 2**20:
             self.fail(f"{value!r} is too small: at least 16M", param, ctx)
         return size
-
-
-def fail(message: str) -> None:
-    """Print to standard error why the daemon cannot start, and exit with status 2."""
-    click.echo(message, err=True)
-    sys.exit(2)

@@ -1,16 +1,22 @@
 """Logging through loguru: one line per image and one per poll, without secrets."""
 
 import base64
+import contextlib
 import json
 import logging
 import os
 import re
 import sys
 import traceback
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+import click
 from loguru import logger
+
+from shared.log_file import LogFile
+from shared.printable import INDENTED, printable, printable_lines
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -82,6 +88,17 @@ def redact(text: str) -> str:
     return text
 
 
+def safe(text: str) -> str:
+    """The text without any secret, and without characters that could drive a terminal or forge a line."""
+    return printable_lines(redact(text))
+
+
+def show(text: str, *, err: bool = False) -> None:
+    """Print a line, made safe, to standard output or error; nothing happens if nobody can read it."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(safe(text), err=err)
+
+
 def set_up(name: str, level: str, file: Path | None, stream: TextIO | None = None) -> None:
     """Log to standard error, and to a file if one is given.
 
@@ -90,6 +107,9 @@ def set_up(name: str, level: str, file: Path | None, stream: TextIO | None = Non
         level: one of LEVELS.
         file: rotated at 10 MB, five are kept; JSON lines if its name ends in .json or .jsonl.
         stream: instead of standard error.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     out = stream or sys.stderr
     logger.remove()
@@ -107,15 +127,17 @@ def set_up(name: str, level: str, file: Path | None, stream: TextIO | None = Non
         backtrace=False,
     )
     if file is not None:
-        json_lines = file.suffix in (".json", ".jsonl")
+
+        def complain(text: str) -> None:
+            _write(
+                out, f"{datetime.now():%Y-%m-%d %H:%M:%S} WARNING {name: <6} {safe(text)}\n", beside_progress=terminal
+            )
+
         logger.add(
-            file,
+            LogFile(file, complain).write,
             level=level,
             format=line,
-            serialize=json_lines,
-            rotation="10 MB",
-            retention=5,
-            encoding="utf-8",
+            serialize=file.suffix in (".json", ".jsonl"),
             diagnose=False,
             backtrace=False,
         )
@@ -141,24 +163,26 @@ def _fitted(record: "Record") -> str:
 
 
 def _make_safe(record: "Record") -> None:
-    """Redact message and traceback; no sink receives the exception itself."""
-    text = record["message"]
+    """Make message and traceback safe; no sink receives the exception itself."""
+    text = safe(record["message"])
     exception = record["exception"]
     if exception is not None and exception.type is not None:
         lines = traceback.format_exception(exception.type, exception.value, exception.traceback)
-        text = text + "\n" + "".join(lines).rstrip()
+        text += INDENTED + INDENTED.join(map(printable, redact("".join(lines).rstrip()).split("\n")))
         record["exception"] = None
-    record["message"] = redact(text)
+    record["message"] = text
 
 
 def _write(out: TextIO, text: str, *, beside_progress: bool) -> None:
-    if beside_progress and "tqdm" in sys.modules:
-        from tqdm import tqdm  # noqa: PLC0415 - already loaded, or not needed
+    """Write a line, or drop it if the stream is closed, broken or full: the daemon goes on."""
+    with contextlib.suppress(OSError, ValueError):
+        if beside_progress and "tqdm" in sys.modules:
+            from tqdm import tqdm  # noqa: PLC0415 - already loaded, or not needed
 
-        tqdm.write(text, file=out, end="")
-        return
-    out.write(text)
-    out.flush()
+            tqdm.write(text, file=out, end="")
+            return
+        out.write(text)
+        out.flush()
 
 
 class _FromStandardLibrary(logging.Handler):
@@ -166,4 +190,4 @@ class _FromStandardLibrary(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname if record.levelname in LEVELS else record.levelno
-        logger.opt(exception=record.exc_info).log(level, "{}: {}", record.name, record.getMessage())
+        logger.opt(exception=record.exc_info).log(level, "{}: {}", record.name, record.getMessage().rstrip())

@@ -55,7 +55,7 @@ class PollLoop:
 
     @contextlib.contextmanager
     def poll(self) -> Iterator[None]:
-        """Log a failed poll once and keep the daemon running.
+        """Log a failed poll, also one that failed for an unforeseen reason, once, and keep the daemon running.
 
         Raises:
             Failure: the user has to act, because its policy is FATAL or because no poll has succeeded yet.
@@ -67,8 +67,9 @@ class PollLoop:
         except Failure as failure:
             if failure.policy is ErrorPolicy.FATAL or (not self._succeeded and _hopeless(failure)):
                 raise
-            self._failed_in_a_row += 1
             self._note(failure)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next poll may succeed
+            self._note(error)
         else:
             if self._account == self._unauthorized and self._stop.clock() < self._ask_again_at:
                 self._recorder.record(Event(kind=Kind.POLLED, reason=self._said))
@@ -97,16 +98,27 @@ class PollLoop:
         self._account = account
         return self._unauthorized != account or self._stop.clock() >= self._ask_again_at
 
-    def _note(self, failure: Failure) -> None:
+    def _note(self, error: Exception) -> None:
         """Log what failed, once while it lasts; `--once` then exits with 1."""
+        self._failed_in_a_row += 1
         if self._once:
             self.exit_status = 1
+        failure = error if isinstance(error, Failure) else _internal(error)
         if failure.policy is ErrorPolicy.AUTH:
             self._unauthorized, self._ask_again_at = self._account, self._stop.clock() + AFTER_UNAUTHORIZED
         if str(failure) != self._said:
-            self._recorder.failed(failure)
+            if failure is not error:
+                logger.exception("{}", failure)
+            self._recorder.failed(failure, level="" if failure is error else "DEBUG")
             self._said = str(failure)
         self._recorder.record(Event(kind=Kind.POLLED, reason=failure.message))
+
+
+def _internal(error: Exception) -> Failure:
+    return Failure(
+        f"Internal error ({type(error).__name__}: {error})",
+        "Please report it. No image was lost; the next poll recovers.",
+    )
 
 
 def ends_poll(failure: Failure) -> bool:

@@ -76,9 +76,11 @@ def stop_on_signals(stop: StopToken) -> Iterator[None]:
     """
 
     def end() -> None:
-        for act in stop.on_forced_exit:
-            act()
-        os._exit(0)
+        try:
+            for act in stop.on_forced_exit:
+                act()
+        finally:
+            os._exit(0)
 
     def on_signal(signum: int, _frame: FrameType | None) -> None:
         if stop.requested:

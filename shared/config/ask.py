@@ -12,7 +12,7 @@ import click
 from shared.cli import cacert
 from shared.config.settings import WebDavSecret, folder, json_list
 from shared.errors import Failure, Forbidden
-from shared.logging import redact
+from shared.logging import show
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken
 from shared.webdav.account import account_of
@@ -52,7 +52,7 @@ def _again[T](question: Callable[[], T]) -> T:
         try:
             return question()
         except (Failure, ValueError) as error:
-            click.echo(f"  {redact(str(error))}")
+            show(f"  {error}")
 
 
 def _prompt(text: str, default: str = "") -> str:
@@ -88,14 +88,14 @@ def _ask_access(defaults: Mapping[str, str]) -> tuple[Server, Values, Connection
         if there:
             return server, webdav, connections
         connections.close()
-        click.echo(f"  There is no folder at {server.url}")
+        show(f"  There is no folder at {server.url}")
 
 
 def _ask_server(defaults: Mapping[str, str]) -> Server:
     text = "Address of your Nextcloud, or of a folder on another WebDAV server"
     answer = _prompt(text, defaults.get("url") or defaults.get("host_url", ""))
     server = discover(answer, cacert())
-    click.echo(f"  {'A Nextcloud' if server.is_nextcloud else 'A WebDAV server'}; its files are at {server.url}")
+    show(f"  {'A Nextcloud' if server.is_nextcloud else 'A WebDAV server'}; its files are at {server.url}")
     return server
 
 
@@ -168,7 +168,7 @@ class _Folders:
         listing = self._store.list_folder(self._store.href(path), (Prop.TYPE,))
         names = sorted(entry.name for entry in listing.entries if entry.is_folder and not entry.name.startswith("."))
         more = ", …" if len(names) > _FOLDERS_SHOWN else ""
-        click.echo(f"  Folders in {path or 'the account'}: {', '.join(names[:_FOLDERS_SHOWN]) or 'none'}{more}")
+        show(f"  Folders in {path or 'the account'}: {', '.join(names[:_FOLDERS_SHOWN]) or 'none'}{more}")
 
     def _require(self, path: str, letters: str) -> None:
         """Make sure that a folder is there and that the account may create what it has to in it."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -70,9 +71,14 @@ def folder(value: str) -> str:
     parts = [part for part in value.strip().split("/") if part]
     if not parts:
         raise ValueError("must name a folder")
-    if any(part in (".", "..") or any(ord(char) < 32 for char in part) for part in parts):
+    if any(part in (".", "..") or any(map(_is_control, part)) for part in parts):
         raise ValueError("must not contain '.', '..' or control characters")
     return "/".join(parts)
+
+
+def _is_control(char: str) -> bool:
+    """Whether it is a control character or a lone surrogate, which no address can hold."""
+    return unicodedata.category(char) in ("Cc", "Cs")
 
 
 def json_list(value: Any) -> Any:

@@ -4,6 +4,8 @@ import ipaddress
 import re
 import urllib.parse
 
+from shared.logging import hide
+
 _REMOTE_PHP = re.compile(r"/remote\.php(/|$).*", re.DOTALL)
 _ACCOUNT_FILES = re.compile(r".*/remote\.php(?:/(?:webdav|dav(?:/files(?:/[^/]+)?)?))?(?:/|$)", re.DOTALL)
 # What follows the root of a Nextcloud in the addresses of its pages.
@@ -18,8 +20,13 @@ def normal(url: str) -> str:
     Raises:
         ValueError: not an http or https address, or one that contains a password.
     """
-    parts = urllib.parse.urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+    try:
+        parts = urllib.parse.urlsplit(url.strip())
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        # Its text repeats what was taken for the port, which may be part of a password.
+        valid = False
+    if not valid:
         raise ValueError("must be an address that begins with http:// or https://")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not contain a user name or password; those have their own keys")
@@ -28,6 +35,16 @@ def normal(url: str) -> str:
     path = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", parts.path)
     path = urllib.parse.quote(path, safe=_SAFE + "%")
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path.rstrip("/") + "/", "", ""))
+
+
+def without_login(url: str) -> str:
+    """An address as it may be shown; a password in it is hidden from now on."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        hide(urllib.parse.unquote(parts.password or ""))
+    except ValueError:
+        return url
+    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.netloc else url
 
 
 def server_root(url: str) -> str:
@@ -47,8 +64,11 @@ def inside_account(url: str) -> str:
 
 def in_clear(url: str) -> bool:
     """Whether a password sent to this address can be read on the way: plain http to another machine."""
-    parts = urllib.parse.urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError:
+        return False
     if parts.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
         return False
     try:

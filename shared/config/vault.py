@@ -1,43 +1,47 @@
 """Secrets from HashiCorp Vault or OpenBao, through hvac: login, renewal and the version of the KV store.
 
-This is the only module that imports hvac.
+This module and `vault_errors` are the only ones that import hvac.
 """
 
+import re
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import hvac
 import hvac.exceptions
-import requests
 from loguru import logger
 
-from shared.errors import VaultForbidden, VaultUnavailable
+from shared.config import urls
+from shared.config.vault_errors import NOT_VAULT, Access, MountForbidden, translated
+from shared.config.vault_session import open_session
+from shared.errors import VaultForbidden
 from shared.logging import hide
+from shared.transport_errors import Peer
 
 TIMEOUT = 15
 DEFAULT_ADDRESS = "http://127.0.0.1:8200"
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-# Vault cannot answer now, as opposed to denying access.
-_AWAY = (
-    hvac.exceptions.VaultDown,
-    hvac.exceptions.InternalServerError,
-    hvac.exceptions.BadGateway,
-    hvac.exceptions.RateLimitExceeded,
-    hvac.exceptions.VaultNotInitialized,
-    # Raised by requests, and if a file of certificates is missing.
-    OSError,
-)
-# Raised by hvac when it reads an answer that is not Vault's.
-_NOT_VAULT = (AttributeError, KeyError, TypeError, ValueError)
-_NO_ADDRESS = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.MissingSchema,
-    requests.exceptions.InvalidSchema,
-)
+# A response-wrapping token of Vault or OpenBao; a secret id is a UUID unless somebody chose another.
+_WRAPPING_TOKEN = re.compile(r"(hv)?[sb]\.\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How long a token serves, in seconds; 0 if it has no end, or if that is unknown.
+
+    Attributes:
+        left: until its end.
+        granted: when it was made.
+        proven: whether Vault has accepted the token.
+    """
+
+    left: float
+    granted: float
+    proven: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Login:
     """
 
     source: str
-    log_in: Callable[[hvac.Client], None]
+    log_in: Callable[[hvac.Client], Life]
 
 
 def choose_login(environ: Mapping[str, str]) -> Login:
@@ -61,18 +65,25 @@ def choose_login(environ: Mapping[str, str]) -> Login:
     Raises:
         VaultForbidden: none is set.
     """
+    environ = _stripped(environ)
     if environ.get("VAULT_TOKEN"):
-        return Login("VAULT_TOKEN", lambda client: _use_token(client, environ["VAULT_TOKEN"]))
+        return Login("VAULT_TOKEN", lambda client: _use_token(client, environ["VAULT_TOKEN"], "VAULT_TOKEN"))
     if environ.get("VAULT_ROLE_ID"):
         return Login("AppRole (VAULT_ROLE_ID)", lambda client: _log_in_by_approle(client, environ))
     if environ.get("VAULT_K8S_ROLE"):
         return Login("Kubernetes (VAULT_K8S_ROLE)", lambda client: _log_in_by_kubernetes(client, environ))
     if has_token_file(environ):
-        return Login("~/.vault-token", lambda client: _use_token(client, _read_file(_token_file(environ))))
+        file = _token_file(environ)
+        return Login("~/.vault-token", lambda client: _use_token(client, _read_file(file), str(file)))
     raise VaultForbidden(
         "No login for Vault is set",
         "Set VAULT_TOKEN, or VAULT_ROLE_ID with VAULT_SECRET_ID, or VAULT_K8S_ROLE, or run `vault login`.",
     )
+
+
+def _stripped(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment; Vault's variables without the line ends that may come with a value from a file."""
+    return {name: value.strip() if name.startswith("VAULT_") else value for name, value in environ.items()}
 
 
 def has_token_file(environ: Mapping[str, str]) -> bool:
@@ -84,45 +95,69 @@ def _token_file(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("HOME") or "~").expanduser() / ".vault-token"
 
 
-def _use_token(client: hvac.Client, token: str) -> None:
+def _use_token(client: hvac.Client, token: str, source: str) -> Life:
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise VaultForbidden(
+            f"{source} is empty or contains characters that no token has", "Set it again, or run `vault login`."
+        )
     hide(token)
     client.token = token
+    try:
+        data = client.auth.token.lookup_self()["data"]
+    except hvac.exceptions.Forbidden:
+        # A token without Vault's default policy may not ask about itself.
+        return Life(0, 0, proven=False)
+    return Life(float(data.get("ttl") or 0), float(data.get("creation_ttl") or 0))
 
 
-def _log_in_by_approle(client: hvac.Client, environ: Mapping[str, str]) -> None:
-    secret_id = environ.get("VAULT_SECRET_ID")
-    if not secret_id:
-        if not environ.get("VAULT_SECRET_ID_FILE"):
-            raise VaultForbidden(
-                "VAULT_ROLE_ID is set without its secret", "Set VAULT_SECRET_ID or VAULT_SECRET_ID_FILE."
-            )
-        secret_id = _read_file(Path(environ["VAULT_SECRET_ID_FILE"]))
+def _log_in_by_approle(client: hvac.Client, environ: Mapping[str, str]) -> Life:
+    source = "VAULT_SECRET_ID" if environ.get("VAULT_SECRET_ID") else "VAULT_SECRET_ID_FILE"
+    if not environ.get(source):
+        raise VaultForbidden("VAULT_ROLE_ID is set without its secret", "Set VAULT_SECRET_ID or VAULT_SECRET_ID_FILE.")
+    secret_id = environ[source] if source == "VAULT_SECRET_ID" else _read_file(Path(environ[source]))
     hide(secret_id)
-    answer = client.auth.approle.login(role_id=environ["VAULT_ROLE_ID"], secret_id=secret_id)
-    hide(answer["auth"]["client_token"])
+    try:
+        answer = client.auth.approle.login(role_id=environ["VAULT_ROLE_ID"], secret_id=secret_id)
+    except (hvac.exceptions.InvalidRequest, hvac.exceptions.Forbidden) as error:
+        if _WRAPPING_TOKEN.fullmatch(secret_id):
+            raise VaultForbidden(
+                f"{source} holds a wrapping token instead of a secret id",
+                "Unwrap it (`vault unwrap -field=secret_id TOKEN`, which works once) and set what that prints: the"
+                " daemons log in again and again.",
+            ) from error
+        raise
+    return _life_of(answer)
 
 
-def _log_in_by_kubernetes(client: hvac.Client, environ: Mapping[str, str]) -> None:
+def _log_in_by_kubernetes(client: hvac.Client, environ: Mapping[str, str]) -> Life:
     jwt = _read_file(SERVICE_ACCOUNT_TOKEN)
     hide(jwt)
-    answer = client.auth.kubernetes.login(role=environ["VAULT_K8S_ROLE"], jwt=jwt)
+    return _life_of(client.auth.kubernetes.login(role=environ["VAULT_K8S_ROLE"], jwt=jwt))
+
+
+def _life_of(answer: Any) -> Life:
+    """From the answer to a login."""
     hide(answer["auth"]["client_token"])
+    seconds = float(answer["auth"].get("lease_duration") or 0)
+    return Life(seconds, seconds)
 
 
 def _read_file(path: Path) -> str:
+    """A secret in a file, without white space around it and without a byte order mark."""
     try:
-        return path.read_text().strip()
-    except OSError as error:
+        return path.read_text("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise VaultForbidden(
-            f"{path} cannot be read ({error.strerror})", "Check this file; the login to Vault needs it."
+            f"{path} cannot be read ({why})", "Check this file; the login to Vault needs it."
         ) from None
 
 
 class Vault:
     """The KV store with the settings.
 
-    Reads `VAULT_ADDR`, `VAULT_NAMESPACE`, `VAULT_CACERT`, `VAULT_SKIP_VERIFY`, the login's variables (`choose_login`),
-    `VAULT_KV_MOUNT` and `VAULT_KV_PREFIX`.
+    Reads `VAULT_ADDR`, `VAULT_NAMESPACE`, `VAULT_CACERT`, `VAULT_CAPATH`, `VAULT_SKIP_VERIFY`, the login's variables
+    (`choose_login`), `VAULT_KV_MOUNT` and `VAULT_KV_PREFIX`.
 
     Args:
         environ: the environment.
@@ -133,28 +168,40 @@ class Vault:
 
     Raises:
         VaultForbidden: no login is set.
+        InvalidSettings: `VAULT_CAPATH` has no certificates.
     """
 
     def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = time.monotonic) -> None:
-        self.address = environ.get("VAULT_ADDR") or DEFAULT_ADDRESS
+        environ = _stripped(environ)
+        url = environ.get("VAULT_ADDR") or DEFAULT_ADDRESS
+        self.address = urls.without_login(url)
         self.login = choose_login(environ)
         self._clock = clock
         self._mount = (environ.get("VAULT_KV_MOUNT") or "secret").strip("/")
         self._prefix = (environ.get("VAULT_KV_PREFIX") or "").strip("/")
-        skip = environ.get("VAULT_SKIP_VERIFY", "").lower() in ("1", "t", "true")
+        setting = "VAULT_CAPATH" if environ.get("VAULT_CAPATH") and not environ.get("VAULT_CACERT") else "VAULT_CACERT"
+        self._peer = Peer(self.address, "VAULT_ADDR", setting, Path(environ[setting]) if environ.get(setting) else None)
+        session = open_session(environ)
         self._client = hvac.Client(
-            url=self.address,
+            url=url,
             token="",
-            verify=False if skip else environ.get("VAULT_CACERT") or True,
+            verify=session.verify,
             namespace=environ.get("VAULT_NAMESPACE") or None,
             timeout=TIMEOUT,
+            session=session,
             # No proxy leads back to this machine.
             proxies={"no_proxy": "127.0.0.1,localhost"} if _is_loopback(self.address) else None,
         )
+        if urls.in_clear(url):
+            logger.warning(
+                "Vault at {} is asked in plain HTTP: the login and all settings can be read on the way. Put an address"
+                " with https:// into VAULT_ADDR.",
+                self.address,
+            )
         self._version: int | None = None
+        self._life: Life | None = None
         self._renew_at: float | None = None
         self.token_expires_at: float | None = None
-        self._logged_in = False
 
     @property
     def where(self) -> str:
@@ -185,19 +232,10 @@ class Vault:
     def _translated[T](self, name: str, work: Callable[[], T]) -> T:
         try:
             return self._with_login(work)
-        except _AWAY as error:
-            raise VaultUnavailable(*_why_unavailable(self.address, error)) from error
-        except _NOT_VAULT as error:
-            raise VaultUnavailable(
-                f"{self.address} does not answer like Vault", "Is VAULT_ADDR the address of Vault itself?"
-            ) from error
-        except hvac.exceptions.VaultError as error:
-            raise VaultForbidden(
-                f"Vault at {self.address} denied access to {self.path(name)} with the login from {self.login.source}"
-                f" ({'; '.join(map(str, error.errors or [])) or type(error).__name__})",
-                "The path is missing or the login may not read it: check the token or role, its policy,"
-                " VAULT_KV_MOUNT, VAULT_KV_PREFIX and VAULT_NAMESPACE.",
-            ) from error
+        except (hvac.exceptions.VaultError, OSError, *NOT_VAULT) as error:
+            proven = self._life is not None and self._life.proven
+            access = Access(self.address, self.path(name), self.login.source, proven)
+            raise translated(error, access, self._peer) from error
 
     def _with_login[T](self, work: Callable[[], T]) -> T:
         fresh = self._ensure_login()
@@ -211,35 +249,36 @@ class Vault:
 
     def _ensure_login(self) -> bool:
         """Log in if necessary; renew the token when half of its life is over. True if the login is new."""
-        if not self._logged_in:
+        if self._life is None:
             self._log_in()
             return True
         if self._renew_at is not None and self._clock() >= self._renew_at:
-            try:
-                self._client.auth.token.renew_self()
-                self._note_life()
-            except hvac.exceptions.VaultError as error:
-                if isinstance(error, _AWAY):
-                    raise
-                self._log_in()
-                return True
+            return not self._renew(self._life)
         return False
 
-    def _log_in(self) -> None:
-        self._logged_in = False
-        self.login.log_in(self._client)
-        logger.debug("Logged in to Vault by {}", self.login.source)
-        self._note_life()
-        self._logged_in = True
-
-    def _note_life(self) -> None:
-        """Find out when to renew. Renewal cannot exceed the maximum TTL: if too little is left, log in again."""
-        data = self._client.auth.token.lookup_self()["data"]
-        life, granted = float(data.get("ttl") or 0), float(data.get("creation_ttl") or 0)
-        self._renew_at = self._clock() + life / 2 if life else None
-        self.token_expires_at = time.time() + life if life else None
-        if self._logged_in and granted and life < granted / 3:
+    def _renew(self, before: Life) -> bool:
+        """Renew the token; if that fails, or the token is near its longest life, log in again and return False."""
+        try:
+            renewed = _life_of(self._client.auth.token.renew_self())
+        except (hvac.exceptions.InvalidRequest, hvac.exceptions.Forbidden):
             self._log_in()
+            return False
+        if renewed.left < before.granted / 3:
+            self._log_in()
+            return False
+        self._note(replace(renewed, granted=before.granted))
+        return True
+
+    def _log_in(self) -> None:
+        self._life = None
+        life = self.login.log_in(self._client)
+        logger.debug("Logged in to Vault by {}", self.login.source)
+        self._note(life)
+
+    def _note(self, life: Life) -> None:
+        self._life = life
+        self._renew_at = self._clock() + life.left / 2 if life.left else None
+        self.token_expires_at = time.time() + life.left if life.left else None
 
     def _read(self, name: str) -> dict[str, Any] | None:
         path = "/".join(part for part in (self._prefix, name) if part)
@@ -264,8 +303,12 @@ class Vault:
 
     def _kv_version(self) -> int:
         if self._version is None:
-            answer = self._client.read(f"sys/internal/ui/mounts/{self._mount}")
-            options = ((answer or {}).get("data") or {}).get("options") or {}
+            try:
+                answer = self._client.read(f"sys/internal/ui/mounts/{self._mount}")
+            except hvac.exceptions.Forbidden as error:
+                raise MountForbidden(errors=error.errors) from error
+            # Vault itself never says that there is nothing (None): the address has a wrong path.
+            options = answer["data"].get("options") or {}
             self._version = int(options.get("version") or 1)
         return self._version
 
@@ -275,20 +318,3 @@ def _is_loopback(address: str) -> bool:
         return urllib.parse.urlsplit(address).hostname in ("127.0.0.1", "localhost")
     except ValueError:
         return False
-
-
-def _why_unavailable(address: str, error: Exception) -> tuple[str, str]:
-    if isinstance(error, requests.exceptions.SSLError):
-        return (
-            f"The certificate of Vault at {address} is not trusted",
-            "Name the file with its certificate authority in VAULT_CACERT.",
-        )
-    if isinstance(error, _NO_ADDRESS):
-        return f"{address} is not an address", "Set VAULT_ADDR to something like https://vault.example.com:8200."
-    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        return f"Vault at {address} cannot be reached ({error})", "Check VAULT_CACERT."
-    if isinstance(error, requests.RequestException):
-        return f"Vault at {address} does not answer", "Is VAULT_ADDR right, and is Vault running?"
-    if isinstance(error, hvac.exceptions.VaultDown):
-        return f"Vault at {address} is sealed", "Someone with the unseal keys has to unseal it."
-    return f"Vault at {address} reported an internal error ({type(error).__name__})", "Check Vault's own log."

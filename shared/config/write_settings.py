@@ -16,7 +16,6 @@ from shared.config.source import SecretStore, names_vault, open_vault
 from shared.config.validation import problems_of
 from shared.config.vault import has_token_file
 from shared.errors import Failure, VaultForbidden
-from shared.logging import redact
 from shared.private_vault.command import make
 from shared.private_vault.layout import Layout
 
@@ -41,7 +40,7 @@ def main(file: TextIO | None, show: bool) -> None:
     except click.Abort:
         raise click.ClickException("Nothing was written.") from None
     except Failure as failure:
-        click.echo(redact(str(failure)), err=True)
+        log.show(str(failure), err=True)
         sys.exit(2)
 
 
@@ -57,7 +56,8 @@ def _read(file: TextIO) -> dict[str, Any]:
     except ValueError as error:
         raise click.ClickException(f"{name} is not JSON: {error}") from None
     if problems := problems_of(found):
-        raise click.ClickException(redact(f"{name} is not right, so nothing was written:\n  " + "\n  ".join(problems)))
+        message = "\n  ".join([f"{name} is not right, so nothing was written:", *problems])
+        raise click.ClickException(log.safe(message))
     return dict(found)
 
 
@@ -65,7 +65,7 @@ def _open() -> SecretStore:
     """The Vault of the environment, or the private one, which is offered where there is none."""
     layout = Layout.of(os.environ)
     if not names_vault(os.environ) and not layout.exists:
-        click.echo(
+        log.show(
             "The settings are kept in a Vault, and VAULT_ADDR names none. If you have one, stop here and set VAULT_ADDR"
             " and a login."
         )
@@ -103,16 +103,16 @@ def _ask(store: SecretStore) -> dict[str, Any]:
 def _write(store: SecretStore, secrets: Mapping[str, Mapping[str, Any]]) -> None:
     for name, values in secrets.items():
         store.write(name, values)
-        click.echo(f"{store.path(name)}: {', '.join(values)}")
-    click.echo(f"Written to {store.where}. Try it with {command_line('scaler')} --check")
+        log.show(f"{store.path(name)}: {', '.join(values)}")
+    log.show(f"Written to {store.where}. Try it with {command_line('scaler')} --check")
 
 
 def _show(store: SecretStore) -> None:
-    click.echo(f"From {store.where}")
+    log.show(f"From {store.where}")
     for name, kind in KINDS.items():
         values = store.read(name)
-        click.echo(f"{store.path(name)}{'' if values else ' is missing'}")
+        log.show(f"{store.path(name)}{'' if values else ' is missing'}")
         for key in kind.model_fields:
             if values and key in values:
                 shown = log.HIDDEN if key == "password" else json.dumps(values[key], ensure_ascii=False)
-                click.echo(f"  {key: <20} {shown}")
+                log.show(f"  {key: <20} {shown}")

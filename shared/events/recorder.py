@@ -103,7 +103,8 @@ class Recorder:
             thumbnail: of the image, as JPEG.
             level: of the log line, if it is not the usual one.
         """
-        texts = {field: log.redact(text) for field in ("reason", "hint") if (text := getattr(event, field))}
+        # A name may come from anybody, and what a server says too.
+        texts = {field: log.safe(getattr(event, field)) for field in ("name", "target", "reason", "hint")}
         with self._lock:
             event = event.model_copy(update={**self._origin, **texts, **self._kept(thumbnail)})
             self._log(event, level)

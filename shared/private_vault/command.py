@@ -7,6 +7,7 @@ import click
 
 from shared.cli import command_line
 from shared.config.source import NAMING
+from shared.logging import show
 from shared.private_vault.layout import Layout, try_lock
 
 
@@ -27,7 +28,7 @@ def main(action: str) -> None:
     try:
         {"make": _make, "status": _status, "stop": _stop, "remove": _remove}[action](layout)
     except (ServerError, OSError) as error:
-        click.echo(f"{error}.", err=True)
+        show(f"{error}.", err=True)
         sys.exit(2)
 
 
@@ -41,7 +42,7 @@ def make(layout: Layout) -> None:
 
     click.echo("Making a private Vault …")
     if create(layout):
-        click.echo(
+        show(
             f"Made in {layout.folder}. It is as safe as your account's own files, and no safer: its unseal key"
             " and its root token lie beside its data, readable by you alone. Whoever can read your files can read your"
             " settings."
@@ -50,28 +51,28 @@ def make(layout: Layout) -> None:
 
 def _make(layout: Layout) -> None:
     if layout.exists:
-        click.echo(f"There is a private Vault in {layout.folder}.")
+        show(f"There is a private Vault in {layout.folder}.")
     else:
         make(layout)
     _say_if_unused()
-    click.echo(f"Write your settings into it with {command_line('settings')}; the daemons start it and stop it.")
+    show(f"Write your settings into it with {command_line('settings')}; the daemons start it and stop it.")
 
 
 def _status(layout: Layout) -> None:
     from shared.private_vault.server import answers, installed_version  # noqa: PLC0415 - usage errors need no client
 
     if not layout.exists:
-        click.echo(f"There is no private Vault. Make one with {command_line('vault')}.")
+        show(f"There is no private Vault. Make one with {command_line('vault')}.")
         return
-    click.echo(f"Private Vault in {layout.folder}, OpenBao {layout.holds('version')}")
+    show(f"Private Vault in {layout.folder}, OpenBao {layout.holds('version')}")
     if answers(layout):
-        click.echo(f"Runs at {layout.holds('address')}, and stops with the last process that uses it")
+        show(f"Runs at {layout.holds('address')}, and stops with the last process that uses it")
     else:
         click.echo("Does not run now; it starts with the daemons")
     if layout.holds("version") != (installed := installed_version()):
-        click.echo(f"The next start upgrades it to OpenBao {installed}, after a copy of its data")
+        show(f"The next start upgrades it to OpenBao {installed}, after a copy of its data")
     for snapshot in sorted(layout.snapshots.glob("*")):
-        click.echo(f"Copy from before an upgrade: {snapshot}")
+        show(f"Copy from before an upgrade: {snapshot}")
     _say_if_unused()
 
 
@@ -114,4 +115,4 @@ def _is_used(layout: Layout) -> bool:
 def _say_if_unused() -> None:
     """Warn that the environment has precedence."""
     if names := [name for name in NAMING if os.environ.get(name)]:
-        click.echo(f"It is not used here, since the environment sets {' and '.join(names)}.")
+        show(f"It is not used here, since the environment sets {' and '.join(names)}.")

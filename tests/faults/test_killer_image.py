@@ -40,11 +40,12 @@ class Scaler:
         return self._nursery.start("scaler", arguments, self._env.environment, self._env.log)
 
     def kill_while_computing(self, *names: str) -> None:
-        """Start one, and kill it as soon as it computes these images and no others."""
+        """Start one, and kill it as soon as it computes these images; it never computes more at once."""
         self._left = self._notes()
         daemon = self.start()
         deadline = time.monotonic() + SECONDS
-        while self._in_flight() != set(names):
+        while (seen := self._in_flight()) != set(names):
+            assert len(seen) <= len(names), seen
             assert time.monotonic() < deadline, f"{names} are not in flight: {self._env.said[-2000:]}"
             time.sleep(0.005)
         daemon.kill()

@@ -87,11 +87,16 @@ match words:
 
 @dataclass
 class Machine:
-    """Paths of a simulated machine: `home`, `clone` (with run.sh) and `bin`, the only folder on PATH."""
+    """Paths of a simulated machine: `home`, `clone` (with run.sh) and `bin`, the only folder on PATH.
+
+    Attributes:
+        folder: in which run.sh is called; the clone if None.
+    """
 
     home: Path
     clone: Path
     bin: Path
+    folder: Path | None = None
 
     @classmethod
     def make(cls, root: Path) -> "Machine":
@@ -140,7 +145,13 @@ class Machine:
         """Run `run.sh words…` until it exits."""
         command = [str(self.clone / "run.sh"), *words]
         return subprocess.run(
-            command, cwd=self.clone, env=self.env(**env), capture_output=True, text=True, timeout=100, check=False
+            command,
+            cwd=self.folder or self.clone,
+            env=self.env(**env),
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
         )
 
     def start(self, *words: str, **env: str) -> subprocess.Popen[str]:

@@ -180,12 +180,76 @@ def test_an_index_that_pip_cannot_tell_is_an_error(machine: Machine) -> None:
     assert machine.installs() == []
 
 
-def test_variables_that_send_pips_packages_elsewhere_are_dropped(machine: Machine) -> None:
-    elsewhere = dict.fromkeys(("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON"), "/elsewhere")
-    start_once(machine, **elsewhere)
+DROPPED = [
+    "PIP_ABI",
+    "PIP_CONSTRAINT",
+    "PIP_DRY_RUN",
+    "PIP_EDITABLE",
+    "PIP_IGNORE_INSTALLED",
+    "PIP_IMPLEMENTATION",
+    "PIP_LOG",
+    "PIP_NO_BINARY",
+    "PIP_NO_DEPS",
+    "PIP_ONLY_BINARY",
+    "PIP_PLATFORM",
+    "PIP_PREFIX",
+    "PIP_PYTHON",
+    "PIP_PYTHON_VERSION",
+    "PIP_REPORT",
+    "PIP_REQUIRE_HASHES",
+    "PIP_REQUIRE_VIRTUALENV",
+    "PIP_REQUIREMENT",
+    "PIP_ROOT",
+    "PIP_TARGET",
+    "PIP_UPGRADE",
+    "POETRY_INSTALLER_NO_BINARY",
+    "POETRY_INSTALLER_ONLY_BINARY",
+    "POETRY_INSTALLER_RE_RESOLVE",
+    "POETRY_VIRTUALENVS_IN_PROJECT",
+    "POETRY_VIRTUALENVS_OPTIONS_ALWAYS_COPY",
+    "POETRY_VIRTUALENVS_OPTIONS_NO_PIP",
+    "POETRY_VIRTUALENVS_OPTIONS_SYSTEM_SITE_PACKAGES",
+    "POETRY_VIRTUALENVS_PREFER_ACTIVE_PYTHON",
+    "POETRY_VIRTUALENVS_USE_POETRY_PYTHON",
+]
+KEPT = [
+    "PIP_CERT",
+    "PIP_CLIENT_CERT",
+    "PIP_DEFAULT_TIMEOUT",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "PIP_PROXY",
+    "PIP_RETRIES",
+    "PIP_TIMEOUT",
+    "PIP_TRUSTED_HOST",
+    "POETRY_CACHE_DIR",
+    "POETRY_CERTIFICATES_PYPI_CERT",
+    "POETRY_REQUESTS_MAX_RETRIES",
+    "POETRY_VIRTUALENVS_PATH",
+]
+
+
+def test_a_sites_variables_tell_where_packages_come_from_and_nothing_else(machine: Machine) -> None:
+    start_once(machine, **dict.fromkeys(DROPPED + KEPT, "1"))
     env = machine.poetry_calls()[-1][1]
-    assert not elsewhere.keys() & env.keys()
+    assert not set(DROPPED) & env.keys()
+    assert set(KEPT) <= env.keys()
     assert env["PIP_USER"] == "0"
+
+
+def test_what_lies_in_the_current_folder_is_not_imported(machine: Machine) -> None:
+    machine.folder = machine.home / "work"
+    for name in ("shared", "shared/config", "scaler", "importlib", "ssl", "sysconfig", "venv", "pip", "cv2", "ast"):
+        module = machine.folder / name / "__init__.py"
+        module.parent.mkdir(parents=True)
+        module.write_text("raise SystemExit('of the current folder')")
+    start_once(machine)
+    packages = next((machine.home / "environment").glob("lib/python3.*/site-packages"))
+    (packages / "shared" / "config").mkdir(parents=True)
+    (packages / "shared" / "config" / "write_settings.py").write_text("print('ours')")
+    result = machine.run("settings", "file.json")
+    assert (result.stdout, result.stderr) == ("ours\n", "")
+    assert machine.installs() == ["main"]
 
 
 def test_a_failed_installation_is_reported_and_repeated_from_scratch(machine: Machine) -> None:

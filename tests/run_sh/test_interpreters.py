@@ -47,6 +47,10 @@ def test_each_rejected_interpreter_is_named_with_the_reason(bare: Machine) -> No
     assert f"{bare.bin}/python is not a standard CPython build" in result.stderr
 
 
+def test_folders_that_do_not_exist_do_not_stand_for_the_root_folder(bare: Machine) -> None:
+    assert "" not in called("python_homes", HOME=str(bare.home)).splitlines()
+
+
 OLDER = "is older than 3.12, so apt does not help"
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import Failure, Forbidden, ServerUnavailable
+from scaler.session import ClaimSession
+from shared.errors import Failure, Forbidden, NotAccepted, ServerUnavailable
+from shared.webdav.store import Href
 from tests.contract.memory import MemoryServer
 from tests.contract.spy import Call, Killed, SpiedAccount
 from tests.scaler.cloud import log_lines
@@ -162,3 +164,51 @@ def check_two_scalers(site: Site, state: Path, images: int) -> None:
 
 def test_two_scalers_end_without_a_failure(site: Site, tmp_path: Path) -> None:
     check_two_scalers(site, tmp_path, 20)
+
+
+def test_trying_whether_files_can_be_moved_leaves_nothing(tmp_path: Path) -> None:
+    site = MemoryServer()
+    prepare(site)
+    with a_scaler(tmp_path) as scaler:
+        assert scaler.poll(config(site.account)) == []
+        session = scaler._session
+        assert isinstance(session, ClaimSession)
+        moves: list[Href] = []
+
+        def note(method: str, href: Href, after: bool) -> None:
+            if method == "MOVE" and not after:
+                moves.append(href)
+
+        site.interfere = note
+        with session.connections.connect() as store:
+            session.publisher.try_moving(store)
+            assert moves
+            # What was found out is remembered.
+            moves.clear()
+            session.publisher.try_moving(store)
+            assert moves == []
+    assert uploads(site) == {}
+
+
+@pytest.mark.parametrize("error", [Forbidden("403"), NotAccepted("400")])
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_claim_that_is_refused_is_a_lost_race_only_if_the_original_is_gone(
+    tmp_path: Path, error: Failure, gone: bool
+) -> None:
+    site = MemoryServer()
+    prepare(site)
+    site.write(f"{RAW}/Unknown.png", image())
+
+    def refuse(method: str, href: Href, after: bool) -> None:
+        if method == "MOVE" and not after and href.endswith(f"{RAW}/Unknown.png"):
+            if gone:
+                site.remove(f"{RAW}/Unknown.png")
+            raise error
+
+    site.interfere = refuse
+    failed = poll(site.account, tmp_path)
+    lost = gone and isinstance(error, Forbidden)
+    assert [type(failure) for failure in failed] == ([] if lost else [type(error)])
+    assert inside(site, RAW) == ({} if gone else {"Unknown.png": image()})
+    assert inside(site, UNSORTED) == {}
+    assert uploads(site) == {}

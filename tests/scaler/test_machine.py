@@ -1,6 +1,10 @@
 """What the scaler takes of its machine: processors, memory, and a local folder."""
 
+import errno
+import fcntl
+import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +17,13 @@ import pytest
 from scaler import memory_budget as limits
 from scaler import workdir
 from scaler.memory_budget import OWN_SHARE, Limits, MemoryBudget
+from shared import logging as log
+from shared.errors import LocalIOError
+from shared.scheduler import PollLoop
+from shared.webdav.store import Href
+from tests.contract.memory import MemoryConnections, MemoryServer
+from tests.fake_time import FakeTime
+from tests.scaler.harness import HIDDEN, RAW, a_scaler, assert_done, config, image, prepare
 
 MEGABYTE = 2**20
 
@@ -26,6 +37,13 @@ def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(limits, "_own_cgroups", lambda: iter([inner, inner.parent, tmp_path]))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     return inner
+
+
+@pytest.fixture
+def said() -> io.StringIO:
+    stream = io.StringIO()
+    log.set_up("test", "INFO", None, stream)
+    return stream
 
 
 def test_what_is_asked_for_counts() -> None:
@@ -64,6 +82,14 @@ def test_the_tightest_bound_on_the_way_up_counts(cgroup: Path) -> None:
     found = limits.limits(None)
     assert found.cores == 3
     assert found.memory == 300 * MEGABYTE - OWN_SHARE
+
+
+@pytest.mark.parametrize("bound", ["memory.high", "memory.max"])
+def test_either_bound_of_memory_counts_alone(cgroup: Path, bound: str) -> None:
+    for file in ("memory.max", "memory.high"):
+        (cgroup / file).write_text("max\n")
+    (cgroup / bound).write_text(str(400 * MEGABYTE))
+    assert limits.limits(None).memory == 300 * MEGABYTE - OWN_SHARE
 
 
 def test_processors_in_version_1(cgroup: Path) -> None:
@@ -199,3 +225,89 @@ def test_a_folder_without_a_lock_is_left_for_a_minute(temporary: Path) -> None:
     os.utime(other, (time.time() - 10**7,) * 2)
     workdir.sweep()
     assert {folder.name for folder in temporary.iterdir()} == {young.name, other.name}
+
+
+def test_a_folder_in_use_is_kept_although_its_files_are_cleaned_away(temporary: Path) -> None:
+    with workdir.workdir() as folder:
+        for file in folder.iterdir():
+            file.unlink()
+        os.utime(folder, (time.time() - 10**7,) * 2)
+        workdir.sweep()
+        assert folder.is_dir()
+
+
+def test_a_temporary_folder_that_was_removed_is_made_anew(temporary: Path) -> None:
+    temporary.rmdir()
+    with workdir.workdir() as folder:
+        (folder / "download").write_bytes(b"")
+    assert list(temporary.iterdir()) == []
+
+
+def test_no_temporary_folder_is_a_failure_of_the_poll(temporary: Path) -> None:
+    temporary.rmdir()
+    temporary.write_text("")
+    with pytest.raises(LocalIOError, match=r"Not a directory|File exists"), workdir.workdir():
+        pass
+    workdir.sweep()
+
+
+def test_a_file_system_without_locks_does_not_keep_folders_for_ever(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with workdir.workdir() as folder:
+        workdir.sweep()
+        assert folder.is_dir()
+        os.utime(folder, (time.time() - 7200,) * 2)
+        workdir.sweep()
+        assert folder.is_dir()
+        os.utime(folder, (time.time() - 2 * 86400,) * 2)
+        workdir.sweep()
+        assert not folder.exists()
+
+
+def test_a_poll_does_not_mind_that_temporary_files_were_cleaned_away(
+    temporary: Path, memory_site: MemoryServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    prepare(memory_site)
+    settings = config(memory_site.account)
+    with a_scaler(tmp_path_factory.mktemp("state")) as scaler:
+        for number in range(3):
+            memory_site.write(f"{RAW}/Unknown {number}.png", image(number))
+            assert scaler.poll(settings) == []
+            shutil.rmtree(temporary)
+    assert_done(memory_site, {f"Unknown {number}.png": image(number) for number in range(3)})
+
+
+def test_something_unforeseen_while_cleaning_up_ends_neither_poll_nor_daemon(
+    memory_site: MemoryServer, tmp_path: Path, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    def fail_to_delete(method: str, href: Href, _after: bool) -> None:
+        if method == "DELETE" and f"{RAW}/{HIDDEN}/" in href:
+            fail()
+
+    prepare(memory_site)
+    images = {f"Unknown {number}.png": image(number) for number in range(3)}
+    for name, data in images.items():
+        memory_site.write(f"{RAW}/{name}", data)
+    memory_site.interfere = fail_to_delete
+    poll_loop = PollLoop(FakeTime().stop(), 30, once=False)
+    with a_scaler(tmp_path) as scaler:
+        assert len(scaler.poll(config(memory_site.account))) == 3
+        assert said.getvalue().count("Unexpected error after upscaling") == 3
+        memory_site.interfere = lambda *_: None
+        changed = config(memory_site.account, prefixes=("Unknown", "x"))
+        # The old connections are closed, which costs one poll at most.
+        with monkeypatch.context() as patch, poll_loop.poll():
+            patch.setattr(MemoryConnections, "close", fail)
+            scaler.poll(changed)
+        with poll_loop.poll():
+            assert scaler.poll(changed) == []
+    assert said.getvalue().count("Internal error") == 1
+    assert_done(memory_site, images)

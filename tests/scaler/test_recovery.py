@@ -1,4 +1,7 @@
-"""What a claim needs, told from listings alone."""
+"""What a claim needs, told from listings alone, and what is left of uploads."""
+
+import contextlib
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +14,10 @@ from scaler.recovery import (
     action_for,
     orphans,
 )
+from shared.errors import Failure, Forbidden, IntegrityError, NotAccepted, StorageFull
 from shared.webdav.store import Entry, Href, Listing
+from tests.contract.memory import MemoryServer
+from tests.scaler.harness import HIDDEN, RAW, UNSORTED, image, inside, poll, prepare
 
 MINE, OTHER = "aaaaaaaa", "bbbbbbbb"
 NOW = 1_800_000_000.0
@@ -86,3 +92,50 @@ def test_what_is_never_an_orphan() -> None:
     assert orphans(listing(claimed, notes), [claim], MINE, NOW) == []
     # Without the server's clock nobody can tell.
     assert orphans(listing(claimed), [], MINE, None) == []
+
+
+# --- on a server ------------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_of_another_scaler_is_renamed_before_it_is_deleted(memory_site: MemoryServer, tmp_path: Path) -> None:
+    prepare(memory_site)
+    assert poll(memory_site.account, tmp_path) == []
+    old = upload_id(OTHER)
+    memory_site.write(f"{UNSORTED}/{HIDDEN}/{old}", b"upscaled", age=OTHERS_ORPHAN_AFTER + 60)
+    assert poll(memory_site.account, tmp_path) == []
+    # Its scaler may only sleep; it finds out by the new name, and a week later nobody needs it.
+    assert inside(memory_site, f"{UNSORTED}/{HIDDEN}") == {old + DISCARDED: b"upscaled"}
+
+
+def test_claims_are_listed_before_their_uploads(memory_site: MemoryServer, tmp_path: Path) -> None:
+    """An upload is there before its claim, so a claim that was listed first has its upload, or has published it."""
+    prepare(memory_site)
+    assert poll(memory_site.account, tmp_path) == []
+    listed: list[str] = []
+
+    def note(method: str, href: Href, after: bool) -> None:
+        if method == "PROPFIND" and href.endswith(f"/{HIDDEN}/") and not after:
+            listed.append(href)
+
+    memory_site.interfere = note
+    assert poll(memory_site.account, tmp_path) == []
+    assert [f"/{RAW}/" in href for href in listed[:2]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "error", [NotAccepted("413"), StorageFull("507"), Forbidden("403"), IntegrityError("other bytes")]
+)
+def test_an_upload_that_failed_is_not_left_behind(memory_site: MemoryServer, tmp_path: Path, error: Failure) -> None:
+    prepare(memory_site)
+    memory_site.write(f"{RAW}/Unknown.png", image())
+
+    def fail(method: str, href: Href, after: bool) -> None:
+        # The server has stored it, and says otherwise.
+        if method == "PUT" and after and f"{UNSORTED}/{HIDDEN}/" in href:
+            raise error
+
+    memory_site.interfere = fail
+    with contextlib.suppress(Failure):
+        assert poll(memory_site.account, tmp_path)
+    assert inside(memory_site, f"{UNSORTED}/{HIDDEN}") == {}
+    assert inside(memory_site, RAW) == {"Unknown.png": image()}

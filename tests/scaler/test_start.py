@@ -79,7 +79,7 @@ def test_a_list_in_a_string_is_read_too(nextcloud_site: DiskSite, seeded: Home) 
 def test_vault_away(seeded: Home) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     outcome = seeded.scaler(VAULT_ADDR=address)
-    assert_fails(outcome, seeded, address, "does not answer", "Is VAULT_ADDR right")
+    assert_fails(outcome, seeded, address, "refuses connections", "VAULT_ADDR")
 
 
 def test_vault_sealed(tmp_path: Path) -> None:

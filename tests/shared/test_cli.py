@@ -6,12 +6,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from shared.cli import Options, Size, cacert, common_options, state_folder
+from shared.cli import LONGEST_PERIOD, Command, Options, Size, cacert, common_options, state_folder
 
 SEEN: list[Options] = []
 
 
-@click.command(context_settings={"auto_envvar_prefix": "SCALER"})
+@click.command(cls=Command, context_settings={"auto_envvar_prefix": "SCALER"})
 @click.option("--size", type=Size())
 @common_options
 def command(options: Options, size: int | None) -> None:
@@ -34,6 +34,39 @@ def test_every_option_can_come_from_the_environment(tmp_path: Path) -> None:
     assert SEEN[-1] == Options(5, once=True, dry_run=False, check=True, log_level="DEBUG", log_file=file)
     assert invoke("--frequency", "7", SCALER_FREQUENCY="5").exit_code == 0
     assert SEEN[-1].frequency == 7
+
+
+@pytest.mark.parametrize("number", ["nan", "-nan", "inf", "-inf", "1e308", "1e999", "-1", "0.05", "604801", "1_0_", ""])
+def test_a_frequency_is_a_finite_number_within_bounds(number: str) -> None:
+    result = invoke("--frequency", number)
+    assert result.exit_code == 2
+    assert "--frequency" in result.output
+    if number:
+        assert invoke(SCALER_FREQUENCY=number).exit_code == 2
+
+
+@pytest.mark.parametrize("number", ["0.1", "1e3", str(LONGEST_PERIOD)])
+def test_bounds_of_the_frequency(number: str) -> None:
+    assert invoke("--frequency", number).exit_code == 0
+    assert SEEN[-1].frequency == float(number)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--{0}"],
+        ["{0}"],
+        ["--frequency", "{0}"],
+        ["--log-level", "{0}"],
+        ["--log-file", "/dev/{0}/x/../../shm"],
+        ["--size", "{0}"],
+    ],
+)
+def test_a_usage_error_repeats_no_control_character(arguments: list[str]) -> None:
+    bad = "\x1b[2J\r\x07\x9b\u202e\u2028\nforged"
+    result = invoke(*(argument.format(bad) for argument in arguments))
+    assert not set(result.output) & set(bad) - set("[2J\nforged")
+    assert not [line for line in result.output.splitlines() if line.startswith("forged")]
 
 
 def test_a_dry_run_is_one_poll() -> None:

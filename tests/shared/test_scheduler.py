@@ -174,3 +174,30 @@ def test_a_refused_password_is_left_alone_until_it_changes_or_long_after(time: F
     assert poll_loop.auth_allowed("account with another password")
     time.now += AFTER_UNAUTHORIZED
     assert poll_loop.auth_allowed("account")
+
+
+@pytest.mark.parametrize("error", [ValueError("x\ny"), MemoryError(), RecursionError("deep"), AssertionError()])
+def test_what_nobody_foresaw_does_not_end_the_daemon_and_is_said_once(
+    time: FakeTime, said: io.StringIO, error: Exception
+) -> None:
+    poll_loop = PollLoop(time.stop(), 30, once=False)
+    polls = poll_loop.polls()
+    for number in range(4):
+        next(polls)
+        a_poll(poll_loop, error if number < 3 else None)
+    next(polls)
+    assert said.getvalue().count("Internal error") == 1
+    assert said.getvalue().count("Traceback") == 1
+    assert type(error).__name__ in said.getvalue()
+    # With growing pauses, as for any failure.
+    assert time.waited[2] > 90
+    assert time.waited[3] == pytest.approx(30)
+    assert poll_loop.exit_status == 0
+
+
+def test_once_tells_by_its_status_that_something_unforeseen_happened(time: FakeTime, said: io.StringIO) -> None:
+    poll_loop = PollLoop(time.stop(), 30, once=True)
+    for _ in poll_loop.polls():
+        a_poll(poll_loop, ValueError("x"))
+    assert poll_loop.exit_status == 1
+    assert "Traceback" in said.getvalue()

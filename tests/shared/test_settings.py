@@ -84,7 +84,7 @@ def test_a_folder(value: str, path: str) -> None:
     assert folder(value) == path
 
 
-@pytest.mark.parametrize("value", ["", "/", " ", "..", "a/..", "a/./b", "a\nb", "a/\0"])
+@pytest.mark.parametrize("value", ["", "/", " ", "..", "a/..", "a/./b", "a\nb", "a/\0", "a\x7f", "\x85", "\ud800"])
 def test_what_is_no_folder(value: str) -> None:
     with pytest.raises(ValueError, match="must"):
         folder(value)
@@ -155,6 +155,20 @@ def test_the_last_good_settings_serve_meanwhile_and_that_is_said_once(
     assert [source.current() for _ in range(2)] == [2, 2]
     assert said.getvalue().count(failure.message) == 1
     assert said.getvalue().count("read from Vault again") == 1
+
+
+def test_a_good_answer_begins_the_hour_anew(time: FakeTime) -> None:
+    vault = Vault()
+    source = SettingsSource(vault.read, time.clock)
+    source.current()
+    for number in range(3):
+        vault.now = VaultForbidden("no")
+        assert source.current() == max(number, 1)
+        vault.now = number + 1
+        assert source.current() == number + 1
+        time.now += FORBIDDEN_FOR_GOOD + 1
+    vault.now = VaultForbidden("no")
+    assert source.current() == 3
 
 
 def test_an_hour_of_denied_access_ends_it_and_an_hour_without_vault_does_not(time: FakeTime) -> None:

@@ -95,6 +95,8 @@ def in_a_process(script: str) -> subprocess.CompletedProcess[str]:
         now = [0.0]
         stop = StopToken(clock=lambda: now[0])
         stop.on_forced_exit.append(lambda: print("tidied up", flush=True))
+        # Whatever happens then, the process ends.
+        stop.on_forced_exit.append(lambda: 1 / 0)
     """
     text = textwrap.dedent(prelude) + textwrap.dedent(script)
     return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=30, check=False)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config.urls import in_clear, inside_account, normal, server_root
+from shared import logging as log
+from shared.config.urls import in_clear, inside_account, normal, server_root, without_login
 
 
 @pytest.mark.parametrize(
@@ -96,3 +97,24 @@ def test_the_parts_of_an_address(url: str, root: str, inside: str) -> None:
 )
 def test_whether_a_password_can_be_read_on_the_way(url: str, readable: bool) -> None:
     assert in_clear(url) == readable
+
+
+@pytest.mark.parametrize("url", ["http://user:s3#cret@host/", "http://user:s3cret@host:x/", "https://host:s3cret/"])
+def test_an_address_that_makes_no_sense_repeats_nothing_of_a_password(url: str) -> None:
+    with pytest.raises(ValueError, match="must") as caught:
+        normal(url)
+    assert "s3" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:s3cret%21@host:8200/vault", "https://host:8200/vault"),
+        ("https://host:8200", "https://host:8200"),
+        ("host:8200", "host:8200"),
+        ("http://[::1", "http://[::1"),
+    ],
+)
+def test_an_address_is_shown_without_its_login(url: str, shown: str) -> None:
+    assert without_login(url) == shown
+    assert log.redact("s3cret!") == (log.HIDDEN if "s3cret" in url else "s3cret!")

@@ -4,10 +4,11 @@ import time as clock
 from pathlib import Path
 
 import pytest
+import requests
 
 from sandbox.vault import Vault as Server
 from shared.config.vault import Vault, choose_login
-from shared.errors import VaultForbidden, VaultUnavailable
+from shared.errors import Failure, VaultForbidden, VaultUnavailable
 from tests.fake_time import FakeTime
 
 POLICY = 'path "*" { capabilities = ["create", "read", "update"] }'
@@ -140,3 +141,88 @@ def test_the_first_login_that_is_set_is_taken(tmp_path: Path, environment: dict[
 def test_no_login_at_all(tmp_path: Path) -> None:
     with pytest.raises(VaultForbidden, match="VAULT_ROLE_ID with VAULT_SECRET_ID"):
         choose_login({"HOME": str(tmp_path)})
+
+
+# --- logins with few rights -------------------------------------------------------------------------------------------
+
+READ_ONLY = 'path "secret/*" { capabilities = ["read"] }'
+
+
+def test_a_token_that_may_not_look_itself_up_is_used(the_vault: Server, time: FakeTime) -> None:
+    the_vault.policy("only-read", READ_ONLY)
+    the_vault.write("few-rights", {"a": "1"})
+    options = {"policies": ["only-read"], "no_default_policy": True, "ttl": "1h"}
+    token = the_vault.call("POST", "auth/token/create", options)["auth"]["client_token"]
+    vault = Vault({"VAULT_ADDR": the_vault.address, "VAULT_TOKEN": token}, time.clock)
+    for _ in range(3):
+        assert vault.read("few-rights") == {"a": "1"}
+        time.now += 3000
+    the_vault.revoke(token)
+    with pytest.raises(VaultForbidden, match="The token is wrong or has expired"):
+        vault.read("few-rights")
+
+
+def test_a_login_whose_tokens_may_not_renew_themselves_is_repeated(the_vault: Server, time: FakeTime) -> None:
+    role_id, secret_id = the_vault.approle(READ_ONLY, token_ttl="1h")
+    environment = {"VAULT_ADDR": the_vault.address, "VAULT_ROLE_ID": role_id, "VAULT_SECRET_ID": secret_id}
+    first = Vault(environment, time.clock)
+    first.read("x")
+    the_vault.call("POST", f"auth/approle/role/{role_of(the_vault, first)}", {"token_no_default_policy": True})
+    vault = Vault(environment, time.clock)
+    vault.read("x")
+    old = token_of(vault)
+    time.now += 1900
+    vault.read("x")
+    assert token_of(vault) != old
+
+
+def role_of(the_vault: Server, vault: Vault) -> str:
+    """The name of the AppRole that a token is from."""
+    name: str = the_vault.call("POST", "auth/token/lookup", {"token": token_of(vault)})["data"]["meta"]["role_name"]
+    return name
+
+
+def test_a_token_whose_renewal_is_capped_is_replaced(the_vault: Server, roles: dict[str, str], time: FakeTime) -> None:
+    vault = Vault(roles, time.clock)
+    vault.read("x")
+    old = token_of(vault)
+    # From now on a renewal reaches to ten minutes after the login, instead of an hour.
+    short = {"token_ttl": "10m", "token_max_ttl": "10m"}
+    the_vault.call("POST", f"auth/approle/role/{role_of(the_vault, vault)}", short)
+    time.now += 1900
+    vault.read("x")
+    assert token_of(vault) != old
+
+
+def test_a_wrapped_secret_id_is_refused_in_clear_words(the_vault: Server, roles: dict[str, str]) -> None:
+    vault = Vault(roles)
+    vault.read("x")
+    answer = requests.post(
+        f"{the_vault.address}/v1/auth/approle/role/{role_of(the_vault, vault)}/secret-id",
+        headers={"X-Vault-Token": the_vault.token, "X-Vault-Wrap-TTL": "5m"},
+        timeout=30,
+    )
+    wrapped = answer.json()["wrap_info"]["token"]
+    with pytest.raises(VaultForbidden, match="VAULT_SECRET_ID holds a wrapping token") as caught:
+        Vault(roles | {"VAULT_SECRET_ID": wrapped}).read("x")
+    assert "vault unwrap" in caught.value.hint
+    assert wrapped not in str(caught.value)
+    # It was not used up.
+    unwrapped = the_vault.call("POST", "sys/wrapping/unwrap", {"token": wrapped})["data"]["secret_id"]
+    assert Vault(roles | {"VAULT_SECRET_ID": unwrapped}).read("x") is None
+
+
+def test_a_missing_mount_is_told_from_a_wrong_token(the_vault: Server) -> None:
+    environment = {"VAULT_ADDR": the_vault.address, "VAULT_KV_MOUNT": "nowhere"}
+    with pytest.raises(VaultForbidden, match="The mount nowhere does not exist or the login has no right in it"):
+        Vault(environment | {"VAULT_TOKEN": the_vault.token}).read("x")
+    with pytest.raises(VaultForbidden, match="The token is wrong or has expired, or the mount nowhere"):
+        Vault(environment | {"VAULT_TOKEN": "s.unknown"}).read("x")
+
+
+@pytest.mark.parametrize("path", ["v1", "ui"])
+@pytest.mark.parametrize("login", ["token", "approle"])
+def test_an_address_with_a_path_is_named(the_vault: Server, roles: dict[str, str], path: str, login: str) -> None:
+    credentials = roles if login == "approle" else {"VAULT_TOKEN": the_vault.token}
+    with pytest.raises(Failure, match=f"VAULT_ADDR has the path /{path}"):
+        Vault(credentials | {"VAULT_ADDR": f"{the_vault.address}/{path}"}).read("x")

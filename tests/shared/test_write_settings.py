@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.vault import Vault
+from sandbox.vault import Vault, VaultError
 from shared.config.write_settings import main
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -81,4 +81,6 @@ def test_all_that_is_wrong_is_named_at_once_and_nothing_is_written(
     for words in (*said, "'surplus' is not a secret of the daemons"):
         assert words in result.output
     assert "s3cret" not in result.output
-    assert the_vault.call("LIST", "secret/metadata")["data"]["keys"].count("wrong/") == 0
+    for name in SETTINGS:
+        with pytest.raises(VaultError, match="404"):
+            the_vault.call("GET", f"secret/data/wrong/{name}")
