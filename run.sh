@@ -88,6 +88,18 @@ one_failed() {
 
 stop() { (($# == 1)) || kill -s "$1" "${@:2}" 2>/dev/null || true; }
 
+# Prints the group that `scaler OPTION…` also needs if it asks for a Dask cluster.
+dask_group() {
+  local word
+  [[ $1 == scaler ]] || return 0
+  for word in "$@" ${SCALER_DASK:+--dask}; do
+    if [[ $word == --dask || $word == --dask=* ]]; then
+      echo ,dask
+      return
+    fi
+  done
+}
+
 main() {
   # Only locked packages may be imported, whatever the terminal's Python is set to add.
   unset PYTHONPATH PYTHONHOME
@@ -96,11 +108,11 @@ main() {
   case "${1-}" in
     '')
       say_what_comes_first
-      ensure_installed "$(groups_of_daemons)"
+      ensure_installed "$(groups_of_daemons)$(dask_group scaler)"
       run_both
       ;;
     scaler | mover)
-      ensure_installed "$(groups_of_daemons)"
+      ensure_installed "$(groups_of_daemons)$(dask_group "$@")"
       run_daemon "$@"
       ;;
     settings)
@@ -120,7 +132,7 @@ main() {
       run_module sandbox.demo "${@:2}"
       ;;
     test)
-      ensure_installed main,sandbox,status,dev
+      ensure_installed main,sandbox,status,dask,dev
       run_tests "${@:2}"
       ;;
     help | -h | --help) usage ;;

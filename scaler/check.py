@@ -6,6 +6,7 @@ import tempfile
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scaler import names
 from scaler.claims import ClaimMoves, Folders
@@ -28,10 +29,13 @@ from shared.retry import RetryPolicy
 from shared.webdav.account import open_as_nextcloud
 from shared.webdav.store import THROWAWAY, Connections, Entry, Href, Listing, Store, strong
 
+if TYPE_CHECKING:
+    from scaler.dask_cluster import Cluster
+
 _CONTENT = b"written by --check"
 
 
-def check(vault: SecretStore, bounds: Limits, retry: RetryPolicy, state: Path) -> int:
+def check(vault: SecretStore, bounds: Limits, retry: RetryPolicy, state: Path, cluster: "Cluster | None" = None) -> int:
     """Check everything that a poll needs; return the exit status, 1 if something failed.
 
     Small files of its own go the whole way of an image and are removed again, because rights, and what a server does
@@ -40,10 +44,14 @@ def check(vault: SecretStore, bounds: Limits, retry: RetryPolicy, state: Path) -
 
     Args:
         state: folder for what is remembered across restarts.
+        cluster: of --dask.
     """
     checks = Checks()
     with contextlib.suppress(Skip):
         _check_machine(checks, bounds)
+    if cluster:
+        with contextlib.suppress(Skip), checks.trying("Dask cluster") as found:
+            found.extend(cluster.check())
     with contextlib.suppress(Skip):
         with checks.trying("Vault and settings") as found:
             config = read_config(vault)

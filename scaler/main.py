@@ -33,9 +33,12 @@ As JSON, for `./run.sh settings FILE.json`:
     }
 """
 
+import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -43,6 +46,8 @@ from shared.cli import Command, Options, Size, common_options, state_folder
 from shared.start import importing
 
 if TYPE_CHECKING:
+    from scaler.dask_cluster import Cluster
+    from scaler.memory_budget import Limits
     from shared.events.recorder import Recorder
     from shared.retry import RetryPolicy
 
@@ -69,9 +74,40 @@ if TYPE_CHECKING:
     default=95,
     help="Encoding quality for JPEG and for lossy WebP and AVIF (default 95).",
 )
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Upscale on the workers of a Dask cluster: tcp://HOST:PORT, tls://HOST:PORT, local or gateway[:NAME].",
+)
+@click.option(
+    "--in-flight",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --dask: images in flight (default: twice the cluster's threads).",
+)
+@click.option(
+    "--dask-requests",
+    type=click.IntRange(min=2),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="With --dask: requests to the image server at a time, from all workers and the daemon together.",
+)
+@click.option(
+    "--dask-timeout",
+    type=click.FloatRange(min=1, max=86_400),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --dask: give up an image that a worker has not finished in this time.",
+)
+@click.option("--dask-fallback", is_flag=True, help="With --dask: upscale here while the cluster is unavailable.")
+@click.option("--dask-insecure", is_flag=True, help="With --dask: let the password travel unencrypted.")
 @click.option("--no-thumbnails", is_flag=True, help="Keep no thumbnails for the status page.")
 @common_options
-def main(options: Options, threads: int, max_memory: int | None, quality: int, *, no_thumbnails: bool) -> None:
+def main(
+    options: Options, threads: int, max_memory: int | None, quality: int, *, no_thumbnails: bool, **cluster: Any
+) -> None:
     """Upscale the raw images on a WebDAV server to twice their width and height.
 
     Settings come from Vault; see the README.
@@ -80,8 +116,11 @@ def main(options: Options, threads: int, max_memory: int | None, quality: int, *
     with importing():
         from shared.app import run
 
+    if not cluster["dask"] and cluster["in_flight"]:
+        threads = click.IntRange(1, 10).convert(cluster["in_flight"], None, None)
+
     def start(retry: "RetryPolicy", recorder: "Recorder") -> int:
-        return work(options, retry, recorder, threads=threads, max_memory=max_memory, quality=quality)
+        return work(options, retry, recorder, threads=threads, max_memory=max_memory, quality=quality, cluster=cluster)
 
     sys.exit(run("scaler", options, start, thumbnails=not no_thumbnails))
 
@@ -94,6 +133,7 @@ def work(
     threads: int,
     max_memory: int | None,
     quality: int,
+    cluster: Mapping[str, Any] | None = None,
 ) -> int:
     """Poll until asked to stop; return the exit status."""
     with importing():
@@ -108,12 +148,22 @@ def work(
     vault = open_vault(os.environ)
     bounds = limits(max_memory)
     state = state_folder("scaler")
-    if options.check:
-        return check(vault, bounds, retry, state)
-    settings = SettingsSource(lambda: read_config(vault), retry.stop.clock)
-    with ScalerService(
-        threads=threads, limits=bounds, quality=quality, state=state, retry=retry, recorder=recorder
-    ) as scaler:
+    with contextlib.ExitStack() as closing:
+        workers = closing.enter_context(_cluster(cluster, bounds, max_memory, retry))
+        if options.check:
+            return check(vault, bounds, retry, state, workers)
+        settings = SettingsSource(lambda: read_config(vault), retry.stop.clock)
+        scaler = closing.enter_context(
+            ScalerService(
+                threads=threads,
+                limits=bounds,
+                quality=quality,
+                state=state,
+                retry=retry,
+                recorder=recorder,
+                cluster=workers,
+            )
+        )
         if options.dry_run:
             return scaler.dry_run(settings.current())
         poll_loop = PollLoop(retry.stop, options.frequency, once=options.once, recorder=recorder)
@@ -124,3 +174,21 @@ def work(
                 if poll_loop.auth_allowed(config.account):
                     poll_loop.record(scaler.poll(config, until_settled=options.once))
         return poll_loop.exit_status
+
+
+def _cluster(
+    options: Mapping[str, Any] | None, bounds: "Limits", max_memory: int | None, retry: "RetryPolicy"
+) -> AbstractContextManager["Cluster | None"]:
+    """The cluster of --dask; distributed is only imported for it."""
+    if not options or not options["dask"]:
+        return contextlib.nullcontext()
+    try:
+        from scaler.dask_cluster import Cluster, ClusterOptions
+    except ImportError as error:
+        from shared.errors import InvalidSettings
+
+        raise InvalidSettings(
+            f"--dask needs packages that are not installed ({error})",
+            "Start with ./run.sh, which installs them, or install jupyterhub-images[dask].",
+        ) from error
+    return Cluster(ClusterOptions(**options, max_memory=max_memory), bounds, retry.stop)

@@ -34,6 +34,11 @@ def new_id(owner: str, now: float | None = None) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + "-" + owner + secrets.token_hex(8)
 
 
+def renewed_id(upload: str) -> str:
+    """Another name of the same time and owner, for another attempt to upload the same copy."""
+    return upload[:-16] + secrets.token_hex(8)
+
+
 def owner_of(upload: str) -> str | None:
     """The owner of an upload, from its name; None for any other name."""
     match = _UPLOAD.fullmatch(upload)

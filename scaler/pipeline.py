@@ -5,13 +5,14 @@ The first half is `upscaling`. Publication follows the protocol that the server 
 
 import dataclasses
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from scaler.backoff import is_passing
 from scaler.claims import ClaimPublisher
 from scaler.in_place import InPlacePublisher
 from scaler.selection import Version, version
-from scaler.upscaling import AlreadyUpscaled, Published, Resources, Upload, Upscaled, UpscaleJob, upscale_image
+from scaler.upscaling import AlreadyUpscaled, Published, Resources, Upload, Upscaled, UpscaleJob
 from shared.errors import ErrorPolicy, Failure, NotFound
 from shared.webdav.store import Entry, Href
 
@@ -35,12 +36,14 @@ class Pipeline:
     """Processes images; several threads may call `process` at once.
 
     Attributes:
+        upscale: `upscaling.upscale_image`, or what does the same elsewhere.
         in_place: publishes what was upscaled before an interruption.
         kept: uploads of earlier tries, by the href of the original.
         quality: 1 to 100, for lossy formats.
         thumbnails: make one of each image.
     """
 
+    upscale: Callable[[UpscaleJob, Resources], Upscaled]
     resources: Resources
     publisher: InPlacePublisher | ClaimPublisher
     in_place: InPlacePublisher
@@ -67,7 +70,7 @@ class Pipeline:
         upload = self.publisher.new_upload()
         job = UpscaleJob(entry, upload, self.in_place.notes.get(entry.file_id), self.quality, self.thumbnails)
         try:
-            upscaled = upscale_image(job, self.resources)
+            upscaled = self.upscale(job, self.resources)
         except AlreadyUpscaled as result:
             return self.in_place.finish(entry, result.marker_id)
         except Failure as error:
@@ -75,7 +78,7 @@ class Pipeline:
                 # Then it may not have been deleted either.
                 self.kept[entry.href] = KeptUpload(version(entry), upload, None)
             raise
-        return self._publish(entry, KeptUpload(version(entry), upload, upscaled))
+        return self._publish(entry, KeptUpload(version(entry), upscaled.upload, upscaled))
 
     def _is_publishable(self, entry: Entry, earlier: KeptUpload) -> bool:
         """Whether an upload is of this version of the image, and still complete."""

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from loguru import logger
 
@@ -19,7 +19,7 @@ from scaler.in_flight import InFlight
 from scaler.memory_budget import Limits, MemoryBudget
 from scaler.selection import SETTLED_AFTER
 from scaler.session import ClaimSession, Host, InPlaceSession, InPlaceUnsupported, Session, Work
-from scaler.upscaling import Resources
+from scaler.upscaling import Resources, upscale_image
 from scaler.workdir import sweep, workdir
 from shared.errors import Cancelled, Failure, NotFound, NotWebDav
 from shared.events.recorder import Recorder
@@ -28,6 +28,11 @@ from shared.poll_report import PollReport
 from shared.retry import RetryPolicy
 from shared.scheduler import ends_poll
 from shared.webdav.account import open_as_nextcloud
+from shared.webdav.limited import LimitedConnections
+from shared.webdav.store import Connections
+
+if TYPE_CHECKING:
+    from scaler.dask_cluster import Cluster
 
 
 class ScalerService:
@@ -38,6 +43,7 @@ class ScalerService:
         quality: 1 to 100, for lossy formats.
         state: folder for what is remembered across restarts.
         recorder: of what happens; by default it is only logged.
+        cluster: upscales images elsewhere; then threads only wait for it, and there are as many as it can use.
     """
 
     def __init__(
@@ -49,7 +55,10 @@ class ScalerService:
         state: Path,
         retry: RetryPolicy,
         recorder: Recorder | None = None,
+        cluster: "Cluster | None" = None,
     ) -> None:
+        self._cluster = cluster
+        self._threads = threads
         self._quality = quality
         self._recorder = recorder or Recorder("scaler")
         self._watching: ScalerConfig | None = None
@@ -63,7 +72,7 @@ class ScalerService:
         # The last request of an image deletes its claim; the next image need not wait for it.
         self.cleanup_executor = self._closing.enter_context(ThreadPoolExecutor(max(1, threads // 5), "cleanup"))
         # OpenCV leaks a little memory with every new thread, so these live as long as the daemon.
-        self.executor = self._closing.enter_context(ThreadPoolExecutor(threads, "image"))
+        self.executor = ThreadPoolExecutor(threads, "image")
         self._budget = MemoryBudget(limits)
         self._host = Host(self.cleanup_executor, state, names.new_owner())
         self._log_once = LogOnce()
@@ -74,6 +83,7 @@ class ScalerService:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.executor.shutdown()
         self._closing.close()
         if self._session:
             self._session.close()
@@ -126,7 +136,7 @@ class ScalerService:
                 old, self._session = self._session, None
                 old.close()
             retry = self._retry.for_new_account()
-            connections = config.account.open(retry)
+            connections = self._limited(config.account.open(retry))
             kind = InPlaceSession if connections.user_id else ClaimSession
             self._session = kind(config, connections, retry, self._host)
         return self._session
@@ -142,7 +152,7 @@ class ScalerService:
                 raise
             session.flight_notes.close()
             session.connections.close()
-            self._session = InPlaceSession(config, connections, session.retry, self._host)
+            self._session = InPlaceSession(config, self._limited(connections), session.retry, self._host)
             session, work = self._look(self._session)
         session.name_skipped()
         self._do(session, work, report)
@@ -170,11 +180,22 @@ class ScalerService:
                 work = session.look(store, now())
             return session, session.past_obstacle(store, work, now())
 
+    def _limited(self, connections: Connections) -> Connections:
+        """With a cluster, leave most of the requests at a time to its workers."""
+        return LimitedConnections(connections, self._cluster.own_requests) if self._cluster else connections
+
+    def _resize(self, threads: int) -> None:
+        if threads != self._threads:
+            self.executor.shutdown()
+            self.executor, self._threads = ThreadPoolExecutor(threads, "image"), threads
+
     def _do(self, session: Session, work: Work, report: PollReport) -> None:
         for failure in work.failures:
             report.failed.append(failure)
             if not ends_poll(failure) and self._log_once.is_new(str(failure)):
                 self._recorder.failed(failure)
+        if self._cluster and work.take:
+            self._resize(self._cluster.window())
         in_flight = InFlight(
             executor=self.executor,
             cleanup_executor=self.cleanup_executor,
@@ -194,7 +215,10 @@ class ScalerService:
                     *(session.connections, self._budget, self._workdir, self._stop, self.cleanup_executor),
                     flight_notes=session.flight_notes,
                 )
-                pipeline = session.pipeline(resources, self._quality, thumbnails=self._recorder.wants_thumbnails)
+                upscale = self._cluster.upscaler(session.config.account) if self._cluster else upscale_image
+                pipeline = session.pipeline(
+                    upscale, resources, self._quality, thumbnails=self._recorder.wants_thumbnails
+                )
                 suspects = [entry for entry in work.take if session.skip_list.is_suspect(entry)]
                 in_flight.process_all(pipeline.process, [entry for entry in work.take if entry not in suspects])
                 for entry in suspects:

@@ -2,7 +2,7 @@
 
 import abc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from scaler.rights import allowed, movable
 from scaler.selection import Observation, Selection, image_names, select, unreadable_format
 from scaler.skip_list import SkipList, summary
 from scaler.upload_notes import UploadNotes
-from scaler.upscaling import Published, Resources, load_opencv
+from scaler.upscaling import Published, Resources, Upscaled, UpscaleJob, load_opencv
 from shared.errors import Failure, NotFound, StorageFull
 from shared.filenames import HIDDEN_FOLDER
 from shared.retry import RetryPolicy
@@ -206,9 +206,16 @@ class Session(abc.ABC):
         assert marker is not None  # noqa: S101 - that is how it was selected
         return self.in_place.finish(entry, marker.id)
 
-    def pipeline(self, resources: Resources, quality: int, *, thumbnails: bool) -> Pipeline:
+    def pipeline(
+        self,
+        upscale: Callable[[UpscaleJob, Resources], Upscaled],
+        resources: Resources,
+        quality: int,
+        *,
+        thumbnails: bool,
+    ) -> Pipeline:
         """What processes the images that are taken."""
-        return Pipeline(resources, self.publisher, self.in_place, self.kept, quality, thumbnails)
+        return Pipeline(upscale, resources, self.publisher, self.in_place, self.kept, quality, thumbnails)
 
     def link(self, entry: Entry) -> str:
         """The image's page in the Nextcloud; empty on any other server."""

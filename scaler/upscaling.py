@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from scaler import names
 from scaler.flight_notes import FlightNotes
 from scaler.images.probe import Header, UnsupportedImage, memory_needed, read_header
 from scaler.marker import Marker, checksums_with_marker, marker_in
@@ -77,6 +78,12 @@ class Upload:
         """What to delete if it is not published."""
         return self.folder or self.href
 
+    def renewed(self) -> "Upload":
+        """Beside this one, under a name that nobody else uses."""
+        fresh = names.renewed_id(self.id)
+        folder = Href(self.folder.replace(self.id, fresh)) if self.folder else None
+        return Upload(fresh, Href(self.href.replace(self.id, fresh)), folder)
+
 
 @dataclass(frozen=True, slots=True)
 class UpscaleJob:
@@ -101,6 +108,7 @@ class Upscaled:
     """The result of a job.
 
     Attributes:
+        upload: where the copy is.
         width, height: of the original, in pixels.
         size: of the copy, in bytes.
         sha256: of the copy, hexadecimal; empty where it is not needed, as it goes into a folder that is there.
@@ -108,6 +116,7 @@ class Upscaled:
         thumbnail: as JPEG; empty if none was wanted or could be made.
     """
 
+    upload: Upload
     width: int
     height: int
     size: int
@@ -181,7 +190,7 @@ def upscale_image(job: UpscaleJob, resources: Resources) -> Upscaled:
             _send(job, resources, folder, upscaled)
             sha256 = hashlib.sha256(upscaled).hexdigest() if folder else ""
             watch.ended("upload")
-            return Upscaled(header.width, header.height, len(upscaled), sha256, watch.seconds, thumbnail)
+            return Upscaled(*(job.upload, header.width, header.height, len(upscaled), sha256, watch.seconds, thumbnail))
 
 
 class _StopWatch:

@@ -85,7 +85,7 @@ def _clean_up(folder: Path) -> None:
     with contextlib.ExitStack() as closing:
         marked = (folder / _IN_USE).exists()
         locked = _lock(closing, folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        patience = _JUST_MADE if locked else _SURELY_LEFT
-        if (marked and locked) or time.time() - folder.stat().st_mtime > patience:
+        left_after = _JUST_MADE if locked else _SURELY_LEFT
+        if (marked and locked) or time.time() - folder.stat().st_mtime > left_after:
             # Under the lock, so that its maker finds it complete or gone.
             shutil.rmtree(folder, ignore_errors=True)

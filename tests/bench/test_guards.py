@@ -12,6 +12,8 @@ from tests.bench.servers import scenario
 
 MIB = 2**20
 HEAVY = {"pydantic", "hvac", "requests", "loguru", "lxml", "cv2", "numpy", "nc_py_api", "tenacity"}
+# Without tornado: tenacity imports it wherever it is installed.
+DASK = {"dask", "distributed", "dask_gateway", "scaler.dask_cluster", "scaler.dask_worker"}
 
 
 def test_our_own_share_of_ten_thousand_names_is_small() -> None:
@@ -51,7 +53,12 @@ def test_help_loads_nothing_heavy(daemon: str) -> None:
 
 def test_a_poll_that_finds_nothing_loads_no_opencv() -> None:
     loaded = _loaded("import scaler.check, scaler.service, scaler.config, shared.app, shared.config.vault")
-    assert not loaded & {"cv2", "numpy", "PIL", "nc_py_api", "tqdm"}
+    assert not loaded & {"cv2", "numpy", "PIL", "nc_py_api", "tqdm", *DASK}
+
+
+def test_a_scaler_without_dask_loads_nothing_of_it() -> None:
+    modules = "scaler.main, scaler.session, scaler.images.codecs, scaler.recovery"
+    assert not _loaded(f"import scaler.check, scaler.service, scaler.config, shared.app, {modules}") & DASK
 
 
 def _loaded(line: str) -> set[str]:

@@ -27,13 +27,32 @@ def test_only_what_the_daemons_need_is_installed_and_only_once(machine: Machine)
 def test_the_tests_install_their_groups_and_keep_the_daemons(machine: Machine) -> None:
     machine.run("test", "--version")
     start_once(machine)
-    assert machine.installs() == ["main,sandbox,status,dev"]
+    assert machine.installs() == ["main,sandbox,status,dask,dev"]
 
 
 def test_the_demo_after_a_daemon_installs_the_sandbox(machine: Machine) -> None:
     start_once(machine)
     machine.run("demo")
     assert machine.installs() == ["main", "main,sandbox"]
+
+
+@pytest.mark.parametrize(
+    ("words", "env"),
+    [
+        (["scaler", "--dask", "local"], {}),
+        (["scaler", "--once", "--dask=local"], {}),
+        (["scaler"], {"SCALER_DASK": "local"}),
+        ([], {"SCALER_DASK": "local"}),
+    ],
+)
+def test_dask_is_installed_when_it_is_first_asked_for(machine: Machine, words: list[str], env: dict[str, str]) -> None:
+    start_once(machine)
+    machine.run("mover", FAILS="mover", **env)
+    assert machine.installs() == ["main"]
+    for _ in range(2):
+        machine.run(*words, FAILS="scaler", **env)
+    start_once(machine)
+    assert machine.installs() == ["main", "main,dask"]
 
 
 def test_a_group_stays_recorded_when_another_is_added(machine: Machine) -> None:

@@ -1,0 +1,408 @@
+"""`--dask`: images are upscaled by the workers of a Dask cluster (`dask_worker`), and published by this daemon.
+
+A thread of the daemon submits an image and waits for it, so as many are in flight as there are threads. Nothing depends
+on what becomes of a task: an upload that is not published is removed by the server, or as an orphan by recovery.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import secrets
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import dask
+from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed.utils import LoopRunner
+from loguru import logger
+
+from scaler.dask_worker import (
+    OPENCV,
+    PACKAGE,
+    ClusterUnavailable,
+    UpscaleTask,
+    opencv_version,
+    software,
+    upscale_on_worker,
+)
+from scaler.memory_budget import Limits
+from scaler.upscaling import Resources, TooLarge, Upscaled, UpscaleJob, upscale_image
+from shared.errors import Cancelled, Failure, InvalidSettings, Unauthorized
+from shared.shutdown import StopToken
+from shared.webdav.account import WebDavAccount
+from shared.webdav.store import Account
+
+# Seconds.
+CONNECT_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 3.0
+# How often a waiting thread looks whether the daemon is to stop, and where its image is.
+_GLANCE = 1.0
+_LOOK = 30.0
+# The daemon publishes with this part of the requests that all may send at once.
+_OWN_SHARE = 0.3
+_LOOPBACK = ["127.0.0.1", "::1"]
+# What `allocator` sets for a daemon, for the processes of `local`.
+_ALLOCATOR = {"MALLOC_ARENA_MAX": 1, "MALLOC_MMAP_THRESHOLD_": 64 * 2**20, "MALLOC_TRIM_THRESHOLD_": 128 * 2**20}
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """The options of the command line.
+
+    Attributes:
+        dask: the address: `tcp://…`, `tls://…`, `local`, `gateway` or `gateway:NAME`.
+        in_flight: images; None for twice the cluster's threads.
+        dask_requests: to the image server at once, from the cluster and the daemon together.
+        dask_timeout: seconds that a worker may take for an image.
+        dask_insecure: the password may travel unencrypted.
+        dask_fallback: upscale in this process while the cluster is unavailable.
+        max_memory: bytes for a worker process; None for what it finds.
+    """
+
+    dask: str
+    in_flight: int | None
+    dask_requests: int
+    dask_timeout: float
+    dask_insecure: bool
+    dask_fallback: bool
+    max_memory: int | None
+
+
+class WorkerFailed(Failure):
+    """A worker has not finished an image in time, or workers died of it; the next poll tries again."""
+
+
+class Cluster:
+    """A Dask cluster; several threads may use it at once.
+
+    Args:
+        limits: of this machine, for the workers of `local`.
+
+    Attributes:
+        own_requests: limits those of the daemon itself.
+
+    Raises:
+        InvalidSettings: the address is invalid, or the password would travel unencrypted.
+    """
+
+    def __init__(self, options: ClusterOptions, limits: Limits, stop: StopToken) -> None:
+        check_address(options.dask, insecure=options.dask_insecure)
+        _log_as_we_do()
+        own = max(1, round(options.dask_requests * _OWN_SHARE))
+        self.own_requests = threading.BoundedSemaphore(own)
+        self._requests = options.dask_requests - own
+        self._options = options
+        self._limits = limits
+        self._stop = stop
+        # One for all clients: a client that cannot connect would leave its own behind.
+        self._loop = LoopRunner()
+        self._closing = contextlib.ExitStack()
+        self._client: Client | None = None
+        # Why the client cannot be used any more.
+        self._problem: ClusterUnavailable | None = None
+        self._max_memory = options.max_memory
+        # Workers on other hosts may join at any time.
+        self._only_here = options.dask.startswith("tcp:") and not options.dask_insecure
+        self._unauthorized: Unauthorized | None = None
+        self._killed: set[str] = set()
+        self._said = ""
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+        self._loop.stop()
+
+    def window(self) -> int:
+        """Connect for another poll; how many images to keep in flight. Without a cluster, each image says why."""
+        self._unauthorized = None
+        try:
+            threads = sum(self._connect().nthreads().values())
+        except ClusterUnavailable:
+            threads = 0
+        # A cluster that starts workers on demand needs something to do first.
+        return self._options.in_flight or 2 * threads or 10
+
+    def upscaler(self, account: Account) -> Callable[[UpscaleJob, Resources], Upscaled]:
+        """What does the same as `upscale_image`, on the cluster.
+
+        Its resources are those of the daemon, for --dask-fallback.
+        """
+        assert isinstance(account, WebDavAccount)  # noqa: S101 - the only kind outside of tests
+        certificate = account.cacert.read_bytes() if account.cacert else None
+
+        def upscale(job: UpscaleJob, resources: Resources) -> Upscaled:
+            task = UpscaleTask(account, certificate, job, self._max_memory, self._requests, software())
+            try:
+                return self._upscale(task)
+            except ClusterUnavailable as failure:
+                if not self._options.dask_fallback:
+                    raise
+                self._say(f"{failure.message}: images are upscaled by this process meanwhile")
+                return upscale_image(job, resources)
+
+        return upscale
+
+    def check(self) -> list[str]:
+        """Connect, and compare the versions of what the result depends on.
+
+        Raises:
+            ClusterUnavailable: it cannot be reached, or versions differ; the message names each.
+        """
+        client = self._connect()
+        try:
+            versions = cast("Mapping[str, Any]", client.get_versions(packages=[PACKAGE, *OPENCV]))
+        except Exception as error:
+            raise self._lost(error) from error
+        wrong = list(_mismatches(versions))
+        if wrong:
+            raise ClusterUnavailable(
+                "; ".join(wrong), "Use the same versions for the daemon, the scheduler and the workers."
+            )
+        return [_describe(client), "the versions are the same everywhere"]
+
+    # --- connecting -------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> Client:
+        """The client of a cluster that can be used; only one thread may call this, while no image is in flight."""
+        if self._client is not None and self._problem is None and self._client.status == "running":
+            return self._client
+        if not self._loop.is_started():
+            self._loop.start()
+        self._closing.close()
+        self._client = self._problem = None
+        try:
+            client = self._open()
+            _check_workers(client, insecure=self._options.dask_insecure)
+            logger.info("Dask cluster {}: {}", self._options.dask, _describe(client))
+        except Exception as error:
+            self._closing.close()
+            raise self._lost(error) from error
+        self._client, self._said = client, ""
+        return client
+
+    def _open(self) -> Client:
+        address = self._options.dask
+        if address == "local":
+            with dask.config.set({"distributed.nanny.pre-spawn-environ": _ALLOCATOR}):
+                cluster = LocalCluster(dashboard_address=None, loop=self._loop.loop)
+            self._close_later(cluster)
+            self._max_memory = self._limits.memory // max(1, len(cluster.workers))
+            client = Client(cluster, timeout=CONNECT_TIMEOUT, set_as_default=False, loop=self._loop.loop)
+        elif address.startswith("gateway"):
+            client = self._open_gateway(address.partition(":")[2])
+        else:
+            client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False, loop=self._loop.loop)
+        self._close_later(client)
+        return client
+
+    def _open_gateway(self, name: str) -> Client:
+        from dask_gateway import Gateway  # noqa: PLC0415 - not needed for other clusters
+
+        gateway = self._closing.enter_context(Gateway(loop=self._loop.loop))
+        if not name:
+            running = [report.name for report in gateway.list_clusters()]
+            if len(running) != 1:
+                raise ClusterUnavailable(
+                    f"{len(running)} clusters are running on the Dask gateway",
+                    f"Choose one with --dask gateway:NAME ({', '.join(running)})." if running else "Start one first.",
+                )
+            (name,) = running
+        cluster = self._closing.enter_context(gateway.connect(name))
+        client: Client = cluster.get_client(set_as_default=False)
+        return client
+
+    def _close_later(self, connected: Client | LocalCluster) -> None:
+        def close() -> None:
+            # One that does not answer cannot be closed in time; its processes end with this one.
+            with contextlib.suppress(Exception):
+                connected.close(timeout=CLOSE_TIMEOUT)
+
+        self._closing.callback(close)
+
+    def _lost(self, error: BaseException) -> ClusterUnavailable:
+        """The failure for an error of Dask; no more images are submitted until the next poll has connected anew."""
+        if not isinstance(error, ClusterUnavailable):
+            error = ClusterUnavailable(
+                f"The Dask cluster {self._options.dask} failed ({type(error).__name__}: {error})",
+                "See whether its scheduler and workers run; `scaler --check` with the same options says more.",
+            )
+        self._problem = error
+        return error
+
+    def _say(self, warning: str) -> None:
+        """Log a warning once while it lasts."""
+        if warning != self._said:
+            self._said = warning
+            logger.warning("{}", warning)
+
+    # --- one image --------------------------------------------------------------------------------------------------
+
+    def _upscale(self, task: UpscaleTask) -> Upscaled:
+        client = self._client
+        if self._problem or client is None:
+            raise self._problem or ClusterUnavailable("The Dask cluster is not connected")
+        try:
+            answer = self._run(client, task)
+        except KilledWorker as error:
+            raise self._after_kills(task.job, error) from error
+        except (Failure, Cancelled):
+            raise
+        except (Exception, asyncio.CancelledError) as error:
+            raise self._lost(error) from error
+        if isinstance(answer, Unauthorized):
+            self._unauthorized = answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _run(self, client: Client, task: UpscaleTask) -> Upscaled | Exception:
+        """Submit a task and wait for its answer."""
+        future = client.submit(
+            upscale_on_worker,
+            task,
+            key=f"upscale-{secrets.token_hex(16)}",
+            pure=False,
+            workers=_LOOPBACK if self._only_here else None,
+        )
+        try:
+            return self._wait(client, future, task.job.entry.name)
+        finally:
+            # One that runs goes on, but its result is dropped. This fails if the connection is lost, and then need not.
+            with contextlib.suppress(Exception):
+                future.cancel()
+
+    def _wait(self, client: Client, future: "Future[Upscaled | Exception]", name: str) -> Upscaled | Exception:
+        clock, limit = self._stop.clock, self._options.dask_timeout
+        interval = min(_LOOK, limit / 2)
+        worker, since = None, clock()
+        next_look = since + interval
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return future.result(timeout=_GLANCE)
+            self._stop.check()
+            if self._unauthorized:
+                raise self._unauthorized
+            if clock() < next_look:
+                continue
+            next_look = clock() + interval
+            # A task that waits for a worker is not late.
+            if (there := _worker_of(client, future)) is None or there != worker:
+                worker, since = there, clock()
+                self._note_if_empty(client)
+            elif clock() - since >= limit:
+                raise WorkerFailed(
+                    f"The worker {worker} has not finished {name} within {limit:g} s",
+                    "If that happens again, restart this worker, or allow more with --dask-timeout.",
+                )
+
+    def _note_if_empty(self, client: Client) -> None:
+        """Say that no worker is left; with --dask-fallback, raise."""
+        if not client.nthreads():
+            if self._options.dask_fallback:
+                raise ClusterUnavailable("The Dask cluster has no workers")
+            self._say("The Dask cluster has no workers; images wait for one")
+
+    def _after_kills(self, job: UpscaleJob, error: KilledWorker) -> Exception:
+        """What follows if several workers died with an image: the cluster may have been at fault, but not twice."""
+        version = f"{job.entry.href} {job.entry.etag}"
+        if version in self._killed:
+            return TooLarge(f"{error.allowed_failures + 1} workers died of it, twice; perhaps they lack memory")
+        self._killed.add(version)
+        return WorkerFailed(
+            f"{error.allowed_failures + 1} workers died while they upscaled {job.entry.name}",
+            "It is tried once more; give the workers more memory, or start fewer threads on each.",
+        )
+
+
+def _log_as_we_do() -> None:
+    """Pass on what Dask logs, which it writes to standard error itself, unredacted."""
+    for name in ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "bokeh"):
+        log = logging.getLogger(name)
+        log.handlers.clear()
+        log.propagate = True
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    # Its tracebacks of a lost connection; what follows from it is logged by us.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+
+
+def check_address(address: str, *, insecure: bool) -> None:
+    """Check the address of --dask.
+
+    Raises:
+        InvalidSettings: it is none, or the password would travel over it unencrypted.
+    """
+    if address in ("local", "gateway") or (address.startswith("gateway:") and address != "gateway:"):
+        return
+    url = urllib.parse.urlsplit(address)
+    try:
+        valid = address.startswith(("tcp://", "tls://")) and url.hostname and url.port and "@" not in url.netloc
+    except ValueError:
+        valid = False
+    if not valid:
+        raise InvalidSettings(
+            "--dask is no address of a Dask cluster", "Use tcp://HOST:PORT, tls://HOST:PORT, local or gateway[:NAME]."
+        )
+    if not (insecure or _is_confidential(address)):
+        raise InvalidSettings(
+            f"Over {address} the password of the image server would travel unencrypted",
+            "Use tls://, gateway or a scheduler on this machine, or allow it with --dask-insecure.",
+        )
+
+
+def _is_confidential(address: str) -> bool:
+    """Whether nobody else can read what is sent there."""
+    url = urllib.parse.urlsplit(address)
+    with contextlib.suppress(ValueError):
+        return url.scheme == "tls" or ipaddress.ip_address(url.hostname or "").is_loopback
+    return url.hostname == "localhost"
+
+
+def _check_workers(client: Client, *, insecure: bool) -> None:
+    """Raise if the scheduler would pass the password on unencrypted."""
+    if insecure:
+        return
+    for address in client.scheduler_info()["workers"]:
+        if not _is_confidential(address):
+            raise ClusterUnavailable(
+                f"The password of the image server would travel to the worker {address} unencrypted",
+                "Use TLS for the whole cluster, or allow it with --dask-insecure.",
+            )
+
+
+def _describe(client: Client) -> str:
+    threads = client.nthreads()
+    has_dashboard = "dashboard" in client.scheduler_info()["services"]
+    dashboard = f", dashboard at {client.dashboard_link}" if has_dashboard else ""
+    return f"{len(threads)} workers with {sum(threads.values())} threads{dashboard}"
+
+
+def _worker_of(client: Client, future: "Future[Upscaled | Exception]") -> str | None:
+    """The worker that a task was given to; None while it waits for one."""
+    return next((worker for worker, keys in client.processing().items() if future.key in keys), None)
+
+
+def _mismatches(versions: Mapping[str, Any]) -> Iterator[str]:
+    """What differs on the scheduler and the workers; a scheduler needs no OpenCV."""
+    ours = _software(versions["client"])
+    others = {"the scheduler": versions["scheduler"]}
+    others |= {f"the worker {worker}": found for worker, found in versions["workers"].items()}
+    for place, found in others.items():
+        for name, version in _software(found).items():
+            if version != ours[name] and not (place == "the scheduler" and name == "OpenCV"):
+                yield f"{place} has {name} {version}, this daemon {ours[name]}"
+
+
+def _software(found: Mapping[str, Any]) -> dict[str, str]:
+    packages = found["packages"]
+    return {
+        "Python": ".".join(packages["python"].split(".")[:2]),
+        PACKAGE: packages[PACKAGE] or "missing",
+        "OpenCV": opencv_version(packages),
+        "distributed": packages["distributed"],
+    }

@@ -1,0 +1,243 @@
+"""--dask: a real scheduler and worker processes, and what becomes of images when they fail."""
+
+import base64
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from scaler.dask_cluster import Cluster, ClusterOptions
+from scaler.images.codecs import upscale
+from scaler.service import ScalerService
+from shared.errors import Cancelled, Failure
+from shared.retry import RetryPolicy
+from shared.shutdown import StopToken
+from tests.faults.conftest import APACHE, KINDS, NEXTCLOUD, scenario_on
+from tests.faults.daemon_env import until
+from tests.faults.proxy import Fault, Hold, Request
+from tests.faults.scenario import Scenario, image
+from tests.scaler.harness import LIMITS, RAW, UNSORTED
+from tests.servers.dask import DaskCluster, dask_cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+LONG = 300.0
+
+
+class Daemon:
+    """A daemon in this process whose images are upscaled by the cluster."""
+
+    def __init__(
+        self, scenario: Scenario, dask: DaskCluster, *, timeout: float = 600.0, fallback: bool = False
+    ) -> None:
+        options = ClusterOptions(
+            dask=dask.address,
+            in_flight=None,
+            dask_requests=10,
+            dask_timeout=timeout,
+            dask_insecure=False,
+            dask_fallback=fallback,
+            max_memory=None,
+        )
+        self.stop = StopToken()
+        self.scenario = scenario
+        self._closing = contextlib.ExitStack()
+        self._closing.enter_context(pool := ThreadPoolExecutor(1))
+        self.cluster = self._closing.enter_context(Cluster(options, LIMITS, self.stop))
+        self._pool = pool
+        self._service = self._closing.enter_context(
+            ScalerService(
+                threads=2,
+                limits=LIMITS,
+                quality=95,
+                state=scenario.state,
+                retry=RetryPolicy(self.stop),
+                cluster=self.cluster,
+            )
+        )
+
+    def poll(self) -> "Future[Sequence[Failure]]":
+        """Start a poll."""
+        return self._pool.submit(self._service.poll, self.scenario.config)
+
+    def close(self) -> None:
+        self._closing.close()
+
+
+@contextlib.contextmanager
+def a_daemon(
+    scenario: Scenario, dask: DaskCluster, *, timeout: float = 600.0, fallback: bool = False
+) -> Iterator[Daemon]:
+    with contextlib.closing(Daemon(scenario, dask, timeout=timeout, fallback=fallback)) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def dask(tmp_path: Path) -> Iterator[DaskCluster]:
+    """With two workers that wait for work."""
+    with dask_cluster(tmp_path / "dask", workers=2) as cluster:
+        until(lambda: cluster.registered == 2, LONG)
+        yield cluster
+
+
+@pytest.fixture
+def in_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario]:
+    """A site where images are replaced in place."""
+    yield from scenario_on(request, str(NEXTCLOUD.values[0]), tmp_path)
+
+
+class HeldDownloads:
+    """Holds the first downloads, one of each worker, until the test decides."""
+
+    def __init__(self, number: int = 2) -> None:
+        self.holds = [Hold(after=False) for _ in range(number)]
+        self._left = list(self.holds)
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Fault | None:
+        with self._lock:
+            of_an_image = request.method == "GET" and "Unknown" in request.path
+            return self._left.pop() if of_an_image and self._left else None
+
+    def wait(self) -> None:
+        for hold in self.holds:
+            assert hold.wait(LONG)
+
+    def let_go(self) -> None:
+        for hold in self.holds:
+            hold.let_go()
+
+
+def put_images(scenario: Scenario, number: int = 6) -> None:
+    for each in range(number):
+        scenario.add(f"Unknown-{each}.png", each)
+
+
+def assert_all_published(scenario: Scenario) -> None:
+    """All are published once, with the same bytes as without Dask."""
+    assert scenario.complaints() == []
+    assert scenario.visible(RAW) == {}
+    expected = sorted(upscale(image(number)) for number in scenario.originals.values())
+    assert sorted(scenario.visible(UNSORTED).values()) == expected
+
+
+def test_a_worker_that_is_killed_amid_an_image_loses_nothing(in_place: Scenario, dask: DaskCluster) -> None:
+    put_images(in_place)
+    in_place.proxy.rule = held = HeldDownloads()
+    with a_daemon(in_place, dask) as daemon:
+        poll = daemon.poll()
+        held.wait()
+        dask.kill_worker(0)
+        held.let_go()
+        assert poll.result(LONG) == []
+    assert_all_published(in_place)
+    password = in_place.site.password
+    for spelled in (password, base64.b64encode(f"{in_place.site.username}:{password}".encode()).decode()):
+        assert spelled not in dask.said
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_polls_with_a_killed_worker(
+    request: pytest.FixtureRequest, tmp_path: Path, dask: DaskCluster, kind: str
+) -> None:
+    for scenario in scenario_on(request, kind, tmp_path):
+        put_images(scenario, 20)
+        scenario.proxy.rule = held = HeldDownloads()
+        with a_daemon(scenario, dask) as daemon:
+            poll = daemon.poll()
+            held.wait()
+            dask.kill_worker(1)
+            held.let_go()
+            poll.result(LONG)
+            daemon.poll().result(LONG)
+        assert_all_published(scenario)
+
+
+@pytest.mark.long
+def test_a_scheduler_that_comes_back_gets_the_rest(in_place: Scenario, dask: DaskCluster) -> None:
+    put_images(in_place)
+    in_place.proxy.rule = held = HeldDownloads()
+    with a_daemon(in_place, dask) as daemon:
+        poll = daemon.poll()
+        held.wait()
+        dask.kill_scheduler()
+        held.let_go()
+        (failure,) = {type(failure).__name__ for failure in poll.result(LONG)}
+        assert failure == "ClusterUnavailable"
+        assert {type(failure).__name__ for failure in daemon.poll().result(LONG)} == {"ClusterUnavailable"}
+        dask.start_scheduler()
+        dask.add_worker()
+        until(lambda: dask.registered == 3, LONG)
+        assert daemon.poll().result(LONG) == []
+    assert_all_published(in_place)
+
+
+@pytest.mark.long
+def test_a_lost_scheduler_is_replaced_by_this_process_if_asked_to(in_place: Scenario, dask: DaskCluster) -> None:
+    put_images(in_place)
+    in_place.proxy.rule = held = HeldDownloads()
+    with a_daemon(in_place, dask, fallback=True) as daemon:
+        poll = daemon.poll()
+        held.wait()
+        dask.kill_scheduler()
+        held.let_go()
+        assert poll.result(LONG) == []
+    assert_all_published(in_place)
+
+
+@pytest.mark.long
+def test_an_image_on_a_worker_that_hangs_is_tried_again(in_place: Scenario, dask: DaskCluster) -> None:
+    put_images(in_place, 3)
+    with a_daemon(in_place, dask, timeout=10) as daemon:
+        in_place.proxy.rule = held = HeldDownloads()
+        poll = daemon.poll()
+        held.wait()
+        dask.freeze_worker(0)
+        held.let_go()
+        assert {type(failure).__name__ for failure in poll.result(LONG)} == {"WorkerFailed"}
+        dask.kill_worker(0)
+        until(lambda: not daemon.poll().result(LONG), LONG)
+    assert_all_published(in_place)
+
+
+@pytest.mark.long
+def test_images_wait_while_there_are_no_workers(in_place: Scenario, dask: DaskCluster) -> None:
+    put_images(in_place)
+    in_place.proxy.rule = held = HeldDownloads()
+    with a_daemon(in_place, dask, timeout=4) as daemon:
+        poll = daemon.poll()
+        held.wait()
+        dask.kill_worker(0)
+        dask.kill_worker(1)
+        held.let_go()
+        with pytest.raises(TimeoutError):
+            poll.result(12)
+        dask.add_worker()
+        poll.result(LONG)
+        daemon.poll().result(LONG)
+    assert_all_published(in_place)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [NEXTCLOUD, APACHE])
+def test_a_stop_gives_up_what_runs_elsewhere(
+    request: pytest.FixtureRequest, tmp_path: Path, dask: DaskCluster, kind: str
+) -> None:
+    for scenario in scenario_on(request, kind, tmp_path):
+        put_images(scenario)
+        scenario.proxy.rule = held = HeldDownloads()
+        with a_daemon(scenario, dask) as daemon:
+            poll = daemon.poll()
+            held.wait()
+            daemon.stop.request()
+            with pytest.raises(Cancelled):
+                poll.result(20)
+            held.let_go()
+        assert scenario.complaints() == []
+        scenario.proxy.rule = None
+        with a_daemon(scenario, dask) as daemon:
+            assert daemon.poll().result(LONG) == []
+        assert_all_published(scenario)
