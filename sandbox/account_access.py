@@ -88,7 +88,7 @@ class AccountAccess:
             entry.upload_time = int(self._tree.clock())
 
     def mkdir(self, path: str) -> None:
-        """Make a folder and those above it; one that is there is left alone."""
+        """Make a folder and those above it; one that is there is kept."""
         with self._tree.lock:
             self._parent(f"{path}/.")
 

@@ -15,6 +15,7 @@ from scaler.upscaling import Published, TooLarge
 from shared.errors import (
     Cancelled,
     Failure,
+    Locked,
     NotFound,
     NotWebDav,
     PreconditionFailed,
@@ -140,6 +141,11 @@ class InFlight:
         except (PreconditionFailed, NotFound) as error:
             self._record_taken(entry, error)
             self._tell(Kind.CHANGED, entry)
+        except Locked as error:
+            # Another scaler is at it, or a person: no failure, as for an image whose lock is listed.
+            self._report.counts["locked"] += 1
+            if self._backoff.fail(entry, error, self._clock()):
+                self._tell(Kind.CHANGED, entry, reason="locked")
         except Failure as error:
             self._record_failure(entry, error)
         except Exception as error:  # noqa: BLE001 - one image must not end the daemon; logged with its traceback

@@ -12,9 +12,9 @@ poetry() {
 
 # Poetry must make its own environment, whatever is active in the terminal, and must never wait for a keyring.
 prepare_poetry() {
+  drop_install_variables
   unset VIRTUAL_ENV CONDA_PREFIX CONDA_DEFAULT_ENV
   export POETRY_VIRTUALENVS_CREATE=true PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring
-  drop_install_variables
   # A configuration file of pip's may say otherwise.
   export PIP_USER=0
   # Without it urllib3-future replaces urllib3, which the WebDAV and Vault clients need.

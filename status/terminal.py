@@ -5,9 +5,9 @@ import sys
 import click
 
 from shared.events.event import Event
+from shared.printable import printable
 from status import text
 from status.summary import Summary
-from status.text import visible
 
 _SHOWN = 15
 
@@ -27,7 +27,7 @@ def plain(summary: Summary) -> list[str]:
     for title, headings, rows in _lists(summary):
         lines += ["", f"{title} ({', '.join(headings)})"]
         lines += ["  " + "  ".join(filter(None, row)) for row in rows]
-    return [visible(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
 def _overview(summary: Summary) -> list[tuple[str, str]]:
@@ -67,10 +67,10 @@ def _tables(summary: Summary) -> None:
     console = Console(highlight=False)
     overview = Table(box=None, show_header=False, pad_edge=False)
     for heading, value in _overview(summary):
-        overview.add_row(Text(heading, style="bold"), Text(visible(value)))
+        overview.add_row(Text(heading, style="bold"), Text(printable(value)))
     console.print(overview)
     for title, headings, rows in _lists(summary):
         table = Table(*headings, title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
         for row in rows:
-            table.add_row(*(Text(visible(cell), overflow="fold") for cell in row))
+            table.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
         console.print(table)

@@ -6,11 +6,6 @@ from shared.events.event import Event, Kind
 from status.summary import Daemon
 
 
-def visible(text: str) -> str:
-    """The text with control characters and what reorders or hides text spelled out."""
-    return "".join(char if char.isprintable() or char == " " else f"\\u{ord(char):04x}" for char in text)
-
-
 def moment(when: datetime | None, now: datetime) -> str:
     """A time in the local zone; of another day with its date."""
     if when is None:

@@ -25,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.events.thumbnails import thumbnail_file
+from shared.printable import printable
 from status import text
 from status.chart import chart
 from status.summary import Summary, load
@@ -60,7 +61,7 @@ class Page:
             "counts": text.counts,
             "pixels": text.pixels,
             "size": text.size,
-            "visible": text.visible,
+            "printable": printable,
         }
         self._templates.globals |= {"moment": text.moment, "state": text.state, "chart": chart, "web_link": web_link}
 

@@ -5,9 +5,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
 from shared.config.vault import Vault
 from shared.errors import VaultUnavailable
 from shared.private_vault.layout import Layout, lock
+
+_ATTEMPTS = 3
 
 
 class PrivateVault:
@@ -58,12 +62,18 @@ class PrivateVault:
         self._in_use.close()
 
     def _with_server[T](self, work: Callable[[Vault], T]) -> T:
-        try:
-            return work(self._opened())
-        except VaultUnavailable:
-            # It, or its supervisor, was killed, or its port is another program's now.
-            self._vault = None
-            return work(self._opened())
+        # It, or its supervisor, was killed, or its port is another program's now.
+        again = Retrying(
+            retry=retry_if_exception_type(VaultUnavailable),
+            stop=stop_after_attempt(_ATTEMPTS),
+            before_sleep=lambda _: self._forget(),
+            reraise=True,
+        )
+        result: T = again(lambda: work(self._opened()))
+        return result
+
+    def _forget(self) -> None:
+        self._vault = None
 
     def _opened(self) -> Vault:
         if self._vault is None:

@@ -15,7 +15,7 @@ FLOOR, PLAIN, OURS = "floor", "plain way", "scaler"
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a rival finds.
+    """What a baseline finds.
 
     Attributes:
         images: the same images in a local folder; only the floor looks there.

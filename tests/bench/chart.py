@@ -29,12 +29,12 @@ def draw(results: Sequence[Result], target: Path) -> None:
 def _panel(pen: ImageDraw.ImageDraw, result: Result, top: int) -> None:
     title, text = ImageFont.load_default(17), ImageFont.load_default(14)
     pen.text((MARGIN, top), f"{result.load.title}: time, in times of the bare computing", INK, title)
-    room = WIDTH - LABEL - 2 * MARGIN - 110
+    width = WIDTH - LABEL - 2 * MARGIN - 110
     longest = max(result.times(FLOOR, name) for name in result.runs)
     for number, name in enumerate(result.runs):
         y = top + 34 + number * (BAR + GAP)
         times = result.times(FLOOR, name)
-        end = MARGIN + LABEL + max(2, round(room * times / longest))
+        end = MARGIN + LABEL + max(2, round(width * times / longest))
         pen.text((MARGIN, y + 2), name, INK, text)
         pen.rectangle((MARGIN + LABEL, y, end, y + BAR), COLOURS.get(name, OTHERS))
         pen.text((end + 8, y + 2), f"{times:.2f}", INK, text)

@@ -1,4 +1,4 @@
-"""The bare floor: decode, double and encode on all cores, with no network and nothing kept.
+"""The bare floor: decode, upscale and encode on all cores, with no network and nothing kept.
 
 python -m tests.bench.floor FOLDER
 """

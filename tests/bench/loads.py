@@ -1,4 +1,4 @@
-"""What the scaler and its rivals are given to do."""
+"""What the scaler and the baselines are given to do."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ LOADS = {
 
 @dataclass(slots=True)
 class Result:
-    """The runs of each rival on one load, and the rivals that could not do it."""
+    """The runs of each way on one load, and the ways that could not do it."""
 
     load: Load
     runs: dict[str, list[Run]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ def wall(run: Run) -> float:
 
 
 def measure(scenario: Scenario, load: Load, rounds: int, say: Callable[[str], None], *, quick: bool) -> Result:
-    """Let all rivals work in turn, round after round; the slow ones in the first only, or not at all if `quick`."""
+    """Let all ways work in turn, round after round; the slow ones in the first only, or not at all if `quick`."""
     result = Result(load)
     with scenario.scene(scenario.draw(load.count, load.width, load.height), load.latency, load.options) as scene:
         for number in range(rounds):
@@ -65,7 +65,7 @@ def measure(scenario: Scenario, load: Load, rounds: int, say: Callable[[str], No
                 try:
                     run = scenario.run(baseline, scene)
                 except Failed as failure:
-                    # ImageMagick, as Debian configures it, refuses the largest images.
+                    # ImageMagick, as Debian configures it, rejects the largest images.
                     if not baseline.slow:
                         raise
                     result.failed.append(baseline.name)

@@ -1,4 +1,4 @@
-"""The server and the settings that all rivals find, laid out anew before each run."""
+"""The server and the settings for all ways, set up anew before each run."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ OTHER = "Something else"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one rival: what it took, what it asked of the server, and what that took for it."""
+    """One run of one way: what it took, what it asked of the server, and what that took for it."""
 
     usage: Usage
     requests: int
@@ -86,7 +86,7 @@ class Scenario:
             (self.server.folder / RAW / f"{OTHER}-{number:05}.jpg").touch()
 
     def run(self, baseline: Baseline, scene: Scene, others: int = 0) -> Run:
-        """Let a rival do its work, beside so many files that are none of its business, and make sure that it did."""
+        """Let a way do its work, beside so many files that are none of its business, and make sure that it did."""
         self.seed(scene.images, others)
         self.server.clear_log()
         before = cpu_of(self._pid)

@@ -19,14 +19,14 @@ SOURCES = ("scaler", "mover", "shared", "sandbox")
 
 TEXT = """# What was made to go wrong
 
-Between the daemons and real servers on loopback stood a proxy that spoils requests. The scaler replaced files in place
-on a Nextcloud (the sandbox's, held to recordings of a real one), and published copies by claims on a Nextcloud without
-versions, on Apache's mod_dav, and on `rclone serve webdav`, which ignores `If-Match`. After every fault a fresh daemon
-without faults finished what was left, and then all images were counted: every original had to be in its folder,
-untouched, or to have exactly one complete copy of twice its size, and not of four times. In place, the original had to
-be a version of that file, and nothing but an empty throwaway file of a killed scaler was to be left in the raw folder.
-By claims, nothing was to be left in the hidden folders but uploads that nobody claims. Nothing around the folders was
-to be changed.
+Between the daemons and real servers on loopback stood a proxy that injects faults into requests. The scaler replaced
+files in place on a Nextcloud (the sandbox's, held to recordings of a real one), and published copies by claims on a
+Nextcloud without versions, on Apache's mod_dav, and on `rclone serve webdav`, which ignores `If-Match`. After every
+fault a fresh daemon without faults finished what was left, and then all images were counted: every original had to be
+in its folder, untouched, or to have exactly one complete copy of twice its size, and not of four times. In place, the
+original had to be a version of that file, and nothing but an empty throwaway file of a killed scaler was to be left
+in the raw folder. By claims, nothing was to be left in the hidden folders but uploads that nobody claims. Nothing
+around the folders was to be changed.
 
 `python -m tests.faults` does it all again and writes this page. "Instead" means that the request did not reach the
 server; "after", that it took effect there and its answer was replaced.

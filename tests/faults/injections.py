@@ -177,7 +177,7 @@ EVERYWHERE: list[Injection] = [
     *_both("reset", _end, lambda exchange: exchange.wire.reset()),
     *_both("closed", _end, lambda exchange: exchange.wire.close()),
     *_both("silence", _end, lambda exchange: exchange.wire.silence()),
-    *_both("refused from now on", _end, lambda exchange: exchange.proxy.down()),
+    *_both("unreachable from now on", _end, lambda exchange: exchange.proxy.down()),
     Injection("answer cut off", after=True, act=_cut_off),
     Injection("503, cut off", after=False, act=_cut_off_error),
     Injection("slow drip", after=True, act=_drip),
@@ -225,7 +225,7 @@ ALL = EVERYWHERE + SOMEWHERE
 _TYPICAL = {
     *("401", "403", "404", "412", "423", "503", "200 with HTML", "redirect", "reset", "silence", "answer cut off"),
     *(
-        "refused from now on",
+        "unreachable from now on",
         "reset amid the body",
         "wrong hash",
         "body shortened on its way",

@@ -1,4 +1,4 @@
-"""A proxy on loopback in front of any server, which lets each request through, holds it, or spoils it."""
+"""A proxy on loopback in front of any server, which lets each request through, holds it, or injects a fault."""
 
 import contextlib
 import http.client
@@ -12,7 +12,7 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 HOST = "127.0.0.1"
-# Nothing in the tests takes so long; what does is a mistake in them.
+# Nothing in the tests takes so long; what does is a bug in them.
 TIMEOUT = 30.0
 _BETWEEN_TWO = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
@@ -216,7 +216,7 @@ class Proxy:
         self._run(self._accept, self._listener)
 
     def down(self) -> None:
-        """Refuse connections, and break off those that there are."""
+        """Reject connections, and break off those that there are."""
         listener, self._listener = self._listener, None
         if listener is not None:
             with contextlib.suppress(OSError):
@@ -337,7 +337,7 @@ class Hold:
 
 @contextlib.contextmanager
 def faulty(proxy: Proxy, rule: Rule) -> Iterator[None]:
-    """Spoil requests by a rule for as long as the block lasts."""
+    """Inject faults by a rule for as long as the block lasts."""
     proxy.rule = rule
     try:
         yield

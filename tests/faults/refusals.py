@@ -45,6 +45,7 @@ class Refusal:
         rule: what is answered; None if `locked`.
         downloads, uploads: of each image, at most.
         left: uploads that may lie on the server at the same time, for each image.
+        published: there is a way round it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Refusal:
     downloads: int = 1
     uploads: int = 1
     left: int = 0
+    published: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -73,7 +75,7 @@ REFUSALS = [
     Refusal("locked by an editor", left=1),
     Refusal("423 to replacing or claiming", 423, REPLACE, left=1),
     Refusal("403 to replacing or claiming", 403, REPLACE),
-    Refusal("412 to every condition", 412, MOVES),
+    Refusal("412 to every condition", 412, MOVES, published=True),
     Refusal("502 to every MOVE", 502, MOVES),
     Refusal("400 to every MOVE", 400, MOVES),
     Refusal("405 to every MOVE", 405, MOVES),

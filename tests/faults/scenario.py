@@ -60,7 +60,7 @@ class Scenario:
         originals: the numbers of the images that must not be lost, by name.
         given_up: numbers of images that somebody replaced: a copy of one may be there, but not two.
         again: numbers of images that somebody put back after they were published: upscaled once more.
-        mistakes: what would have ended the daemon.
+        crashes: what would have ended the daemon.
         nextcloud: the server, where it replaces files in place.
     """
 
@@ -72,7 +72,7 @@ class Scenario:
     given_up: set[int] = field(default_factory=set)
     again: set[int] = field(default_factory=set)
     around: dict[str, bytes] = field(default_factory=dict)
-    mistakes: list[str] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)
     timeout: float = READ_TIMEOUT
     nextcloud: Nextcloud | None = None
 
@@ -161,9 +161,9 @@ class Scenario:
             return scaler.poll(config or self.config)
         except Failure as failure:
             return [failure]
-        except Exception as mistake:  # noqa: BLE001 - whatever it is, it is to be counted
-            self.mistakes.append(repr(mistake))
-            return [Failure(repr(mistake))]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is to be counted
+            self.crashes.append(repr(error))
+            return [Failure(repr(error))]
 
     def recover(self, config: ScalerConfig | None = None) -> None:
         """Polls of a fresh scaler until there is nothing left to do."""
@@ -199,7 +199,7 @@ class Scenario:
     def complaints(self) -> list[str]:
         """What is not as promised, now that all is quiet; empty if nothing."""
         files = self.site.files()
-        said = [f"the daemon ended by {mistake}" for mistake in self.mistakes]
+        said = [f"the daemon ended by {error}" for error in self.crashes]
         said += [f"{path} was touched" for path, data in self.around.items() if files.get(path) != data]
         copies: dict[int, list[str]] = {}
         for path, data in files.items():
@@ -233,7 +233,7 @@ class Scenario:
     def _without_original(self, copies: Mapping[int, Sequence[str]]) -> list[str]:
         """On a Nextcloud, those whose original cannot be restored.
 
-        In place it is a version. A scaler whose trial of that was spoiled publishes by claims: then it is in the trash.
+        In place it is a version. A scaler whose trial of that failed publishes by claims: then it is in the trash.
         """
         if self.nextcloud is None:
             return []

@@ -95,7 +95,7 @@ class InPlaceWorld(World):
         for path in self.published():
             self._move(path, f"{FILED}/{next(self._filed)} {path.rpartition('/')[2]}")
 
-    def put_back(self) -> None:
+    def move_back(self) -> None:
         """Take a published image back into the raw folder: it is an original again."""
         for path in self.published()[:1]:
             number = self.number_at(path)
@@ -256,7 +256,7 @@ class InPlaceScalers(Scalers):
     @rule(what=st.sampled_from(["put back", "put back", "oldest", "newest"]))
     def somebody_undoes(self, what: str) -> None:
         if what == "put back":
-            self.world.put_back()
+            self.world.move_back()
         else:
             self.world.restore(oldest=what == "oldest")
 

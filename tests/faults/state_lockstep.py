@@ -1,4 +1,4 @@
-"""Passes that stand still before each of their requests, until a test lets the one of its choice go on."""
+"""Polls that stand still before each of their requests, until a test lets the one of its choice go on."""
 
 import abc
 import contextlib
@@ -148,7 +148,7 @@ class Puppet(abc.ABC):
     def kill(self, *, after: bool) -> None:
         """End it before or after its next request, whatever it was about to do."""
         self.step(Fate(Killed, after))
-        # The request itself may have been refused; then the end comes with the next one.
+        # The request itself may have been rejected; then the end comes with the next one.
         while self.request is not None:
             self.step(Fate(Killed))
         self.close()

@@ -47,7 +47,7 @@ _UNSURE = (
     partial(ServerUnavailable, "status 503"),
     partial(ServerUnavailable, "status 500"),
 )
-_REFUSALS = (
+_REJECTIONS = (
     *(partial(Unauthorized, "status 401"), partial(Forbidden, "status 403"), partial(NotAccepted, "status 400")),
     *(partial(StorageFull, "status 507"), partial(NotWebDav, "a login page")),
 )
@@ -59,7 +59,7 @@ _OF_A_MOVE = (
     ),
     partial(Forbidden, "status 403"),
 )
-_ANY = [*(Fate(error, after=True) for error in _UNSURE), *(Fate(error) for error in (*_UNSURE, *_REFUSALS))]
+_ANY = [*(Fate(error, after=True) for error in _UNSURE), *(Fate(error) for error in (*_UNSURE, *_REJECTIONS))]
 _MOVE = [Fate(error, after) for error in _OF_A_MOVE for after in (True, False)]
 _who = st.sampled_from([0, 0, 1])
 _name = st.sampled_from(NAMES)
@@ -110,7 +110,7 @@ class Process(Puppet):
     def _poll(self, config: MoverConfig) -> None:
         assert self._mover
         for failure in self._mover.poll(config):
-            # The poll outlives a mistake of the program, but its test does not.
+            # The poll outlives a bug in the program, but its test does not.
             assert "Internal error" not in str(failure), failure
 
     def close(self) -> None:

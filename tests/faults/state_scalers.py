@@ -57,7 +57,7 @@ _UNSURE = (
     *(partial(ServerUnreachable, "broken off"), partial(ServerUnavailable, "status 503")),
     partial(ServerUnavailable, "status 423", retry_after=3.0),
 )
-_REFUSALS = (
+_REJECTIONS = (
     *(partial(Unauthorized, "status 401"), partial(Forbidden, "status 403"), partial(NotAccepted, "status 413")),
     *(partial(StorageFull, "status 507"), partial(NotWebDav, "a login page")),
 )
@@ -72,9 +72,9 @@ _OF_A_MOVE = (
 )
 UNSURE = [*_fates(*_UNSURE, after=True), *_fates(*_UNSURE, after=False)]
 """Answers that say nothing of what the request did."""
-_ANY = [*UNSURE, *_fates(*_REFUSALS, after=False)]
+_ANY = [*UNSURE, *_fates(*_REJECTIONS, after=False)]
 _MOVE = [*_fates(*_OF_A_MOVE, after=True), *_fates(*_OF_A_MOVE, after=False)]
-_REFUSED_FOR_NOTHING = Fate(_OF_A_MOVE[1])
+_REJECTED_FOR_NOTHING = Fate(_OF_A_MOVE[1])
 _TRANSFER = _fates(partial(IntegrityError, "another hash"), after=True)
 _SPECIAL = {"MOVE": _ANY + _MOVE, "GET": _ANY + _TRANSFER, "PUT": _ANY + _TRANSFER}
 _who = st.sampled_from([0, 0, 0, 1])
@@ -127,7 +127,7 @@ class Process(Puppet):
         assert self._scaler
         self.failed = self._scaler.poll(config)
         for failure in self.failed:
-            # The poll outlives a mistake of the program, but its test does not.
+            # The poll outlives a bug in the program, but its test does not.
             assert "Unexpected error" not in str(failure), failure
 
     def close(self) -> None:
@@ -233,7 +233,7 @@ class Scalers(RuleBasedStateMachine):
         for _ in range(moves):
             self.it_goes_on_to(who, "MOVE")
         # What says 412 to a condition without looking at it would be taken for a server that does.
-        misleading = not self.conditional and fate == _REFUSED_FOR_NOTHING
+        misleading = not self.conditional and fate == _REJECTED_FOR_NOTHING
         if misleading or fate not in _SPECIAL.get(self._method(who) or "", _ANY):
             fate = _ANY[0]
         self._step(who, fate)

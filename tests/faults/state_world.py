@@ -58,7 +58,7 @@ class World:
     """One account and what became of its images, which are told apart by number.
 
     Attributes:
-        password: counts the rotations; what it was before is refused.
+        password: counts the rotations; the earlier one is rejected.
         unsorted: the setting as it is now.
         taken: replaced or deleted by a person, so that they may be gone.
         twice: may be published twice, since a person deleted the scaler's own notes about them.

@@ -23,7 +23,7 @@ A_WHILE = 120.0
 AN_HOUR = 3600.0
 # After as many Nextcloud shuts out everybody at an address.
 WRONG_PASSWORDS = 11
-# Longer than the pause after a password was refused.
+# Longer than the pause after a password was rejected.
 LONG_PAUSE = 2000.0
 _numbers = itertools.count(1)
 
@@ -197,7 +197,7 @@ def test_a_vault_that_is_sealed_for_hours(scene: Scene, said: io.StringIO) -> No
     assert len(errors(said)) == 1
 
 
-def test_a_vault_that_refuses_for_an_hour_ends_the_daemon(
+def test_a_vault_that_denies_access_for_an_hour_ends_the_daemon(
     scene: Scene, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = scene.vault.create_token()

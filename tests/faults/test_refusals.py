@@ -29,5 +29,5 @@ def test_what_is_refused_costs_little(scenario: Scenario, refusal: Refusal) -> N
     assert measured.uploads <= refusal.uploads * IMAGES
     assert measured.most_left <= refusal.left * IMAGES
     # What was kept is published without a download.
-    assert measured.later == (0 if refusal.left and measured.uploads else IMAGES)
+    assert measured.later == (0 if refusal.published or (refusal.left and measured.uploads) else IMAGES)
     assert measured.requests <= (IDLE + IMAGES) * POLLS

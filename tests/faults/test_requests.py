@@ -67,9 +67,9 @@ def _name(number: int) -> str:
 
 
 class OnePerImage:
-    """Spoils one step of every image in another way: the n-th image gets the n-th fault, once.
+    """Injects another fault into one step of every image: the n-th image gets the n-th fault, once.
 
-    There is one hand, so a request that names no image is about the one that was named last; claims are deleted
+    There is one thread, so a request that names no image is about the one that was named last; claims are deleted
     beside it.
     """
 
@@ -201,7 +201,7 @@ def test_a_claim_that_cannot_be_deleted_is_named_and_deleted_later(on_nextcloud:
 
 
 class LogOnce:
-    """Spoils the first request of a step, and tells whether there was one."""
+    """Injects a fault into the first request of a step, and tells whether there was one."""
 
     def __init__(self, name: str, fault: Fault) -> None:
         self._name = name

@@ -31,23 +31,23 @@ NOBODY = "http://127.0.0.1:9"
 AT_ONCE = 4
 _numbers = itertools.count(1)
 
-# A mistake that Unexpected error, with a secret in what it says.
-_MISTAKE = """
-def mistake(*_, **__):
+# An unexpected error with a secret in its text.
+_ERROR = """
+def fail(*_, **__):
     secret = {secret}
     try:
         raise KeyError(secret)
     except KeyError:
         raise RuntimeError("Unexpected error " + secret)
 """
-_OF_PASSWORD = _MISTAKE.format(secret=repr(PASSWORD))
-_OF_TOKEN = _MISTAKE.format(secret="__import__('os').environ['VAULT_TOKEN']")
+_OF_PASSWORD = _ERROR.format(secret=repr(PASSWORD))
+_OF_TOKEN = _ERROR.format(secret="__import__('os').environ['VAULT_TOKEN']")
 IN_POLL = f"""{_OF_PASSWORD}
 import scaler.service, mover.service
-scaler.service.ScalerService._poll_once = mover.service.MoverService.poll = mistake
+scaler.service.ScalerService._poll_once = mover.service.MoverService.poll = fail
 """
-IN_IMAGE = f"{_OF_PASSWORD}\nimport scaler.images.codecs\nscaler.images.codecs.upscale = mistake\n"
-IN_LIBRARY = f"{_OF_TOKEN}\nimport hvac.adapters\nhvac.adapters.JSONAdapter.request = mistake\n"
+IN_IMAGE = f"{_OF_PASSWORD}\nimport scaler.images.codecs\nscaler.images.codecs.upscale = fail\n"
+IN_LIBRARY = f"{_OF_TOKEN}\nimport hvac.adapters\nhvac.adapters.JSONAdapter.request = fail\n"
 OF_LIBRARY = """
 import logging, os, warnings, hvac.adapters
 def chatty(self, *arguments, request=hvac.adapters.JSONAdapter.request, **options):
@@ -125,7 +125,7 @@ def runs(scene: Scene, daemon: str) -> list[Run]:
         Run(daemon, "password", settings(password=[PASSWORD])),
         Run(daemon, "denied access", settings() | vault),
         Run(daemon, "denied access", scene.approle | vault),
-        Run(daemon, "does not answer", settings() | {"VAULT_ADDR": NOBODY}),
+        Run(daemon, "refuses connections", settings() | {"VAULT_ADDR": NOBODY}),
         Run(daemon, "Unexpected error", settings(), before=IN_POLL),
         Run(daemon, "Unexpected error", settings(), before=IN_LIBRARY),
         Run(daemon, "shown", settings(), before=OF_LIBRARY),
@@ -151,8 +151,8 @@ def test_a_daemon_shows_no_secret(scene: Scene, daemon: str, tmp_path: Path) -> 
     check(scene, runs(scene, daemon), tmp_path)
 
 
-def test_a_mistake_with_an_image_shows_no_secret(scene: Scene, tmp_path: Path) -> None:
-    scene.put("Unknown mistaken.png", image())
+def test_an_unexpected_error_with_an_image_shows_no_secret(scene: Scene, tmp_path: Path) -> None:
+    scene.put("Unknown wrong.png", image())
     check(scene, [Run("scaler", "Unexpected error", scene.settings(), before=IN_IMAGE)], tmp_path)
 
 
@@ -172,7 +172,7 @@ def test_what_settings_become_shows_no_secret(scene: Scene) -> None:
     "wrong",
     [{"password": [PASSWORD]}, {"password": PASSWORD, "url": f"http://alice:{PASSWORD}@127.0.0.1/"}, {"url": PASSWORD}],
 )
-def test_what_settings_refuse_is_not_repeated(wrong: dict[str, object]) -> None:
+def test_what_settings_reject_is_not_repeated(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError) as error:
         WebDavSecret.model_validate({"url": "http://127.0.0.1/", "username": "alice", "password": PASSWORD} | wrong)
     assert PASSWORD not in str(error.value)

@@ -65,8 +65,8 @@ def test_a_scaler_that_slept_while_another_published_duplicates_nothing() -> Non
         state.processes[0].end()
 
 
-def test_a_look_that_is_refused_leaves_open_what_became_of_the_claim() -> None:
-    """Were the claim thought refused, its upload would be dropped, and the original taken for published."""
+def test_a_look_that_is_rejected_leaves_open_what_became_of_the_claim() -> None:
+    """If the claim were thought rejected, its upload would be dropped, and the original taken for published."""
     with started() as state:
         up_to(state, 0, "MOVE", "raw/Unknown")
         state.processes[0].step(Fate(partial(ServerUnreachable, "broken off"), after=True))
@@ -74,7 +74,7 @@ def test_a_look_that_is_refused_leaves_open_what_became_of_the_claim() -> None:
         state.processes[0].end()
 
 
-def test_a_look_that_is_refused_leaves_open_what_became_of_the_copy() -> None:
+def test_a_look_that_is_rejected_leaves_open_what_became_of_the_copy() -> None:
     """Were it thought unpublished, the original would be moved back, and come again."""
     with started() as state:
         up_to(state, 0, "MOVE", "raw/Unknown")

@@ -285,7 +285,7 @@ def test_an_authority_of_ones_own_counts_more_than_one_for_all_servers(
 # --- while it runs --------------------------------------------------------------------------------------------------
 
 
-def test_a_password_that_is_refused_while_it_runs(home: Home, nextcloud: Nextcloud) -> None:
+def test_a_password_that_is_rejected_while_it_runs(home: Home, nextcloud: Nextcloud) -> None:
     nextcloud.create_tag("ai:cats")
     point_to(home, nextcloud)
     rejected: list[tuple[float, int]] = []

@@ -219,7 +219,7 @@ def test_maintenance_that_begins_under_way(tagged: Nextcloud, monkeypatch: pytes
     }
 
 
-def refuse(failure: Failure) -> Callable[[], None]:
+def reject(failure: Failure) -> Callable[[], None]:
     def now() -> None:
         raise failure
 
@@ -233,7 +233,7 @@ def test_what_concerns_every_image_ends_the_poll_at_once(
 ) -> None:
     for number in range(20):
         put(tagged, f"{number}.jpg", "ai:cats")
-    inject(monkeypatch, method, before=refuse(failure), times=99)
+    inject(monkeypatch, method, before=reject(failure), times=99)
     with Polls(config(tagged)) as polls, pytest.raises(type(failure)):
         polls.one()
     # What others had in flight; nothing new was begun.
@@ -247,7 +247,7 @@ def test_what_concerns_every_image_ends_the_poll_at_once(
 def test_a_tag_that_turns_out_not_to_come_off(
     tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    inject(monkeypatch, "unassign", before=refuse(Forbidden("403")))
+    inject(monkeypatch, "unassign", before=reject(Forbidden("403")))
     with Polls(config(tagged)) as polls:
         assert len(polls.one()) == 1
         assert len([line for line in said if line.startswith("ERROR The tag 'ai:cats' is still on")]) == 1
@@ -274,7 +274,7 @@ def test_an_image_that_may_not_be_moved_is_left_and_said_once(
     tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     time = FakeTime()
-    inject(monkeypatch, "move", before=refuse(Forbidden("403")), times=2)
+    inject(monkeypatch, "move", before=reject(Forbidden("403")), times=2)
     with Polls(config(tagged), time.stop()) as polls:
         assert len(polls.one()) == 2
         tagged.clear_log()

@@ -264,8 +264,8 @@ def test_what_lies_in_the_current_folder_is_not_imported(machine: Machine) -> No
         module.write_text("raise SystemExit('of the current folder')")
     start_once(machine)
     packages = next((machine.home / "environment").glob("lib/python3.*/site-packages"))
-    (packages / "shared" / "config").mkdir(parents=True)
-    (packages / "shared" / "config" / "write_settings.py").write_text("print('ours')")
+    (packages / "shared").mkdir()
+    (packages / "shared" / "commands.py").write_text("print('ours')")
     result = machine.run("settings", "file.json")
     assert (result.stdout, result.stderr) == ("ours\n", "")
     assert machine.installs() == ["main"]

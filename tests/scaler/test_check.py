@@ -75,7 +75,7 @@ def test_what_is_skipped_is_counted_with_its_reasons(nextcloud_site: DiskSite, h
 
 def test_vault_away(home: Home) -> None:
     outcome = home.scaler("--check", VAULT_ADDR="http://127.0.0.1:1")
-    assert "Is VAULT_ADDR right" in failed(outcome)
+    assert "right in VAULT_ADDR?" in failed(outcome)
     # What can be checked without it is.
     assert [line.partition(" ")[0] for line in lines(outcome)] == ["ok", "ok", "FAILED"]
 

@@ -38,27 +38,27 @@ def test_a_forbidden_publication_and_a_kill_after_it_lose_nothing(conditional: b
         site = MemoryServer(conditional=conditional, etag_tells=conditional)
         prepare(site)
         site.write(f"{RAW}/{NAME}", image())
-        refused: list[bool] = []
+        rejected: list[bool] = []
         moments = itertools.count()
         killed: list[bool] = []
 
         def spy(
             call: Call,
-            refused: list[bool] = refused,
+            rejected: list[bool] = rejected,
             moments: "itertools.count[int]" = moments,
             killed: list[bool] = killed,
             n: int = n,
         ) -> None:
-            if refused and (killed or next(moments) >= n):
+            if rejected and (killed or next(moments) >= n):
                 killed.append(True)
                 raise Killed
             if is_publication(call) and not call.after:
-                refused.append(True)
+                rejected.append(True)
                 raise Forbidden("status 403")
 
         with contextlib.suppress(Killed):
             poll(SpiedAccount(site.account, spy), tmp_path)
-        assert refused
+        assert rejected
         originals = {**inside(site, RAW), **claims(site)}
         assert list(originals.values()) == [image()], n
 
@@ -68,7 +68,7 @@ def test_a_forbidden_publication_and_a_kill_after_it_lose_nothing(conditional: b
         assert_done(site, {NAME: image()})
         if not killed:
             break
-    # The looks after the refusal, the discarding, the move back, and the deletion of the copy.
+    # The looks after the rejection, the discarding, the move back, and the deletion of the copy.
     assert n >= 6
 
 
@@ -99,9 +99,9 @@ def test_a_claim_that_another_scaler_won_is_no_failure(
 
     def lose(_call: Call) -> None:
         if finished:
-            assert poll(memory_site.account, tmp_path / "rival") == []
+            assert poll(memory_site.account, tmp_path / "other") == []
         else:
-            stop_at(memory_site, tmp_path / "rival", after(is_claim, die))
+            stop_at(memory_site, tmp_path / "other", after(is_claim, die))
 
     losing = before(is_claim, lose)
     attempts: list[Call] = []

@@ -226,7 +226,7 @@ def test_a_throwaway_file_that_may_not_be_deleted_is_in_nobodys_way(
     assert cloud_site.names == ({name}, set())
 
 
-def test_a_file_of_that_name_with_something_in_it_is_left_alone(
+def test_a_file_of_that_name_with_something_in_it_is_not_touched(
     cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path
 ) -> None:
     cloud.write(f"{RAW}/{THROWAWAY}notes.png", b"of a person")
@@ -245,13 +245,13 @@ def test_an_upload_folder_that_cannot_be_made_is_a_failure(
     cloud.write(FILE, image(), mtime=DATE)
     made: list[Call] = []
 
-    def refuse(call: Call) -> None:
+    def reject(call: Call) -> None:
         if call.method == "make_folder" and not call.after:
             made.append(call)
             if len(made) > 1:
-                raise error("refused")
+                raise error("rejected")
 
-    (failure,) = poll(spied(cloud_site, refuse), tmp_path)
+    (failure,) = poll(spied(cloud_site, reject), tmp_path)
     assert isinstance(failure, Failure)
     assert cloud_site.files() == {FILE: image()}
     assert cloud.versions(FILE) == {}

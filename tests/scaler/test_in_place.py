@@ -288,12 +288,12 @@ def test_what_looks_like_an_original_while_it_is_replaced_is_not_upscaled(
 
     def look() -> None:
         cloud.before_marker = None
-        rival.start()
+        other.start()
         assert listed.wait(20)
 
     download = before(lambda call: call.method == "get" and "Unknown" in call.href, wait)
-    rival = threading.Thread(
-        target=lambda: failures.extend(poll(spied(cloud_site, download), tmp_path / "rival")), daemon=True
+    other = threading.Thread(
+        target=lambda: failures.extend(poll(spied(cloud_site, download), tmp_path / "other")), daemon=True
     )
 
     def arm(_call: Call) -> None:
@@ -307,7 +307,7 @@ def test_what_looks_like_an_original_while_it_is_replaced_is_not_upscaled(
 
     stop_at(cloud_site, tmp_path / "first", spy)
     replaced.set()
-    rival.join(20)
+    other.join(20)
     assert failures == []
     assert_done(cloud_site, {NAME: image()})
 
@@ -399,11 +399,11 @@ def test_a_move_that_is_answered_412_though_the_name_is_free(
     """Other names would fare no better; the next poll finishes."""
     cloud.write(FILE, image(), mtime=DATE)
 
-    def refuse(call: Call) -> None:
+    def reject(call: Call) -> None:
         if is_move_on(call) and not call.after:
             raise PreconditionFailed("status 412")
 
-    (failure,) = poll(spied(cloud_site, refuse), tmp_path)
+    (failure,) = poll(spied(cloud_site, reject), tmp_path)
     assert isinstance(failure, OutcomeUnknown)
     assert poll(cloud_site.account, tmp_path) == []
     assert_done(cloud_site, {NAME: image()})

@@ -108,7 +108,7 @@ def test_a_tiny_container_still_gets_something(cgroup: Path) -> None:
 # --- the gate -------------------------------------------------------------------------------------------------------
 
 
-def test_what_could_never_fit_is_refused_at_once() -> None:
+def test_what_could_never_fit_is_rejected_at_once() -> None:
     gate = MemoryBudget(Limits(1, 100))
     with pytest.raises(ValueError, match="do not fit"), gate.acquire(101):
         pass

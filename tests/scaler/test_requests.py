@@ -86,8 +86,8 @@ def test_an_idle_poll_costs_one_listing_elsewhere(the_apache: Apache, apache_sit
     assert [record.method for record in the_apache.requests()] == ["PROPFIND"]
 
 
-def test_a_refused_image_is_fetched_once(the_nextcloud: Nextcloud, nextcloud_site: DiskSite, tmp_path: Path) -> None:
-    """However many others are refused after it."""
+def test_a_skipped_image_is_fetched_once(the_nextcloud: Nextcloud, nextcloud_site: DiskSite, tmp_path: Path) -> None:
+    """However many others are skipped after it."""
     prepare(nextcloud_site)
     the_nextcloud.clear_log()
     with a_scaler(tmp_path) as scaler:

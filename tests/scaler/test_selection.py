@@ -132,7 +132,7 @@ def test_what_is_gone_is_forgotten() -> None:
     assert select(listing(), WANTED, skipped=lambda _: False, before=first.observations, clock=1.0).observations == {}
 
 
-def test_what_was_refused_is_left_and_does_not_wait() -> None:
+def test_what_is_skipped_does_not_wait() -> None:
     bad, good = entry("Unknown bad.jpg", modified=None), entry("Unknown good.jpg")
     selection = select(listing(bad, good), WANTED, skipped=lambda known: known is bad, before={}, clock=0.0)
     assert (selection.take, selection.wait, selection.skipped) == ((good,), (), (bad,))

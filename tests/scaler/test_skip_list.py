@@ -44,7 +44,7 @@ def test_what_is_remembered_across_restarts(tmp_path: Path) -> None:
     assert ONE not in SkipList(tmp_path / "state", "/another/")
 
 
-def test_another_version_is_not_refused(tmp_path: Path) -> None:
+def test_another_version_is_not_skipped(tmp_path: Path) -> None:
     skip_list = SkipList(tmp_path, "/raw/")
     skip_list.add(ONE, "it is bad", lasting=True)
     skip_list.save()

@@ -219,7 +219,7 @@ def test_an_original_replaced_before_its_claim_survives_a_stop_right_after_it(cl
         kill(call)
 
     if claim_site.conditional:
-        # The server refuses the claim; the process goes on.
+        # The server rejects the claim; the process goes on.
         assert poll(SpiedAccount(claim_site.account, spy), tmp_path) == []
     else:
         stop_at(claim_site, tmp_path, spy)
@@ -260,7 +260,7 @@ def test_an_image_claimed_by_another_scaler_is_published_once(claim_site: Site, 
     """Two scalers hold a copy of the same original; one of them wins the claim."""
     prepare(claim_site)
     claim_site.write(f"{RAW}/{NAME}", image())
-    baseline = before(is_claim, lambda _: poll(claim_site.account, tmp_path / "rival"))
+    baseline = before(is_claim, lambda _: poll(claim_site.account, tmp_path / "other"))
     assert poll(SpiedAccount(claim_site.account, baseline), tmp_path / "first") == []
     assert_done(claim_site, {NAME: image()})
     assert uploads(claim_site) == {}
@@ -270,7 +270,7 @@ def test_a_claim_finished_by_another_scaler_is_published_once(claim_site: Site, 
     """A scaler is so slow after its claim that another takes it for dead."""
     prepare(claim_site)
     claim_site.write(f"{RAW}/{NAME}", image())
-    baseline = after(is_claim, lambda _: poll(claim_site.account, tmp_path / "rival"))
+    baseline = after(is_claim, lambda _: poll(claim_site.account, tmp_path / "other"))
     assert poll(SpiedAccount(claim_site.account, baseline), tmp_path / "slow") == []
     assert_done(claim_site, {NAME: image()})
     assert uploads(claim_site) == {}

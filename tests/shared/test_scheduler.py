@@ -156,12 +156,12 @@ def test_a_stop_within_a_poll_is_no_failure(time: FakeTime) -> None:
     assert poll_loop.exit_status == 0
 
 
-def test_a_refused_password_is_left_alone_until_it_changes_or_long_after(time: FakeTime, said: io.StringIO) -> None:
+def test_a_rejected_password_is_not_tried_until_it_changes_or_long_after(time: FakeTime, said: io.StringIO) -> None:
     poll_loop = PollLoop(time.stop(), 30, once=False)
     assert poll_loop.auth_allowed("account")
     a_poll(poll_loop)
     assert poll_loop.auth_allowed("account")
-    a_poll(poll_loop, Unauthorized("refused"))
+    a_poll(poll_loop, Unauthorized("rejected"))
     asked = []
     until = time.now + HALF_AN_HOUR
     while time.now < until:
@@ -169,7 +169,7 @@ def test_a_refused_password_is_left_alone_until_it_changes_or_long_after(time: F
         a_poll(poll_loop)
         time.now += 30
     assert not any(asked)
-    # Passes that asked nothing do not say that all is well.
+    # Polls that asked nothing do not say that all is well.
     assert "can be reached again" not in said.getvalue()
     assert poll_loop.auth_allowed("account with another password")
     time.now += AFTER_UNAUTHORIZED

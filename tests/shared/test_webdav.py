@@ -230,7 +230,7 @@ def test_a_password_goes_along_in_utf_8_and_never_to_where_a_redirect_leads(serv
     assert log.HIDDEN in log.redact(server.asked[0].headers["Authorization"])
 
 
-def test_a_refused_password_is_not_shown_again_by_other_threads(server: Canned) -> None:
+def test_a_rejected_password_is_not_sent_again_by_other_threads(server: Canned) -> None:
     """Nextcloud shuts out everybody at an address after 11 wrong passwords."""
     account = WebDavAccount(base_url=server.url, username="alice", password=SecretStr("old"))
     server.answer = lambda _: Answer(401)

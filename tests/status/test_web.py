@@ -85,7 +85,7 @@ def test_names_are_shown_harmlessly(tmp_path: Path, client: Client) -> None:
     parsed = Parsed(text)
     assert HOSTILE in parsed.text
     assert "<script>alert(2)</script>" in parsed.text
-    assert "\\u001b[31mred\\u0007\\u202egpj.exe.jpg" in parsed.text
+    assert "\\x1b[31mred\\x07\\u202egpj.exe.jpg" in parsed.text
     assert not set(text) & set("\x1b\x07\u202e")
     scripts = [attributes for tag, attributes in parsed.tags if tag == "script"]
     assert [script["src"] for script in scripts] == ["./static/live.js"]

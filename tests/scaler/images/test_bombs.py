@@ -137,18 +137,26 @@ def test_the_daemon_goes_on(nextcloud_site: DiskSite, home: Home, tmp_path: Path
 
 def _run(home: Home, temporary: Path) -> tuple[int, str, int]:
     """The scaler's poll in a process of its own: its status, what it said, and the bytes that it held at most."""
+    # Memory is counted from the exec on, that of the caller included, so a small process is the one to start it.
+    launcher = (
+        "import os, resource, subprocess, sys; status = subprocess.call(sys.argv[2:]);"
+        " os.write(int(sys.argv[1]), str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss).encode());"
+        " sys.exit(status)"
+    )
     limited = ("sh", "-c", f'ulimit -v {_ADDRESSES >> 10}; exec "$0" "$@"')
     command = [*limited, str(Path(sys.executable).with_name("scaler")), "--once", "--max-memory", "128MiB"]
     environment = {name: value for name, value in home.environment.items() if value is not None}
-    with subprocess.Popen(
-        command,
-        env={"PATH": os.environ["PATH"], "TMPDIR": str(temporary), **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
-        assert process.stdout is not None
-        said = process.stdout.read().decode()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, said, usage.ru_maxrss << 10
+    read, write = os.pipe()
+    with os.fdopen(read) as resident:
+        done = subprocess.run(
+            [sys.executable, "-c", launcher, str(write), *command],
+            env={"PATH": os.environ["PATH"], "TMPDIR": str(temporary), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            pass_fds=[write],
+        )
+        os.close(write)
+        return done.returncode, done.stdout, int(resident.read()) << 10
