@@ -54,7 +54,9 @@ def server_root(url: str) -> str:
 
 def nextcloud_root(url: str) -> str:
     """Where the root of a Nextcloud would be, if an address leads to it, to its files or to one of its pages."""
-    return _PAGE.sub("", server_root(url)).rstrip("/") + "/"
+    parts = urllib.parse.urlsplit(server_root(url))
+    # In the path alone: a host may be called like a page.
+    return parts._replace(path=_PAGE.sub("", parts.path).rstrip("/") + "/").geturl()
 
 
 def inside_account(url: str) -> str:

@@ -41,8 +41,7 @@ class WebDavAccount(BaseModel):
 
     @override
     def __str__(self) -> str:
-        parts = urllib.parse.urlsplit(self.base_url)
-        return f"{parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()} as {self.username}"
+        return f"{urls.without_login(self.base_url)} as {self.username}"
 
     def open(self, retry: RetryPolicy) -> ConnectionPool:
         """Find out what the server is, and the user id there: two requests at most.

@@ -1,6 +1,5 @@
 """What kind of server an address leads to, found out without sending a password."""
 
-import re
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ from shared.errors import NotWebDav
 from shared.webdav import http_errors
 
 _TIMEOUT = (10.0, 30.0)
-# Where the web interface of a Nextcloud leads to, and where its files are served.
-_INSIDE_NEXTCLOUD = re.compile(r"/(index\.php|apps|login|settings|s|f|remote\.php|public\.php|status\.php)(/.*)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +54,7 @@ def _without_query(address: str) -> str:
 
 def _roots(url: str) -> Iterator[str]:
     """Where a Nextcloud may be: the address up to its web interface or its files, and the root of the host."""
-    parts = urllib.parse.urlsplit(url)
-    above = _INSIDE_NEXTCLOUD.sub("", parts.path.rstrip("/")).rstrip("/")
-    for path in dict.fromkeys((f"{above}/", "/")):
-        yield parts._replace(path=path).geturl()
+    yield from dict.fromkeys((urls.nextcloud_root(url), urllib.parse.urljoin(url, "/")))
 
 
 def _is_nextcloud(root: str, cacert: Path | None) -> bool:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import logging as log
-from shared.config.urls import in_clear, inside_account, normal, server_root, without_login
+from shared.config.urls import in_clear, inside_account, nextcloud_root, normal, server_root, without_login
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,15 @@ def test_the_parts_of_an_address(url: str, root: str, inside: str) -> None:
     assert server_root(url) == root
     if "phpx" not in url:
         assert inside_account(url) == inside
+
+
+@pytest.mark.parametrize("root", ["https://host/", "http://apps/", "https://s/cloud/", "http://login:8080/"])
+@pytest.mark.parametrize(
+    "page", ["", "index.php/apps/files", "apps/files/", "login", "s/abc", "remote.php/webdav/a", "ocs/v2.php"]
+)
+def test_the_root_of_a_nextcloud(root: str, page: str) -> None:
+    """Also on a host that is called like one of its pages."""
+    assert nextcloud_root(root + page) == root
 
 
 @pytest.mark.parametrize(
