@@ -9,9 +9,9 @@ import atexit
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import threading
 import traceback
+from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from scaler.flight_notes import FlightNotes
 from scaler.images.probe import UnsupportedImage
 from scaler.memory_budget import OWN_SHARE, Limits, MemoryBudget, limits
 from scaler.names import new_owner
-from scaler.skip_list import SkipList
+from scaler.skip_list import SkipList, installed_version
 from scaler.upscaling import AlreadyUpscaled, Resources, Upscaled, UpscaleJob, upscale_image
 from scaler.workdir import workdir
 from shared.errors import ErrorPolicy, Failure
@@ -72,21 +72,15 @@ class UpscaleTask:
     software: tuple[str, str]
 
 
+@functools.cache
 def software() -> tuple[str, str]:
     """The versions of this package and of OpenCV, on which the result depends."""
-    return importlib.metadata.version(PACKAGE), opencv_version({name: _version(name) for name in OPENCV})
+    return installed_version(PACKAGE), opencv_version({name: installed_version(name) for name in OPENCV})
 
 
-def opencv_version(versions: dict[str, str | None]) -> str:
+def opencv_version(versions: Mapping[str, str | None]) -> str:
     """The version of OpenCV from those of its two distributions."""
     return next((version for name in OPENCV if (version := versions.get(name))), "missing")
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def upscale_on_worker(task: UpscaleTask) -> Upscaled | Exception:

@@ -18,8 +18,9 @@ from pathlib import Path
 from loguru import logger
 from pydantic import TypeAdapter
 
+from scaler.names import place_hash
 from scaler.selection import Version, version
-from scaler.skip_list import SkipList, place_hash
+from scaler.skip_list import SkipList
 from shared.webdav.store import Entry
 
 _NOTE = TypeAdapter(tuple[bool, str, Version])

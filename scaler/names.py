@@ -60,6 +60,11 @@ def is_destination_record(name: str) -> bool:
     return re.fullmatch(r"unsorted-[0-9a-f]{8}\.txt", name) is not None
 
 
+def place_hash(place: str) -> str:
+    """A part of the names of local files about one raw folder."""
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
+
+
 def version_hash(size: int | None, modified: float | None) -> str:
     """A short hash of size and date, which stay when a file is moved and usually change when it is replaced."""
     return hashlib.sha256(f"{size} {modified}".encode()).hexdigest()[:8]

@@ -2,8 +2,6 @@
 
 import functools
 import hashlib
-import os
-import tempfile
 import threading
 from collections.abc import Iterable, Mapping
 from importlib import metadata
@@ -12,7 +10,9 @@ from pathlib import Path
 from loguru import logger
 from pydantic import BaseModel, TypeAdapter
 
+from scaler.names import place_hash
 from scaler.selection import Version, version
+from shared.files import write_atomically
 from shared.webdav.store import Entry
 
 DEATHS = 3
@@ -57,11 +57,12 @@ def judges() -> str:
     code = hashlib.sha256()
     for file in sorted(_IMAGES.rglob("*.py")):
         code.update(file.read_bytes())
-    found = {name: _version(name) for name in ("jupyterhub-images", *_LIBRARIES)}
+    found = {name: installed_version(name) for name in ("jupyterhub-images", *_LIBRARIES)}
     return ", ".join([f"code {code.hexdigest()[:16]}", *(f"{name} {known}" for name, known in found.items() if known)])
 
 
-def _version(distribution: str) -> str:
+def installed_version(distribution: str) -> str:
+    """The version of a package; empty if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -95,12 +96,17 @@ class SkipList:
 
     def __init__(self, folder: Path, place: str, judged_by: str | None = None) -> None:
         self._file = folder / f"skipped-{place_hash(place)}.json"
-        self._judged_by = judged_by if judged_by is not None else judges()
+        self._given = judged_by
         self._lock = threading.Lock()
         self._for_now: dict[str, _Record] = {}
         self._known = self._read()
         # Since the last `save`; None for what was forgotten.
         self._changes: dict[str, _Record | None] = {}
+
+    @property
+    def _judged_by(self) -> str:
+        # Only asked for where there is a file to read or write: it takes a while to find out.
+        return judges() if self._given is None else self._given
 
     def _read(self) -> dict[str, _Record]:
         try:
@@ -199,25 +205,3 @@ class SkipList:
             logger.warning(
                 "{} cannot be written ({}); skipped images are tried again after a restart", self._file, error.strerror
             )
-
-
-def place_hash(place: str) -> str:
-    """A part of the names of files about one raw folder."""
-    return hashlib.sha256(place.encode()).hexdigest()[:16]
-
-
-def write_atomically(file: Path, content: bytes) -> None:
-    """Replace a small file, under a name of our own first: several scalers may share the folder.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, fresh = tempfile.mkstemp(prefix=file.name, suffix=".new", dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(content)
-        Path(fresh).replace(file)
-    except OSError:
-        Path(fresh).unlink(missing_ok=True)
-        raise

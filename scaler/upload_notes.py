@@ -4,13 +4,15 @@ Nextcloud writes the marker last. If the server stops in the middle of a replace
 without a marker; its SHA-256 identifies it. Without the notes such an image is upscaled a second time.
 """
 
-import hashlib
 import json
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from loguru import logger
+
+from scaler.names import place_hash
+from shared.files import write_atomically
 
 # More than the images in flight of many interrupted polls.
 _KEPT = 1000
@@ -33,7 +35,7 @@ class UploadNotes:
     """
 
     def __init__(self, folder: Path, place: str) -> None:
-        self._file = folder / f"uploads-{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"
+        self._file = folder / f"uploads-{place_hash(place)}.json"
         self._lock = threading.Lock()
         self._warned = False
         self._notes: dict[str, Note] = {}
@@ -66,11 +68,8 @@ class UploadNotes:
 
     def _write(self) -> None:
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh = self._file.with_suffix(".new")
             notes = {file_id: {"sha256": note.sha256, "upload": note.upload} for file_id, note in self._notes.items()}
-            fresh.write_text(json.dumps(notes))
-            fresh.replace(self._file)
+            write_atomically(self._file, json.dumps(notes).encode())
         except OSError as error:
             if not self._warned:
                 logger.warning("{} cannot be written ({}); continuing without it", self._file, error)

@@ -4,7 +4,6 @@ No lock is needed, which NFS may lack: on its own host a process is looked up by
 runs as long as its file is rewritten.
 """
 
-import os
 import re
 import socket
 import time
@@ -17,6 +16,7 @@ from loguru import logger
 from pydantic import AwareDatetime, BaseModel
 
 from shared.events.event import Event, Kind, Watch
+from shared.files import write_atomically
 
 # Seconds. While a poll works off many images, the file is rewritten at most this often.
 _REWRITE_EVERY = 10.0
@@ -106,7 +106,6 @@ class Presence:
             seen=event.time,
             watch=watch,
         )
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Written before looking, so that of two daemons that start at once one sees the other.
         self._write(state)
         for file, other in running(self._folder):
@@ -125,12 +124,7 @@ class Presence:
 
     def _write(self, state: Running) -> None:
         self._state = state.model_copy(update={"seen": datetime.fromtimestamp(self._clock(), UTC)})
-        file = self._file_of(state)
-        fresh = file.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as opened:  # noqa: PTH123 - a descriptor
-            opened.write(self._state.model_dump_json())
-        fresh.replace(file)
+        write_atomically(self._file_of(state), self._state.model_dump_json().encode())
 
 
 def running(folder: Path) -> Iterator[tuple[Path, Running]]:

@@ -1,0 +1,22 @@
+"""Small files that are replaced as a whole."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Replace a small file, under a name of our own first: several scalers may share the folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, fresh = tempfile.mkstemp(prefix=file.name, suffix=".new", dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(content)
+        Path(fresh).replace(file)
+    except OSError:
+        Path(fresh).unlink(missing_ok=True)
+        raise
