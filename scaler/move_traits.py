@@ -8,7 +8,7 @@ from scaler.moves import inside
 from shared.errors import Failure, NotAccepted, PreconditionFailed, ServerUnavailable
 from shared.webdav.store import Href, Store
 
-# The client writes the target in up to three forms, another one after each refusal.
+# The client writes the target in up to three forms, another one after each rejection.
 _FORMS = 3
 # Some servers cut the target's name there, although it is percent-encoded.
 _ODD = re.compile(r"[;?#%]")

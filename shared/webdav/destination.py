@@ -12,7 +12,7 @@ class DestinationForm:
     """The form of the Destination header that a server takes, learned from its answers; shared by all its clients.
 
     A URI is usual. Where a proxy ends TLS and passes the header on as it is, the server does not recognize itself in
-    it: most then take a path, and Apache a URI with its own scheme. A MOVE that is refused is not repeated here, since
+    it: most then take a path, and Apache a URI with its own scheme. A MOVE that is rejected is not repeated here, since
     502 may also come from a proxy that has lost the answer; the next MOVE uses the next form.
 
     Args:

@@ -24,7 +24,7 @@ from shared.scheduler import ends_poll
 from shared.webdav.http_errors import error_of
 from shared.webdav.store import Entry, Href, Listing, Tag
 from tests.docs.pages import ROOT, code, table, tables
-from tests.faults.refusals import REFUSALS
+from tests.faults.rejections import REJECTIONS
 
 DESIGN = ROOT / "docs" / "design.md"
 TEXT = DESIGN.read_text()
@@ -262,9 +262,9 @@ def test_a_status_is_the_error_that_the_table_says(row: dict[str, str]) -> None:
     assert code(row["Error"]) == [type(error_of(int(row["Status"]), {}, "GET /")).__name__]
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- rejections -------------------------------------------------------------------------------------------------------
 
 
-def test_every_refusal_that_is_measured_is_in_the_table() -> None:
-    said = [row["Refused"] for row in table(DESIGN, "## What cannot succeed now", "Refused")]
-    assert said == [refusal.name for refusal in REFUSALS]
+def test_every_rejection_that_is_measured_is_in_the_table() -> None:
+    said = [row["Rejected"] for row in table(DESIGN, "## What cannot succeed now", "Rejected")]
+    assert said == [rejection.name for rejection in REJECTIONS]

@@ -192,20 +192,20 @@ def test_trying_whether_files_can_be_moved_leaves_nothing(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("error", [Forbidden("403"), NotAccepted("400")])
 @pytest.mark.parametrize("gone", [True, False])
-def test_a_claim_that_is_refused_is_a_lost_race_only_if_the_original_is_gone(
+def test_a_claim_that_is_rejected_is_a_lost_race_only_if_the_original_is_gone(
     tmp_path: Path, error: Failure, gone: bool
 ) -> None:
     site = MemoryServer()
     prepare(site)
     site.write(f"{RAW}/Unknown.png", image())
 
-    def refuse(method: str, href: Href, after: bool) -> None:
+    def reject(method: str, href: Href, after: bool) -> None:
         if method == "MOVE" and not after and href.endswith(f"{RAW}/Unknown.png"):
             if gone:
                 site.remove(f"{RAW}/Unknown.png")
             raise error
 
-    site.interfere = refuse
+    site.interfere = reject
     failed = poll(site.account, tmp_path)
     lost = gone and isinstance(error, Forbidden)
     assert [type(failure) for failure in failed] == ([] if lost else [type(error)])

@@ -34,17 +34,17 @@ A_DAY = 24 * 3600.0
 
 
 class Scene:
-    """A scaler and a server that refuses some requests."""
+    """A scaler and a server that rejects some requests."""
 
     def __init__(self, scaler: ScalerService, site: MemoryServer, time: FakeTime) -> None:
         self.site = site
         self._scaler = scaler
         self._time = time
         site.interfere = self._interfere
-        self.refuse: Callable[[str, str], Failure | None] = lambda _method, _path: None
+        self.reject: Callable[[str, str], Failure | None] = lambda _method, _path: None
 
     def _interfere(self, method: str, href: Href, after: bool) -> None:
-        error = None if after else self.refuse(method, href)
+        error = None if after else self.reject(method, href)
         if error:
             raise error
 
@@ -70,18 +70,18 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield Scene(scaler, site, time)
 
 
-def refusing_claims(error: Failure) -> Callable[[str, str], Failure | None]:
+def rejecting_claims(error: Failure) -> Callable[[str, str], Failure | None]:
     return lambda method, path: error if method == "MOVE" and path.startswith(f"/{RAW}/Unknown") else None
 
 
 @pytest.mark.parametrize("error", [Locked("x"), ServerUnavailable("x"), ParentNotFound("x")], ids=repr)
 def test_a_copy_that_could_not_be_published_for_a_day_is_published_in_the_end(scene: Scene, error: Failure) -> None:
     scene.site.write(f"{RAW}/{NAME}", image())
-    scene.refuse = refusing_claims(error)
+    scene.reject = rejecting_claims(error)
     scene.polls(int(A_DAY / 600), every=600)
     assert A_DAY > OWN_ORPHAN_AFTER
     assert len(uploads(scene.site)) == 1
-    scene.refuse = lambda _method, _path: None
+    scene.reject = lambda _method, _path: None
     scene.polls(7, every=600)
     assert_done(scene.site, {NAME: image()})
     assert (scene.counts()["GET"], scene.counts()["PUT"]) == (1, 1)
@@ -89,27 +89,27 @@ def test_a_copy_that_could_not_be_published_for_a_day_is_published_in_the_end(sc
 
 def test_a_changed_image_is_tried_at_once_and_its_old_copy_deleted(scene: Scene) -> None:
     scene.site.write(f"{RAW}/{NAME}", image())
-    scene.refuse = refusing_claims(Locked("x"))
+    scene.reject = rejecting_claims(Locked("x"))
     scene.polls(10)
     (old,) = uploads(scene.site)
     scene.site.write(f"{RAW}/{NAME}", image(1))
     scene.polls()
     (new,) = uploads(scene.site)
     assert new != old
-    scene.refuse = lambda _method, _path: None
+    scene.reject = lambda _method, _path: None
     scene.polls()
     assert_done(scene.site, {NAME: image(1)})
 
 
 def test_a_copy_that_is_gone_or_damaged_is_made_again(scene: Scene) -> None:
     scene.site.write(f"{RAW}/{NAME}", image())
-    scene.refuse = refusing_claims(Locked("x"))
+    scene.reject = rejecting_claims(Locked("x"))
     scene.polls()
     for damage in (scene.site.remove, lambda path: scene.site.write(path, b"half")):
         damage(f"{UNSORTED}/{HIDDEN}/{next(iter(uploads(scene.site)))}")
         scene.polls(every=3600)
         assert len(uploads(scene.site)) == 1
-    scene.refuse = lambda _method, _path: None
+    scene.reject = lambda _method, _path: None
     scene.polls()
     assert_done(scene.site, {NAME: image()})
     assert scene.counts()["PUT"] == 3
@@ -117,7 +117,7 @@ def test_a_copy_that_is_gone_or_damaged_is_made_again(scene: Scene) -> None:
 
 def test_a_copy_is_deleted_where_it_was_rejected(scene: Scene) -> None:
     scene.site.write(f"{RAW}/{NAME}", image())
-    scene.refuse = refusing_claims(Forbidden("x"))
+    scene.reject = rejecting_claims(Forbidden("x"))
     scene.polls(100)
     assert uploads(scene.site) == {}
     assert scene.counts()["GET"] == 1
@@ -156,7 +156,7 @@ def test_a_full_storage_takes_no_new_image_and_finishes_what_is_published(scene:
             return StorageFull("no space")
         return None
 
-    scene.refuse = full
+    scene.reject = full
     failures = scene.polls()
     # One for each of the two threads, and none for an image that was not taken.
     assert 1 <= len(failures) <= 2
@@ -168,7 +168,7 @@ def test_a_full_storage_takes_no_new_image_and_finishes_what_is_published(scene:
     assert [str(failure) for failure in failures] == ["no space"]
     # The smallest image, now and then.
     assert scene.counts()["GET"] - before["GET"] <= 8
-    scene.refuse = lambda _method, _path: None
+    scene.reject = lambda _method, _path: None
     scene.polls(2, every=3600)
     scene.polls()
     assert_done(scene.site, originals)
@@ -178,12 +178,12 @@ def test_a_server_that_moves_nothing_is_tried_with_a_small_file(scene: Scene) ->
     originals = {f"Unknown {number}.png": image(number) for number in range(12)}
     for name, data in originals.items():
         scene.site.write(f"{RAW}/{name}", data)
-    scene.refuse = lambda method, _path: ServerUnavailable("status 502") if method == "MOVE" else None
+    scene.reject = lambda method, _path: ServerUnavailable("status 502") if method == "MOVE" else None
     failures = scene.polls(100)
     assert "The server does not move files (status 502)" in str(failures[0])
     assert uploads(scene.site) == {}
     assert scene.counts()["GET"] <= 2
-    scene.refuse = lambda _method, _path: None
+    scene.reject = lambda _method, _path: None
     scene.polls(2, every=3600)
     scene.polls()
     assert_done(scene.site, originals)

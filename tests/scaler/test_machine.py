@@ -254,10 +254,10 @@ def test_no_temporary_folder_is_a_failure_of_the_poll(temporary: Path) -> None:
 def test_a_file_system_without_locks_does_not_keep_folders_for_ever(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def reject(*_: object) -> None:
         raise OSError(errno.EBADF, "Bad file descriptor")
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", reject)
     with workdir.workdir() as folder:
         workdir.sweep()
         assert folder.is_dir()

@@ -77,7 +77,7 @@ def said() -> io.StringIO:
 # --- certificates -----------------------------------------------------------------------------------------------------
 
 
-def refused(server: Canned, *words: str, kind: type[Failure] = VaultUnavailable, **environ: str) -> None:
+def rejected(server: Canned, *words: str, kind: type[Failure] = VaultUnavailable, **environ: str) -> None:
     with pytest.raises(kind) as caught:
         read(server, **environ)
     assert server.asked == []
@@ -104,7 +104,7 @@ def test_the_authority_in_a_file_is_trusted_and_no_other(
     authority: Authority, other: Authority, trusted: ssl.SSLContext
 ) -> None:
     with canned(vault, trusted) as server:
-        refused(server, str(other.file), "VAULT_CACERT", VAULT_CACERT=str(other.file))
+        rejected(server, str(other.file), "VAULT_CACERT", VAULT_CACERT=str(other.file))
         assert read(server, VAULT_CACERT=str(authority.file)) == {"a": "1"}
 
 
@@ -116,25 +116,25 @@ def test_a_folder_of_authorities_is_trusted_whatever_its_files_are_called(
     # It must not take the folder's place.
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other.file))
     with canned(vault, trusted) as server:
-        refused(server, "is not trusted", VAULT_CAPATH=str(tmp_path))
+        rejected(server, "is not trusted", VAULT_CAPATH=str(tmp_path))
         (tmp_path / "second.pem").write_bytes(authority.file.read_bytes())
         assert read(server, VAULT_CAPATH=str(tmp_path)) == {"a": "1"}
         # A file takes precedence.
         server.asked.clear()
-        refused(server, "is not trusted", VAULT_CAPATH=str(tmp_path), VAULT_CACERT=str(other.file))
+        rejected(server, "is not trusted", VAULT_CAPATH=str(tmp_path), VAULT_CACERT=str(other.file))
 
 
 def test_a_folder_without_certificates(trusted: ssl.SSLContext, tmp_path: Path) -> None:
     with canned(vault, trusted) as server:
-        refused(server, str(tmp_path), "VAULT_CAPATH", kind=InvalidSettings, VAULT_CAPATH=str(tmp_path))
-        refused(server, "/nowhere/certificates", "VAULT_CAPATH", VAULT_CAPATH="/nowhere/certificates")
+        rejected(server, str(tmp_path), "VAULT_CAPATH", kind=InvalidSettings, VAULT_CAPATH=str(tmp_path))
+        rejected(server, "/nowhere/certificates", "VAULT_CAPATH", VAULT_CAPATH="/nowhere/certificates")
 
 
 def test_each_fault_of_a_certificate_has_its_own_words(authority: Authority) -> None:
     with canned(vault, authority.certificate(expired=True)) as server:
-        refused(server, "has expired", VAULT_CACERT=str(authority.file))
+        rejected(server, "has expired", VAULT_CACERT=str(authority.file))
     with canned(vault, authority.certificate("vault.example.com")) as server:
-        refused(server, "another host name", "VAULT_ADDR", VAULT_CACERT=str(authority.file))
+        rejected(server, "another host name", "VAULT_ADDR", VAULT_CACERT=str(authority.file))
 
 
 # --- redirects --------------------------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_a_token_file_may_have_line_ends_and_a_byte_order_mark(tmp_path: Path, c
 @pytest.mark.parametrize(
     "content", [b"", b"\n", TOKEN.encode("utf-16"), b"hvs.\xff", b"two\ntokens", "tökens".encode()]
 )
-def test_what_is_no_token_is_refused_in_clear_words(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_token_is_rejected_in_clear_words(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / ".vault-token"
     file.write_bytes(content)
     with canned(vault) as server, pytest.raises(VaultForbidden, match=str(file)) as caught:

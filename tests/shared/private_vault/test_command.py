@@ -49,9 +49,9 @@ def test_the_status_and_the_end_of_one_that_is_used(layout: Layout, tmp_path: Pa
     vault = PrivateVault(layout)
     vault.read("webdav")
     assert f"Runs at {layout.holds('address')}" in run(tmp_path, "--status").stdout
-    refused = run(tmp_path, "--remove", answer="y\n")
-    assert refused.returncode == 2
-    assert "It is in use: stop the scaler and the mover first." in refused.stderr
+    rejected = run(tmp_path, "--remove", answer="y\n")
+    assert rejected.returncode == 2
+    assert "It is in use: stop the scaler and the mover first." in rejected.stderr
     assert run(tmp_path, "--stop").stdout == "Stopped. A daemon uses it, and starts it again when it needs it.\n"
     assert vault.read("webdav") is None
     vault.close()

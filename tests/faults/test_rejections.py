@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import APACHE, NEXTCLOUD, RCLONE, scenario_on
-from tests.faults.refusals import IDLE, IMAGES, POLLS, REFUSALS, Refusal, measure
+from tests.faults.rejections import IDLE, IMAGES, POLLS, REJECTIONS, Rejection, measure
 from tests.faults.scenario import Scenario
 
 
@@ -18,16 +18,16 @@ def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenari
     yield from scenario_on(request, request.param, tmp_path)
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=str)
-def test_what_is_refused_costs_little(scenario: Scenario, refusal: Refusal) -> None:
-    measured = measure(scenario, refusal)
+@pytest.mark.parametrize("rejection", REJECTIONS, ids=str)
+def test_what_is_rejected_costs_little(scenario: Scenario, rejection: Rejection) -> None:
+    measured = measure(scenario, rejection)
     assert measured.failed == []
-    if not refusal.status and scenario.site.kind != "rclone":
+    if not rejection.status and scenario.site.kind != "rclone":
         # Apache lists the lock, and a Nextcloud does not even give a file that is locked by a request.
         assert (measured.downloads, measured.uploads) == (0, 0)
-    assert measured.downloads <= refusal.downloads * IMAGES
-    assert measured.uploads <= refusal.uploads * IMAGES
-    assert measured.most_left <= refusal.left * IMAGES
+    assert measured.downloads <= rejection.downloads * IMAGES
+    assert measured.uploads <= rejection.uploads * IMAGES
+    assert measured.most_left <= rejection.left * IMAGES
     # What was kept is published without a download.
-    assert measured.later == (0 if refusal.published or (refusal.left and measured.uploads) else IMAGES)
+    assert measured.later == (0 if rejection.published or (rejection.left and measured.uploads) else IMAGES)
     assert measured.requests <= (IDLE + IMAGES) * POLLS

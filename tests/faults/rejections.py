@@ -1,4 +1,4 @@
-"""What certainly cannot succeed now costs next to nothing: `python -m tests.faults.refusals` prints the table of it.
+"""What certainly cannot succeed now costs next to nothing: `python -m tests.faults.rejections` prints the table of it.
 
 The table is in docs/design.md.
 """
@@ -30,7 +30,7 @@ POLLS, FREQUENCY, IMAGES = 100, 30.0, 3
 # Requests of a poll in which there is nothing to do: a listing, and now and then a look for unfinished work.
 IDLE = 1.2
 HEAD = """\
-| Refused | Nextcloud, in place | Apache, by claims | rclone, by claims |
+| Rejected | Nextcloud, in place | Apache, by claims | rclone, by claims |
 |---|---|---|---|"""
 REPLACE = ("assemble", "claim")
 SEND = ("upload chunk", "upload")
@@ -38,8 +38,8 @@ MOVES = (*REPLACE, "assemble throwaway", "probe", "move on", "publish", "release
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A way in which the server refuses, until the end of the polls.
+class Rejection:
+    """A way in which the server rejects, until the end of the polls.
 
     Attributes:
         rule: what is answered; None if `locked`.
@@ -60,7 +60,7 @@ class Refusal:
         return self.name
 
     def rule(self, request: Request) -> Fault | None:
-        """Refuse the steps; a condition is refused only where there is one."""
+        """Reject the steps; a condition is rejected only where there is one."""
         if step(request) not in self.steps:
             return None
         if self.status == 412 and not {"if", "if-match"} & request.headers.keys():
@@ -71,20 +71,20 @@ class Refusal:
         exchange.answer(Answer(self.status))
 
 
-REFUSALS = [
-    Refusal("locked by an editor", left=1),
-    Refusal("423 to replacing or claiming", 423, REPLACE, left=1),
-    Refusal("403 to replacing or claiming", 403, REPLACE),
-    Refusal("412 to every condition", 412, MOVES, published=True),
-    Refusal("502 to every MOVE", 502, MOVES),
-    Refusal("400 to every MOVE", 400, MOVES),
-    Refusal("405 to every MOVE", 405, MOVES),
-    Refusal("409 to every MOVE", 409, MOVES),
-    Refusal("501 to every MOVE", 501, MOVES),
-    Refusal("502 to replacing or claiming", 502, REPLACE, left=1),
-    Refusal("403 to every download", 403, ("download",), downloads=0, uploads=0),
-    Refusal("413 to every upload", 413, SEND),
-    Refusal("507 to every upload", 507, SEND, downloads=8, uploads=8),
+REJECTIONS = [
+    Rejection("locked by an editor", left=1),
+    Rejection("423 to replacing or claiming", 423, REPLACE, left=1),
+    Rejection("403 to replacing or claiming", 403, REPLACE),
+    Rejection("412 to every condition", 412, MOVES, published=True),
+    Rejection("502 to every MOVE", 502, MOVES),
+    Rejection("400 to every MOVE", 400, MOVES),
+    Rejection("405 to every MOVE", 405, MOVES),
+    Rejection("409 to every MOVE", 409, MOVES),
+    Rejection("501 to every MOVE", 501, MOVES),
+    Rejection("502 to replacing or claiming", 502, REPLACE, left=1),
+    Rejection("403 to every download", 403, ("download",), downloads=0, uploads=0),
+    Rejection("413 to every upload", 413, SEND),
+    Rejection("507 to every upload", 507, SEND, downloads=8, uploads=8),
 ]
 
 
@@ -93,7 +93,7 @@ class Measured:
     """What 100 polls cost.
 
     Attributes:
-        later: downloads once the server refuses no longer.
+        later: downloads once the server rejects no longer.
         most_left: uploads that lay on the server at the same time, after a poll.
         bytes_left: of them.
     """
@@ -108,14 +108,14 @@ class Measured:
     failed: list[str] = field(default_factory=list)
 
 
-def measure(scenario: Scenario, refusal: Refusal) -> Measured:
-    """Polls during which the server refuses; then it does no longer, and every image is upscaled within an hour."""
+def measure(scenario: Scenario, rejection: Rejection) -> Measured:
+    """Polls during which the server rejects; then it does no longer, and every image is upscaled within an hour."""
     for number in range(1, IMAGES + 1):
         scenario.add(f"Unknown {number}.png", number)
     measured = Measured()
     before = _left(scenario).keys()
     with scenario.scaler(threads=IMAGES) as scaler:
-        with _refusing(scenario, refusal, measured):
+        with _rejecting(scenario, rejection, measured):
             start = len(scenario.proxy.requests)
             for _ in range(POLLS):
                 scenario.poll(scaler)
@@ -138,16 +138,16 @@ def measure(scenario: Scenario, refusal: Refusal) -> Measured:
 
 
 @contextlib.contextmanager
-def _refusing(scenario: Scenario, refusal: Refusal, measured: Measured) -> Iterator[None]:
+def _rejecting(scenario: Scenario, rejection: Rejection, measured: Measured) -> Iterator[None]:
     def download(exchange: Exchange) -> None:
         answer = exchange.forward()
         measured.downloads += answer.status == 200
         exchange.answer(answer)
 
     def rule(request: Request) -> Fault | None:
-        return refusal.rule(request) or (download if step(request) == "download" else None)
+        return rejection.rule(request) or (download if step(request) == "download" else None)
 
-    unlock = [] if refusal.status else [_lock(scenario, f"{RAW}/{name}") for name in scenario.originals]
+    unlock = [] if rejection.status else [_lock(scenario, f"{RAW}/{name}") for name in scenario.originals]
     with faulty(scenario.proxy, rule):
         yield
     for act in unlock:
@@ -188,7 +188,7 @@ def _rows() -> Iterator[str]:
             "apache": closing.enter_context(apache(autoindex=False)),
             "rclone": closing.enter_context(rclone()),
         }
-        for refusal in REFUSALS:
+        for rejection in REJECTIONS:
             cells = []
             for kind, server in servers.items():
                 site = fresh_site(kind, server, conditional=kind != "rclone", hashes=kind == "nextcloud")
@@ -196,13 +196,13 @@ def _rows() -> Iterator[str]:
                 in_place = nextcloud if kind == "nextcloud" else None
                 with Proxy(site.url) as proxy:
                     state = folder / site.folder.name
-                    measured = measure(Scenario(site, proxy, state, nextcloud=in_place), refusal)
+                    measured = measure(Scenario(site, proxy, state, nextcloud=in_place), rejection)
                 if measured.failed:
-                    raise SystemExit(f"{refusal}, {kind}: {measured.failed}")
+                    raise SystemExit(f"{rejection}, {kind}: {measured.failed}")
                 cells.append(
                     f"{measured.requests / POLLS:.1f}; {measured.downloads}; {measured.uploads}; {measured.most_left}"
                 )
-            yield f"| {refusal} | {' | '.join(cells)} |"
+            yield f"| {rejection} | {' | '.join(cells)} |"
 
 
 def main() -> None:
