@@ -58,7 +58,7 @@ class ListResource(Folder):
         etree.SubElement(element, clark("d:collection"))
         return element
 
-    table = {clark("d:resourcetype"): _resource_type}  # noqa: RUF012
+    table = {clark("d:resourcetype"): _resource_type}  # noqa: RUF012 -- shared by all, changed by none
     allprop = ("d:resourcetype",)
 
 
@@ -75,4 +75,4 @@ class TopResource(ListResource):
         etree.SubElement(element, clark("d:href")).text = address
         return element
 
-    table = {**ListResource.table, clark("d:current-user-principal"): _principal}  # noqa: RUF012
+    table = {**ListResource.table, clark("d:current-user-principal"): _principal}  # noqa: RUF012 -- shared by all, changed by none

@@ -63,7 +63,7 @@ def _path(url: str) -> str:
 
 def _has_versions(capabilities: object) -> bool:
     try:
-        return bool(capabilities["ocs"]["data"]["capabilities"]["files"]["versioning"])  # type: ignore[index]
+        return bool(capabilities["ocs"]["data"]["capabilities"]["files"]["versioning"])  # type: ignore[index]  # or LookupError, TypeError
     except (LookupError, TypeError):
         return False
 

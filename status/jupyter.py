@@ -137,7 +137,7 @@ def _has_proxy() -> bool:
     python = shebang.removeprefix("#!").strip() if shebang.startswith("#!") else ""
     if not Path(python).is_file():
         return importlib.util.find_spec("jupyter_server_proxy") is not None
-    found = subprocess.run([python, "-c", "import jupyter_server_proxy"], capture_output=True, check=False)  # noqa: S603
+    found = subprocess.run([python, "-c", "import jupyter_server_proxy"], capture_output=True, check=False)  # noqa: S603 - Jupyter's
     return found.returncode == 0
 
 

@@ -69,7 +69,7 @@ class _TrustingFolder(requests.adapters.HTTPAdapter):
 
     @override
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        super().cert_verify(conn, url, True, cert)  # type: ignore[no-untyped-call]
+        super().cert_verify(conn, url, True, cert)  # type: ignore[no-untyped-call]  # it has no types
         # Not the public authorities, which it has just added.
         conn.ca_certs = None
 

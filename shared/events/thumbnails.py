@@ -43,7 +43,7 @@ class Thumbnails:
         file = self._folder / name
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            with open(descriptor, "wb") as opened:  # noqa: PTH123 - a descriptor
+            with os.fdopen(descriptor, "wb") as opened:
                 opened.write(jpeg)
         except OSError:
             with contextlib.suppress(OSError):

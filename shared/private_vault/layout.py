@@ -124,7 +124,7 @@ class Layout:
     def write(self, file: Path, text: str) -> None:
         """Write a file as a whole, on the disk before it appears, and only readable by its owner."""
         new = file.with_name(file.name + ".new")
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:  # noqa: PTH123 - a descriptor
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())

@@ -97,7 +97,7 @@ def start(layout: Layout) -> None:
         VaultUnavailable: it does not start.
     """
     command = [sys.executable, "-P", "-m", "shared.private_vault.supervisor", str(layout.folder)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603 - our own
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         raise VaultUnavailable(f"The private Vault cannot be started: {reason}")

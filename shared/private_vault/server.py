@@ -153,7 +153,7 @@ class Server:
     def _start(self, port: int) -> None:
         self.address = f"https://{HOST}:{port}"
         self._layout.write(self._layout.config, json.dumps(self._config(port), indent=2))
-        with open(os.open(self._layout.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:  # noqa: PTH123
+        with os.fdopen(os.open(self._layout.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 [binary(), "server", f"-config={self._layout.config}"],
                 stdin=subprocess.DEVNULL,

@@ -120,7 +120,7 @@ class _OneServer(requests.adapters.HTTPAdapter):
         """A connection whose socket is remembered, also while its answer is read."""
         adapter = self
 
-        class Connection(kind):  # type: ignore[misc]
+        class Connection(kind):  # type: ignore[misc]  # only known when it runs
             def connect(self) -> None:
                 super().connect()
                 adapter._socket = self.sock
@@ -148,14 +148,14 @@ class _Digest(requests.auth.HTTPDigestAuth):
 
     @override
     def build_digest_header(self, method: str, url: str) -> Any:
-        header = super().build_digest_header(method, url)  # type: ignore[no-untyped-call]
+        header = super().build_digest_header(method, url)  # type: ignore[no-untyped-call]  # it has no types
         return header and header.encode()
 
     @override
     def handle_401(self, r: requests.Response, **options: Any) -> requests.Response:
         if r.status_code == 401:
             _finish(r)
-        response: requests.Response = super().handle_401(r, **options)  # type: ignore[no-untyped-call]
+        response: requests.Response = super().handle_401(r, **options)  # type: ignore[no-untyped-call]  # it has no types
         return response
 
 

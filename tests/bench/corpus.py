@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from scaler.images.codecs import upscale
 from scaler.images.probe import UnsupportedImage, memory_needed, read_header
 from shared.filenames import READABLE
@@ -90,9 +92,9 @@ def main(arguments: list[str]) -> int:
             wrong += [outcome] if outcome.outcome == "wrong" else []
     with suppress(BrokenPipeError):
         for (kind, what, reason), count in sorted(counts.items()):
-            print(f"{kind:10} {count:6} {what}{': ' if reason else ''}{reason}")  # noqa: T201
+            click.echo(f"{kind:10} {count:6} {what}{': ' if reason else ''}{reason}")
         for outcome in wrong:
-            print(f"WRONG {outcome.kind} {outcome.name}: {outcome.detail}")  # noqa: T201
+            click.echo(f"WRONG {outcome.kind} {outcome.name}: {outcome.detail}")
     return 1 if wrong else 0
 
 

@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+import click
+
 from tests.bench import images
 
 COUNT, WIDTH, HEIGHT, ROUNDS = 150, 2000, 1500, 10
@@ -47,9 +49,9 @@ def main(other: Path, function: str = _FUNCTION) -> None:
         for number in range(ROUNDS):
             ours.append(_seconds(_OURS, _FUNCTION, folder))
             theirs.append(_seconds(other, function, folder))
-            print(f"{number + 1:2}  this {ours[-1]:.2f} s  other {theirs[-1]:.2f} s", flush=True)  # noqa: T201
+            click.echo(f"{number + 1:2}  this {ours[-1]:.2f} s  other {theirs[-1]:.2f} s")
     ratio = median(ours) / median(theirs)
-    print(f"median  this {median(ours):.2f} s  other {median(theirs):.2f} s  ratio {ratio:.3f}")  # noqa: T201
+    click.echo(f"median  this {median(ours):.2f} s  other {median(theirs):.2f} s  ratio {ratio:.3f}")
 
 
 if __name__ == "__main__":

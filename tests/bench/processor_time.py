@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
+import click
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +135,7 @@ def main() -> int:
         reason = REASONS.get(name, "") if own > LIMIT * plain else ""
         missing += own > LIMIT * plain and not reason
         out.write(f"| {name} | {1000 * own:.0f} ms | {1000 * plain:.0f} ms | {own / plain:.1f} | {reason} |\n")
-    print(out.getvalue(), end="")  # noqa: T201
+    click.echo(out.getvalue(), nl=False)
     return 1 if missing else 0
 
 

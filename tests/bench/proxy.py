@@ -80,7 +80,7 @@ async def _serve(port: int, delay: float) -> None:
         return near
 
     server = await loop.create_server(connected, HOST, 0, backlog=128)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201
+    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - read by its caller
     await loop.run_in_executor(None, sys.stdin.read)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.program import HOST, need, running
+from tests.servers.program import HOST, FileServer, need, running
 from tests.servers.users import write_users
 
 _MODULES = Path("/usr/lib/lighttpd")
@@ -28,14 +28,10 @@ auth.require = ("/" => ("method" => "basic", "realm" => "images", "require" => "
 """
 
 
-class Lighttpd:
+class Lighttpd(FileServer):
     """A running server; `folder` is what `url` leads to."""
 
-    username, password = "alice", "s3cret of lighttpd"
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder / "files"
-        self.url = f"http://{HOST}:{port}/"
+    password = "s3cret of lighttpd"
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.program import HOST, need, running
+from tests.servers.program import HOST, FileServer, need, running
 from tests.servers.users import write_users
 
 _MODULE = Path("/usr/lib/nginx/modules/ngx_http_dav_ext_module.so")
@@ -42,14 +42,10 @@ http {{
 """
 
 
-class Nginx:
+class Nginx(FileServer):
     """A running server; `folder` is what `url` leads to."""
 
-    username, password = "alice", "s3cret of nginx"
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder / "files"
-        self.url = f"http://{HOST}:{port}/"
+    password = "s3cret of nginx"
 
 
 @contextlib.contextmanager

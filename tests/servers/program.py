@@ -19,6 +19,17 @@ SECONDS_TO_START = 20.0
 ATTEMPTS = 3
 
 
+class FileServer:
+    """A running server; `folder` is what `url` leads to."""
+
+    username = "alice"
+    password: str
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder / "files"
+        self.url = f"http://{HOST}:{port}/"
+
+
 def need(program: str) -> str:
     """The path of a program; the test is skipped where it is missing."""
     path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")

@@ -5,17 +5,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.servers.program import HOST, need, running
+from tests.servers.program import HOST, FileServer, need, running
 
 
-class Rclone:
+class Rclone(FileServer):
     """A running server; `folder` is what `url` leads to."""
 
-    username, password = "alice", "s3cret of rclone"
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder / "files"
-        self.url = f"http://{HOST}:{port}/"
+    password = "s3cret of rclone"
 
 
 @contextlib.contextmanager

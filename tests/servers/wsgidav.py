@@ -8,17 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.servers.program import HOST, running
+from tests.servers.program import HOST, FileServer, running
 
 
-class WsgiDav:
+class WsgiDav(FileServer):
     """A running server; `folder` is what `url` leads to."""
 
-    username, password = "alice", "s3cret of wsgidav"
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder / "files"
-        self.url = f"http://{HOST}:{port}/"
+    password = "s3cret of wsgidav"
 
 
 @contextlib.contextmanager
