@@ -22,15 +22,15 @@ source "$HERE/scripts/test.sh"
 
 usage() {
   cat <<'TEXT'
-Usage: ./run.sh                      run both daemons until Ctrl-C; the scaler alone where there is no Nextcloud
+Usage: ./run.sh                      run both daemons until Ctrl-C; only the scaler if the server is not a Nextcloud
        ./run.sh scaler [OPTION…]     run one daemon; --help lists its options
        ./run.sh mover [OPTION…]
        ./run.sh status [--web]       show what the daemons did and are doing, here or as a page
-       ./run.sh jupyter [--remove]   put a tile for that page into the JupyterLab launcher
+       ./run.sh jupyter [--remove]   add a tile for that page to the JupyterLab launcher
        ./run.sh demo [IMAGE…]        show both at work on this machine, with nothing configured
        ./run.sh settings [FILE]      ask for the settings, or read them from a JSON file, and write them into Vault;
                                      --show prints those that are there
-       ./run.sh vault                make a private Vault under $HOME, if you have no other; --status, --stop, --remove
+       ./run.sh vault                create a private Vault under $HOME if you have none; --status, --stop, --remove
        ./run.sh test [OPTION…]       run all checks and tests, or only pytest with these options;
                                      --long adds the longest tests, --coverage a coverage report
        ./run.sh help                 print this text
@@ -54,8 +54,8 @@ run_both() {
   for name in scaler mover; do
     # A signal may come before both have started; then start no more.
     [[ -z $asked ]] || break
-    # bash makes background processes ignore SIGINT unless it is reset. A mover that knows of a scaler beside it exits
-    # with status 0 where there is no Nextcloud.
+    # bash makes background processes ignore SIGINT unless it is reset. A mover that knows of a scaler next to it exits
+    # with status 0 if the server is not a Nextcloud.
     (trap - INT && export JUPYTERHUB_IMAGES_BOTH=yes && run_daemon "$name") &
     running[$!]=$name
   done
@@ -101,9 +101,9 @@ dask_group() {
 }
 
 main() {
-  # Only locked packages may be imported, whatever the terminal's Python is set to add.
+  # Only locked packages may be imported, no matter what the terminal's Python is set to add.
   unset PYTHONPATH PYTHONHOME
-  # Nor what happens to lie in the current folder.
+  # Nor anything in the current folder.
   export PYTHONSAFEPATH=1
   case "${1-}" in
     '')

@@ -50,9 +50,9 @@ def _check_unsorted(store: Store, rules: Rules) -> list[str]:
     first = store.stat(images[0].href, _RIGHTS) if images else None
     if first is not None and first.permissions and "D" not in first.permissions:
         raise Forbidden(
-            f"{first.name} in it may not be moved away", "Give the account the right to delete in that folder."
+            f"the account may not move {first.name}", "Give the account the right to delete in that folder."
         )
-    way = "tags come with the listing" if has_tags(listing) else "an older Nextcloud: images are searched tag by tag"
+    way = "tags come with the listing" if has_tags(listing) else "older Nextcloud: images are searched for tag by tag"
     return [f"{len(images)} images", way]
 
 
@@ -63,5 +63,5 @@ def _check_images(store: Store, images: str) -> str:
     if not folder.permissions:
         return "the server does not list the rights in it"
     if not {"C", "K"} <= set(folder.permissions):
-        raise Forbidden("no files and folders may be created in it", "Give the account the right to create there.")
-    return "files and folders may be created in it"
+        raise Forbidden("the account may not create files or folders in it", "Give it the right to create there.")
+    return "the account may create files and folders in it"

@@ -53,7 +53,7 @@ class MoverSettings:
         except VaultForbidden:
             # Each further try would cost a login.
             self._raw_forbidden = True
-            logger.debug("{} may not be read; a tag could lead to RAW_REMOTE_DIR", self._vault.path("scaler_constants"))
+            logger.debug("{} cannot be read; a tag could lead to RAW_REMOTE_DIR", self._vault.path("scaler_constants"))
             return ""
         raw = values.get("RAW_REMOTE_DIR")
         try:

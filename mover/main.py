@@ -33,16 +33,16 @@ As JSON, for `./run.sh settings FILE.json`:
 
 A tag is PARENT_TAG_VALUE, a colon and the category, case-sensitive. A category is the name of one folder: it may
 contain spaces, colons and emoji, but neither / nor a backslash. Images whose tag names no such folder stay where they
-are, and the log says so once. If `scaler_constants` can be read, its RAW_REMOTE_DIR cannot be a category either.
+are, and the log reports that once. If `scaler_constants` can be read, its RAW_REMOTE_DIR cannot be a category either.
 
-If a mover is interrupted between move and untag, the next one removes the tag. Note: tagging an image that is already
-in its category's folder removes the tag again.
+If a mover is interrupted between move and untag, the next one removes the tag. If you tag an image that is already in
+that category's folder, the mover just removes the tag.
 
 An ordinary account with its own login is enough. AppAPI, the "Python API" of Nextcloud for external apps, is not
 needed.
 
 `--check` checks Vault and the settings, the login, the unsorted folder and whether its images may be moved away, the
-right to create folders in IMAGES_ROOT_DIR, and the tags: how many name a category, and which do not. It also says
+right to create folders in IMAGES_ROOT_DIR, and the tags: how many name a category, and which do not. It also shows
 where tags come from: the listing of the folder (one request per poll) or, on an older Nextcloud, a search for each tag.
 """
 
@@ -73,7 +73,7 @@ def main(options: Options) -> None:
     with importing():
         from shared.app import run
 
-    sys.exit(run("mover", options, lambda retry, recorder: work(options, retry, recorder)))
+    sys.exit(run("mover", options, lambda retry, recorder, _state: work(options, retry, recorder)))
 
 
 def work(options: Options, retry: "RetryPolicy", recorder: "Recorder | None" = None) -> int:
@@ -113,7 +113,7 @@ def work(options: Options, retry: "RetryPolicy", recorder: "Recorder | None" = N
 
 
 def _environment_of_vault() -> dict[str, str]:
-    """The environment for Vault, after WEBDAV_CACERT was given precedence over the authorities for all servers.
+    """The environment for Vault, with WEBDAV_CACERT taking precedence over the CA bundles for all servers.
 
     niquests, which nc_py_api is built on, prefers those for all servers, so they are removed from the environment of
     this process; Vault keeps them.

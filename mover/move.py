@@ -1,4 +1,4 @@
-"""Moves an image into the folder of its category, even if others move or change it meanwhile."""
+"""Moves an image into the folder of its category, even if it is moved or changed at the same time."""
 
 import threading
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from shared.errors import (
 from shared.retry import RetryPolicy
 from shared.webdav.store import Connections, Entry, Prop, Store
 
-# Names tried for one image, since others may take a free one meanwhile.
+# Names tried for one image, since a free name may be taken in the meantime.
 NAMES = 5
 _VERSION = (Prop.TYPE, Prop.ETAG, Prop.FILE_ID)
-# None of these tells what happened: an attempt whose answer was lost may have moved the image, and Nextcloud may answer
+# None of these shows what happened: an attempt whose answer was lost may have moved the image, and Nextcloud may answer
 # a lost race with 403.
 _INCONCLUSIVE = (PreconditionFailed, NotFound, ParentNotFound, Forbidden, ServerUnavailable, ServerUnreachable)
 
@@ -36,7 +36,7 @@ class FolderUnusable(Failure):
 
 
 class ServerDown(ServerUnavailable):
-    """The server does not even tell where an image is, so the other images would fail too."""
+    """The server cannot even say where an image is, so the other images would fail too."""
 
     policy = ErrorPolicy.DEFER
 
@@ -45,7 +45,7 @@ class Outcome(Enum):
     """The result of a move."""
 
     FILED = "filed"
-    TAKEN_AWAY = "taken away"  # by a person, or by another mover under another name
+    TAKEN_AWAY = "moved or removed"  # by the user, or by another mover under another name
     CHANGED = "changed"  # there is another version, which the next poll files
 
 
@@ -74,7 +74,7 @@ class FileMover:
         """Move an image into the folder of its category, never over another file.
 
         Raises:
-            Failure: it was not moved, as far as the server tells.
+            Failure: it was not moved, according to the server.
         """
         folder = self._rules.folder(planned.category)
         with self._connections.connect() as store:
@@ -107,7 +107,7 @@ class FileMover:
 
 
 def _look_for(store: Store, file: Entry, folder: str) -> Moved | None:
-    """The outcome of a move that failed; None if the image is where it was."""
+    """The outcome of a failed move; None if the image is where it was."""
     try:
         there = store.stat(file.href, _VERSION)
     except (ServerUnavailable, ServerUnreachable) as error:
@@ -150,7 +150,7 @@ class CategoryFolders:
                 logger.info("Created the folder {}", folder)
 
     def forget(self, store: Store, folder: str) -> None:
-        """Look for a folder again, since it has vanished.
+        """Look for a folder again, since it has disappeared.
 
         Raises:
             FolderUnusable: a file has its name.

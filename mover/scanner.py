@@ -1,4 +1,4 @@
-"""Finds tagged images in the unsorted folder, and what interrupted movers left, in as few requests as possible."""
+"""Finds tagged images in the unsorted folder, and leftovers of interrupted movers, in as few requests as possible."""
 
 import contextlib
 import functools
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from mover.selection import Leftover, Rules, leftovers_in, lying_in, notes_of, usable_tags
 from mover.tags import TagClient
+from shared.backoff import Backoff
 from shared.errors import NotFound
 from shared.retry import RetryPolicy
 from shared.webdav.store import Entry, Href, Listing, Prop, Store, Tag
@@ -35,7 +36,7 @@ class Scan:
 
 
 class Scanner:
-    """Finds what there is to do in one account.
+    """Finds the work in one account.
 
     One listing of the unsorted folder contains file ids, ETags and tags. An image that was moved but not untagged is in
     the folder of a category whose tag is in use. One request lists the tags in use, and the folder of each is listed:
@@ -56,19 +57,26 @@ class Scanner:
         self._tags = tags
         self._retry = retry
         self._round_began: float | None = None
+        # Whether a tag could not be removed since then, and when that is tried again.
+        self._unfinished = False
+        self._backoff = Backoff()
         self._to_list: deque[tuple[Tag, str]] = deque()
 
     @property
     def round_due(self) -> bool:
         """Whether it is time to search all folders for leftovers."""
-        return self._round_began is None or self._retry.stop.clock() - self._round_began >= ROUND_EVERY
+        now = self._retry.stop.clock()
+        if self._round_began is None or now - self._round_began >= ROUND_EVERY:
+            return True
+        return self._unfinished and self._backoff.is_over(now)
 
     def start_over(self) -> None:
-        """Search all folders for leftovers in the next poll, since a tag could not be removed."""
-        self._round_began = None
+        """Search all folders for leftovers soon, since a tag could not be removed: later after each failure."""
+        self._unfinished = True
+        self._backoff.fail(self._retry.stop.clock())
 
     def scan(self, store: Store) -> Scan:
-        """What is in the unsorted folder.
+        """Scan the unsorted folder.
 
         Raises:
             NotFound: the folder does not exist.
@@ -82,14 +90,17 @@ class Scanner:
         return self._search(store)
 
     def leftovers(self, store: Store, scan: Scan) -> list[Leftover]:
-        """What interrupted movers left; call it after filing what `scan` found."""
-        first, due = self._round_began is None, self.round_due
+        """Find what interrupted movers left; call it after filing the images that `scan` found."""
+        due, at_once = self.round_due, self._round_began is None or self._unfinished
         if due:
+            if not self._unfinished:
+                self._backoff = Backoff()
+            self._unfinished = False
             in_use = list_tags(store, self._root_url, "systemtags-assigned/image") if self.tags_listed else []
             self._to_list = deque(usable_tags(in_use, self._rules))
             self._round_began = self._retry.stop.clock()
-        # After the first poll, at most one request besides the listing of the unsorted folder.
-        count = len(self._to_list) if first else int(not due and bool(self._to_list))
+        # Otherwise at most one request in addition to the listing of the unsorted folder.
+        count = len(self._to_list) if due and at_once else int(not due and bool(self._to_list))
         found = list(scan.leftovers)
         for _ in range(count):
             self._retry.stop.check()

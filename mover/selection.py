@@ -32,7 +32,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class InvalidTag:
-    """Why a tag that begins like a category's does not name one."""
+    """Why a tag with the category prefix names no category."""
 
     reason: str
 
@@ -54,7 +54,7 @@ class PlannedMove:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """An image in the folder of its category whose tag is still on, because a mover was interrupted."""
+    """An image in the folder of its category that still has its tag, because a mover was interrupted."""
 
     file: Entry
     tag: Tag
@@ -162,7 +162,7 @@ def leftovers_in(folder: str, files: Iterable[Entry], tag: Tag) -> list[Leftover
 
 
 def lying_in(folder: str, found: Iterable[tuple[str, Entry]]) -> list[Entry]:
-    """Of files with their folders, those that are directly in this folder."""
+    """The files that are directly in this folder."""
     return [file for where, file in found if _nfc(where) == _nfc(folder)]
 
 
@@ -174,7 +174,7 @@ def free_name(name: str, taken: Collection[str]) -> str:
 
 
 def _folded(name: str) -> str:
-    """Equal for names that some storage treats as the same."""
+    """A key that is equal for names that some storage treats as identical."""
     return _nfc(_nfc(name).casefold())
 
 

@@ -3,16 +3,17 @@
 import contextlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from loguru import logger
 
 from mover.config import MoverConfig
 from mover.move import FileMover, FolderUnusable, Outcome
-from mover.scanner import Scanner
+from mover.scanner import ROUND_EVERY, Scanner
 from mover.selection import Leftover, PlannedMove, select
 from mover.tags import TagClient
+from shared.backoff import Backoff
 from shared.errors import Cancelled, ErrorPolicy, Failure, NotWebDav
 from shared.events.event import Event, Kind
 from shared.events.recorder import Recorder
@@ -23,33 +24,34 @@ from shared.scheduler import ends_poll
 from shared.webdav.account import WebDavAccount
 from shared.webdav.store import Connections, Entry, Tag
 
-# Images moved concurrently. If the password changes meanwhile, at most this many requests are rejected.
+# Images moved concurrently. If the password changes while they are moved, at most this many requests are rejected.
 AT_ONCE = 5
-FILED, FINISHED, LEFT = "filed", "finished after an interruption", "changed or taken away meanwhile"
+FILED, FINISHED, LEFT = "filed", "finished after an interruption", "changed or removed in the meantime"
 
 
-@dataclass(frozen=True, slots=True)
-class SkippedFile:
-    """The version and category of an image that the server did not accept, and the line that was logged."""
+@dataclass(slots=True)
+class FailedMove:
+    """The version and category of an image that was not moved, the line that was logged, and when it is tried again."""
 
     etag: str | None
     category: str
-    line: str
+    line: str = ""
+    backoff: Backoff = field(default_factory=Backoff)
 
     def concerns(self, planned: PlannedMove) -> bool:
-        """Whether a planned move would fail in the same way."""
+        """Whether a planned move may fail in the same way."""
         return (self.etag, self.category) == (planned.file.etag, planned.category)
 
 
 class Session:
-    """The connections to one account, and what was found out with one configuration.
+    """The connections to one account, and the findings with one configuration.
 
     Args:
         retry: knows of this account alone.
 
     Raises:
         Failure: the server did not say who the account is.
-        NotWebDav: it is no Nextcloud.
+        NotWebDav: it is not a Nextcloud.
     """
 
     def __init__(self, config: MoverConfig, retry: RetryPolicy) -> None:
@@ -59,7 +61,7 @@ class Session:
         self.tags = TagClient(config.account, self.connections)
         self.scanner = Scanner(self.connections.root_url, config.rules, self.tags, retry)
         self.file_mover = FileMover(self.connections, config.rules, retry)
-        self.skip_list: dict[str | None, SkippedFile] = {}
+        self.failed_moves: dict[str | None, FailedMove] = {}
 
     def close(self) -> None:
         """Close all connections."""
@@ -79,7 +81,7 @@ def open_nextcloud(account: WebDavAccount, retry: RetryPolicy) -> Connections:
         NoNextcloud: it is another WebDAV server.
         NotWebDav: it is neither.
     """
-    # Whatever the settings call it: an address without files can only be a Nextcloud's root.
+    # Treat the address as a possible Nextcloud root, whatever the settings say.
     connections = account.model_copy(update={"is_host": True}).open(retry)
     if connections.root_url:
         return connections
@@ -119,7 +121,7 @@ class MoverService:
         """File all tagged images, and finish what interrupted movers left.
 
         Returns:
-            what failed; each was logged.
+            the failures; each was logged.
 
         Raises:
             Failure: the poll ended early.
@@ -150,7 +152,7 @@ class MoverService:
             )
         for left in leftovers:
             logger.info(
-                "would remove the tag {!r} from {}, which is in its category's folder already", left.tag.name, left.path
+                "would remove the tag {!r} from {}, which is already in its category's folder", left.tag.name, left.path
             )
         for note in (*scan.notes, *plan.notes):
             logger.info("{}", note)
@@ -175,15 +177,13 @@ class _Poll:
         self._recorder = recorder
         self._stop = session.retry.stop
         self._report = PollReport()
-        # Set once all other images would fail in the same way.
+        # Set by a failure that would affect all other images.
         self._halted: Failure | None = None
 
     def run(self) -> list[Failure]:
-        """Run the poll; return what failed."""
+        """Run the poll; return the failures."""
         started = self._stop.clock()
         scanner, connections = self._session.scanner, self._session.connections
-        if scanner.round_due:
-            self._session.skip_list.clear()
         # A single request first, in case the password is wrong.
         with connections.connect() as store:
             scan = scanner.scan(store)
@@ -196,7 +196,7 @@ class _Poll:
                 leftovers = scanner.leftovers(store, scan)
             self._finish_all(leftovers)
         except (Failure, Cancelled):
-            # That the poll has failed is recorded by the loop.
+            # The loop records that the poll failed.
             ended = self._ended(started)
             logger.log("INFO" if any(ended.counts.values()) else "DEBUG", "{}", ended.line)
             raise
@@ -206,14 +206,16 @@ class _Poll:
         return self._report.failed
 
     def _ended(self, started: float) -> Event:
-        return self._report.event(self._stop.clock() - started, len(self._session.skip_list))
+        now = self._stop.clock()
+        waiting = sum(not move.backoff.is_over(now) for move in self._session.failed_moves.values())
+        return self._report.event(now - started, waiting)
 
     # --- filing -----------------------------------------------------------------------------------------------------
 
     def _file_all(self, planned_moves: Sequence[PlannedMove]) -> None:
         """File several images at a time, until all are done or the poll has to end."""
-        skipped = self._keep_skipped(planned_moves)
-        to_file = [planned for planned in planned_moves if planned.file.file_id not in skipped]
+        waiting = self._waiting(planned_moves)
+        to_file = [planned for planned in planned_moves if planned.file.file_id not in waiting]
         if to_file:
             with self._recorder.in_flight(), ThreadPoolExecutor(AT_ONCE, "move") as executor:
                 futures = [executor.submit(self._file, planned) for planned in to_file]
@@ -223,18 +225,18 @@ class _Poll:
             raise self._halted
         self._stop.check()
 
-    def _keep_skipped(self, planned_moves: Iterable[PlannedMove]) -> dict[str | None, SkippedFile]:
-        """The images to skip again, each logged once; others are removed from the skip list."""
-        listed = self._session.skip_list
-        skipped = {
-            planned.file.file_id: entry
+    def _waiting(self, planned_moves: Iterable[PlannedMove]) -> set[str | None]:
+        """The ids of the images that failed and are not due yet; failures of others are forgotten."""
+        known, now = self._session.failed_moves, self._stop.clock()
+        self._session.failed_moves = {
+            planned.file.file_id: failed
             for planned in planned_moves
-            if (entry := listed.get(planned.file.file_id)) and entry.concerns(planned)
+            if (failed := known.get(planned.file.file_id)) and failed.concerns(planned)
         }
-        for entry in skipped.values():
-            self._log_once.log("ERROR", entry.line)
-        self._session.skip_list = dict(skipped)
-        return skipped
+        waiting = {file_id for file_id, failed in self._session.failed_moves.items() if not failed.backoff.is_over(now)}
+        for file_id in waiting:
+            self._log_once.log("ERROR", self._session.failed_moves[file_id].line)
+        return waiting
 
     def _file(self, planned: PlannedMove) -> PollReport:
         """File one image in its own thread, unless the poll has to end."""
@@ -252,7 +254,7 @@ class _Poll:
             self._untag(planned.file, planned.tag, report)
             self._say_filed(planned, moved.name)
         except Cancelled:
-            # The others end by themselves.
+            # The other threads stop by themselves.
             pass
         except Failure as failure:
             if ends_poll(failure):
@@ -267,13 +269,16 @@ class _Poll:
         return report
 
     def _note(self, planned: PlannedMove, failure: Failure) -> None:
-        """Log why an image stays, and skip it from now on if a retry is pointless."""
+        """Log why an image stays; it waits longer after each failure, at once if the server rejected it."""
         name = "" if isinstance(failure, FolderUnusable) else planned.file.name
         line = f"{name}: {failure}" if name else str(failure)
         if self._log_once.is_new(line):
             self._recorder.failed(failure, name, link=self._link(planned.file))
-        if failure.policy is ErrorPolicy.SKIP:
-            self._session.skip_list[planned.file.file_id] = SkippedFile(planned.file.etag, planned.category, line)
+        failed = self._session.failed_moves.setdefault(
+            planned.file.file_id, FailedMove(planned.file.etag, planned.category)
+        )
+        failed.line = line
+        failed.backoff.fail(self._stop.clock(), ROUND_EVERY if failure.policy is ErrorPolicy.SKIP else 0.0)
 
     def _say_filed(self, planned: PlannedMove, name: str) -> None:
         filed = Event(

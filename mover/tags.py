@@ -1,6 +1,6 @@
 """Tags of a Nextcloud, through nc_py_api; the only module that imports it.
 
-nc_py_api is asynchronous, so it runs in its own thread and event loop, one request at a time. What it cannot tell in
+nc_py_api is asynchronous, so it runs in its own thread and event loop, one request at a time. What it cannot list in
 one request (which tags are in use, and whether they may be removed) is listed by the WebDAV client instead.
 """
 
@@ -30,7 +30,7 @@ class TagClient:
     """The tags of one account's files; several threads may use it at once.
 
     Args:
-        found: what was found out about the account when it was opened.
+        found: connections of the account, which know its user id.
     """
 
     def __init__(self, account: WebDavAccount, found: Connections) -> None:
@@ -39,7 +39,7 @@ class TagClient:
         self._cacert = account.cacert
         self._host = found.root_url.rstrip("/")
         self._dav = urllib.parse.urlsplit(found.root_url).path + "remote.php/dav"
-        # Whatever is left out here is taken from the environment.
+        # Anything omitted here would be read from the environment.
         self._nextcloud = AsyncNextcloud(
             nextcloud_url=self._host,
             nc_auth_user=account.username,
@@ -59,7 +59,7 @@ class TagClient:
             self._thread.submit(self._runner.close).result()
 
     def unassign(self, file: Entry, tag: Tag) -> bool:
-        """Remove a tag from a file; False if it was not on it, or one of them is gone. One request."""
+        """Remove a tag from a file; False if the file did not have it, or either is gone. One request."""
         request = f"DELETE {self._dav}/systemtags-relations/files/{file.file_id}/{tag.id}"
         try:
             self._call(request, lambda: self._nextcloud.files.unassign_tag(file.file_id, tag.id))

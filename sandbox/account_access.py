@@ -141,7 +141,7 @@ class AccountAccess:
             return self._entry(path).favorite
 
     def set_favorite(self, path: str, *, on: bool = True) -> None:
-        """Make a file or folder a favourite, or no longer one."""
+        """Make a file or folder a favourite, or undo that."""
         with self._tree.lock:
             self._entry(path).favorite = on
 
@@ -185,7 +185,7 @@ class AccountAccess:
     def set_rights(
         self, path: str, *, update: bool = True, create: bool = True, delete: bool = True, share: bool = True
     ) -> None:
-        """Make a file or folder one that somebody else shared with the account, readable and with these rights.
+        """Make a file or folder one that another user shared with the account, readable and with these rights.
 
         They apply to everything below too.
         """

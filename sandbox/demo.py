@@ -47,7 +47,7 @@ def main(images: tuple[Path, ...], keep: bool) -> None:
             _copy(files, originals)
         else:
             draw(originals)
-        # Images of one's own keep their names.
+        # The user's own images keep their names.
         seed(vault, nextcloud, prefixes=[file.name for file in originals.iterdir()] if files else ["Unknown"])
         _fill(nextcloud.folder / RAW, originals)
         environ = _environ(vault, Path(state))
@@ -122,7 +122,7 @@ def _draw_sheet(pairs: list[Pair]) -> None:
 
 
 def _pairs(originals: Path, unsorted: Path) -> list[Pair]:
-    """The originals that were upscaled; the time of upscaling stands between stem and extension."""
+    """The originals that were upscaled; the time of upscaling is between stem and extension."""
     pairs: list[Pair] = []
     for original in sorted(originals.iterdir()):
         stem, extension = map(re.escape, split(original.name))

@@ -38,7 +38,7 @@ class FileServer(PutServer):
             self._check_unlocked(entry)
             if environ.get("HTTP_IF_NONE_MATCH") and matches(environ["HTTP_IF_NONE_MATCH"], entry):
                 return answer(environ, start_response, HTTPStatus.NOT_MODIFIED, [("ETag", f'"{entry.etag}"')])
-            # A copy of the entry and an open file, so that what others write meanwhile stays out of this answer.
+            # A copy of the entry and an open file, so that concurrent writes stay out of this answer.
             resource = self.provider.resource(replace(entry), environ)
             content = self.account.tree.disk_path(entry).open("rb")
         environ["sandbox.opened"] = resource.opened(content)

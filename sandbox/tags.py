@@ -36,7 +36,7 @@ class Tags:
         return tag
 
     def delete(self, tag_id: int) -> None:
-        """Delete a tag; nothing has it any more."""
+        """Delete a tag, and remove it from everything."""
         del self._tags[tag_id]
         for tag_ids in self._of_file.values():
             tag_ids.discard(tag_id)

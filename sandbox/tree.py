@@ -21,8 +21,8 @@ RIGHTS = frozenset({"share", "update", "create", "delete"})
 class Entry:
     """A file or folder; it stays the same object, with the same id, wherever it is moved.
 
-    versions: earlier contents, by the date that the content had, in seconds. rights: what whoever shared this file or
-    folder with the account allows, for everything below it too; None where it is not the top of a share. inode: changes
+    versions: earlier contents, by the date that the content had, in seconds. rights: what the user who shared this file
+    or folder with the account allows, for everything below it too; None if it is not the top of a share. inode: changes
     when another file takes its place on Nextcloud's disk; a PUT writes into the same one.
     """
 

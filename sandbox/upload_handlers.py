@@ -148,7 +148,7 @@ class UploadServer(NextcloudServer):
             raise locked(parent.below(name))
 
     def _finish(self, upload: Upload) -> None:
-        """Delete the upload. 403 if somebody did so meanwhile, although the file has its new content."""
+        """Delete the upload. 403 if that was done in the meantime, although the file has its new content."""
         with self.account.tree.lock:
             if self.account.uploads.get(upload.name) is not upload:
                 raise forbidden()

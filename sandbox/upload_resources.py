@@ -46,7 +46,7 @@ class UploadFolder(Folder):
 
 
 class UploadedFile(Leaf):
-    """A chunk, or `.file`, which stands for the assembled chunks."""
+    """A chunk, or `.file`, which means the assembled chunks."""
 
     def __init__(self, environ: Environ, href: str, file: Chunk | Upload) -> None:
         super().__init__(environ, href)

@@ -30,7 +30,7 @@ class VaultError(Exception):
 
 
 class Vault:
-    """The server, running inside `with`: in memory, with a home of its own in a temporary folder."""
+    """The server, running inside `with`: in memory, with its own home in a temporary folder."""
 
     def __init__(self) -> None:
         self.token = secrets.token_urlsafe(24)

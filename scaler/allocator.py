@@ -1,7 +1,7 @@
 """Makes the C library reuse the large blocks of memory that images need.
 
-By default glibc returns such a block to the kernel at once, which then clears every page of the next one: a fifth of
-the processor time that upscaling an image takes. With other C libraries this does nothing.
+By default glibc returns such a block to the kernel at once, so every page of the next block has to be cleared again,
+which takes a fifth of the CPU time of upscaling. With other C libraries this does nothing.
 """
 
 import contextlib

@@ -1,39 +1,20 @@
-"""When what has failed is tried again: in the next poll, then after a delay that doubles up to an hour."""
+"""Decides when images that could not be processed are tried again."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scaler.selection import Version, version
+from shared.backoff import LONGEST, Backoff
 from shared.errors import ErrorPolicy, Failure, ParentNotFound
 from shared.webdav.store import Entry
-
-SHORTEST = 60.0
-LONGEST = 3600.0
 
 
 def is_passing(error: Failure) -> bool:
     """Whether the same request may succeed soon.
 
-    The server has trouble, or somebody is editing the file, or recovery makes a hidden folder again.
+    The server is in trouble, a user is editing the file, or recovery creates a hidden folder again.
     """
     return error.policy is ErrorPolicy.RETRY or isinstance(error, ParentNotFound)
-
-
-class Backoff:
-    """The delay of one thing; seconds, of a monotonic clock."""
-
-    def __init__(self) -> None:
-        self._delay: float | None = None
-        self._until = 0.0
-
-    def fail(self, now: float, first: float = 0.0) -> None:
-        """It failed: wait as long as `first`, later twice as long as before."""
-        self._delay = first if self._delay is None else min(max(2 * self._delay, SHORTEST), LONGEST)
-        self._until = now + self._delay
-
-    def is_over(self, now: float) -> bool:
-        """Whether it may be tried again."""
-        return now >= self._until
 
 
 @dataclass(slots=True)
@@ -46,16 +27,16 @@ class _Failed:
 class ImageBackoff:
     """The images that could not be processed, each with a delay; any thread may use it.
 
-    A changed image is tried at once. In this process only, since a restart is often what mends things.
+    A changed image is tried at once. Kept in memory only: a restart often fixes things.
     """
 
     def __init__(self) -> None:
         self._failed: dict[str, _Failed] = {}
 
     def fail(self, entry: Entry, error: Failure, now: float) -> bool:
-        """An image could not be processed; whether this is news, so that it should be logged.
+        """Record a failed image; return whether the failure is new and should be logged.
 
-        What was rejected for good waits an hour at once: to try it again costs a download and an upload.
+        A rejected image waits an hour right away, because another try costs a download and an upload.
         """
         known = self._failed.get(entry.href)
         if known is None or known.version != version(entry):

@@ -4,22 +4,23 @@ import contextlib
 import secrets
 import tempfile
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaler import names
-from scaler.claims import ClaimMoves, Folders
+from scaler.claim_moves import ClaimMoves, Folders
 from scaler.config import ScalerConfig, read_config
 from scaler.detection import detect_in_place
 from scaler.in_place import PROPERTIES, InPlaceFolders
 from scaler.memory_budget import Limits
 from scaler.move_traits import honours_if_match, keeps_names
 from scaler.moves import NameLock, inside
+from scaler.notices import skipped_in
 from scaler.recovery import Recovery, missing_folder
 from scaler.rights import allowed, forbidden_folder
 from scaler.selection import image_names, select, unreadable_format
-from scaler.session import place_of, skipped_in
+from scaler.session import place_of
 from scaler.skip_list import SkipList, summary
 from scaler.upscaling import load_opencv
 from shared.checks import Checks, Skip
@@ -38,13 +39,13 @@ _CONTENT = b"written by --check"
 def check(vault: SecretStore, bounds: Limits, retry: RetryPolicy, state: Path, cluster: "Cluster | None" = None) -> int:
     """Check everything that a poll needs; return the exit status, 1 if something failed.
 
-    Small files of its own go the whole way of an image and are removed again, because rights, and what a server does
-    with a condition or a name, can only be found out by trying. Where images are not replaced in place, the two hidden
-    folders are created for that.
+    Small test files go through every step of an image's path and are removed again, because rights, and how a server
+    handles conditions and names, can only be determined by trying. If images are not replaced in place, the two
+    hidden folders are created for that.
 
     Args:
-        state: folder for what is remembered across restarts.
-        cluster: of --dask.
+        state: folder for state that survives a restart.
+        cluster: for --dask.
     """
     checks = Checks()
     with contextlib.suppress(Skip):
@@ -61,7 +62,10 @@ def check(vault: SecretStore, bounds: Limits, retry: RetryPolicy, state: Path, c
             found.append(base)
         with contextlib.closing(connections), connections.connect() as store:
             listing = _check_raw(checks, store, config, state)
-            if not (connections.user_id and _check_in_place(checks, store, connections, config, listing)):
+            if not (
+                connections.user_id
+                and _check_in_place(checks, store, connections, config, listing, pause=retry.stop.pause)
+            ):
                 _check_claims(checks, store, config, retry)
     return checks.exit_status
 
@@ -70,7 +74,7 @@ def _check_machine(checks: Checks, bounds: Limits) -> None:
     with checks.trying("OpenCV"):
         load_opencv()
     with checks.trying("This machine") as found:
-        found += [f"{bounds.cores} images are computed at a time", f"in {bounds.memory / 2**20:,.0f} MiB of memory"]
+        found += [f"{bounds.cores} images are processed at once", f"in {bounds.memory / 2**20:,.0f} MiB of memory"]
 
 
 def _opened(config: ScalerConfig, retry: RetryPolicy) -> tuple[Connections, str]:
@@ -103,7 +107,7 @@ def _check_raw(checks: Checks, store: Store, config: ScalerConfig, state: Path) 
         except NotFound as error:
             raise missing_folder(config.raw, "scaler_constants/RAW_REMOTE_DIR") from error
         found.append(f"{len(listing.entries)} entries")
-        found.append("its ETag shows changes" if listing.itself.tree_etag else "it is listed at each poll")
+        found.append("its ETag shows whether it changed" if listing.itself.tree_etag else "it is listed at each poll")
         found.extend(_images(listing, config, SkipList(state, place_of(config.account, raw))))
     return listing
 
@@ -111,7 +115,7 @@ def _check_raw(checks: Checks, store: Store, config: ScalerConfig, state: Path) 
 def _images(listing: Listing, config: ScalerConfig, skip_list: SkipList) -> list[str]:
     """How many images would be upscaled, and which are skipped."""
     is_image = image_names(config.prefixes)
-    selection = select(listing, is_image, skipped=skip_list.__contains__, before={}, clock=0.0)
+    selection = select(listing, is_image, skipped=skip_list.__contains__, before={}, now=0.0)
     skipped = skipped_in(selection, skip_list)
     images = f"{len(selection.take) + len(selection.wait)} to upscale"
     return [images, summary(skipped)] if skipped else [images]
@@ -123,6 +127,8 @@ def _check_in_place(
     connections: Connections,
     config: ScalerConfig,
     listing: Listing,
+    *,
+    pause: Callable[[float], object],
 ) -> bool:
     """Whether images are replaced in place."""
     with checks.trying(f"Rights in {config.raw} and {config.unsorted}"):
@@ -132,7 +138,7 @@ def _check_in_place(
         _check_rights(config, listing, unsorted)
     with checks.trying("Replacing a file in place") as found:
         in_place = InPlaceFolders.of(connections, store.href(config.raw), store.href(config.unsorted))
-        capability = detect_in_place(store, connections, in_place)
+        capability = detect_in_place(store, connections, in_place, pause)
         found.append(
             "works: everything attached to an image stays, and its original becomes a version of it"
             if capability.supported
@@ -164,7 +170,7 @@ def _check_claims(checks: Checks, store: Store, config: ScalerConfig, retry: Ret
 
 
 def _try_steps(store: Store, folders: Folders) -> str:
-    """Let a small file go the way of an image, and another the way of its copy."""
+    """Move one small file along the path of an original, and another along that of its copy."""
     owner = names.new_owner()
     upload, elsewhere, claimed = (
         inside(folder, names.new_id(owner)) for folder in (folders.uploads, folders.uploads, folders.claims)
@@ -179,24 +185,24 @@ def _try_steps(store: Store, folders: Folders) -> str:
             raise NotAccepted(f"The server says that it moved a file to {folders.unsorted_path}, but it did not")
     found = "If-Match is honoured"
     if not conditional:
-        found = "If-Match is ignored, so every claimed original is checked once more"
+        found = "If-Match is ignored, so each original is checked again after it is claimed"
     elif not accepted:
-        found = "the server rejects the ETags that it lists, so every claimed original is checked once more"
+        found = "the server rejects the ETags that it lists, so each original is checked again after it is claimed"
     if not keeps_names(store, folders.uploads, lambda: names.new_id(owner)):
         found += '; names are cut at ";" and "?", so these become "_"'
     return found
 
 
 def _try_original(store: Store, source: Href, target: Href, *, conditional: bool) -> bool:
-    """Let a small file be listed, downloaded and moved as an original is; whether its ETag was accepted.
+    """List, download and move a small file like an original; return whether its ETag was accepted.
 
     Raises:
-        Failure: something of that does not work.
+        Failure: one of these steps failed.
     """
     store.put(source, _CONTENT)
     listed = store.stat(source)
     if listed is None:
-        raise NotFound(f"{urllib.parse.unquote(source)} was uploaded, and is not there", "Try again later.")
+        raise NotFound(f"{urllib.parse.unquote(source)} was uploaded but cannot be found", "Try again later.")
     with tempfile.TemporaryDirectory() as folder:
         store.get(listed, Path(folder) / "file")
     works = True
@@ -207,13 +213,13 @@ def _try_original(store: Store, source: Href, target: Href, *, conditional: bool
         store.move(source, target)
     moved = store.stat(target)
     if moved is None or (moved.size, moved.modified) != (listed.size, listed.modified):
-        raise NotAccepted("The server changes the size or the date of a file that it moves")
+        raise NotAccepted("The server changes the size or date of files when it moves them")
     return works
 
 
 @contextlib.contextmanager
 def _removed(store: Store, *hrefs: Href) -> Iterator[None]:
-    """Remove what lies there in the end.
+    """Remove these files at the end.
 
     Raises:
         Failure: something cannot be removed.
@@ -228,7 +234,7 @@ def _removed(store: Store, *hrefs: Href) -> Iterator[None]:
 
 
 def _remove(store: Store, hrefs: Sequence[Href]) -> Failure | None:
-    """Remove what can be removed; why something cannot."""
+    """Remove the files; return the last failure, if any."""
     failed = None
     for href in hrefs:
         try:

@@ -29,8 +29,9 @@ from scaler.dask_worker import (
     software,
     upscale_on_worker,
 )
+from scaler.jobs import Resources, Upscaled, UpscaleJob
 from scaler.memory_budget import Limits
-from scaler.upscaling import Resources, TooLarge, Upscaled, UpscaleJob, upscale_image
+from scaler.upscaling import TooLarge, upscale_image
 from shared.errors import Cancelled, Failure, InvalidSettings, Unauthorized
 from shared.shutdown import StopToken
 from shared.webdav.account import WebDavAccount
@@ -39,7 +40,7 @@ from shared.webdav.store import Account
 # Seconds.
 CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 3.0
-# How often a waiting thread looks whether the daemon is to stop, and where its image is.
+# How often a waiting thread checks for a stop request, and where its task is.
 _GLANCE = 1.0
 _LOOK = 30.0
 # The daemon publishes with this part of the requests that all may send at once.
@@ -73,7 +74,7 @@ class ClusterOptions:
 
 
 class WorkerFailed(Failure):
-    """A worker has not finished an image in time, or workers died of it; the next poll tries again."""
+    """A worker has not finished an image in time, or workers died with it; the next poll tries again."""
 
 
 class Cluster:
@@ -98,14 +99,14 @@ class Cluster:
         self._options = options
         self._limits = limits
         self._stop = stop
-        # One for all clients: a client that cannot connect would leave its own behind.
+        # One for all clients: a client that cannot connect would leak its own loop.
         self._loop = LoopRunner()
         self._closing = contextlib.ExitStack()
         self._client: Client | None = None
-        # Why the client cannot be used any more.
+        # Why the client can no longer be used.
         self._problem: ClusterUnavailable | None = None
         self._max_memory = options.max_memory
-        # Workers on other hosts may join at any time.
+        # Only workers on this host may get tasks: others could join at any time.
         self._only_here = options.dask.startswith("tcp:") and not options.dask_insecure
         self._unauthorized: Unauthorized | None = None
         self._killed: set[str] = set()
@@ -119,7 +120,7 @@ class Cluster:
         self._loop.stop()
 
     def window(self) -> int:
-        """Connect for another poll; how many images to keep in flight. Without a cluster, each image says why."""
+        """Connect for the next poll; return how many images to keep in flight. Without a cluster, each image fails."""
         self._unauthorized = None
         try:
             threads = sum(self._connect().nthreads().values())
@@ -129,7 +130,7 @@ class Cluster:
         return self._options.in_flight or 2 * threads or 10
 
     def upscaler(self, account: Account) -> Callable[[UpscaleJob, Resources], Upscaled]:
-        """What does the same as `upscale_image`, on the cluster.
+        """The equivalent of `upscale_image` on the cluster.
 
         Its resources are those of the daemon, for --dask-fallback.
         """
@@ -143,13 +144,13 @@ class Cluster:
             except ClusterUnavailable as failure:
                 if not self._options.dask_fallback:
                     raise
-                self._say(f"{failure.message}: images are upscaled by this process meanwhile")
+                self._say(f"{failure.message}; this process upscales the images until then")
                 return upscale_image(job, resources)
 
         return upscale
 
     def check(self) -> list[str]:
-        """Connect, and compare the versions of what the result depends on.
+        """Connect, and compare all versions that the result depends on.
 
         Raises:
             ClusterUnavailable: it cannot be reached, or versions differ; the message names each.
@@ -219,14 +220,14 @@ class Cluster:
 
     def _close_later(self, connected: Client | LocalCluster) -> None:
         def close() -> None:
-            # One that does not answer cannot be closed in time; its processes end with this one.
+            # A cluster that does not answer cannot be closed in time; its processes end with this one.
             with contextlib.suppress(Exception):
                 connected.close(timeout=CLOSE_TIMEOUT)
 
         self._closing.callback(close)
 
     def _lost(self, error: BaseException) -> ClusterUnavailable:
-        """The failure for an error of Dask; no more images are submitted until the next poll has connected anew."""
+        """The failure for an error of Dask; no more images are submitted until the next poll has reconnected."""
         if not isinstance(error, ClusterUnavailable):
             error = ClusterUnavailable(
                 f"The Dask cluster {self._options.dask} failed ({type(error).__name__}: {error})",
@@ -273,7 +274,7 @@ class Cluster:
         try:
             return self._wait(client, future, task.job.entry.name)
         finally:
-            # One that runs goes on, but its result is dropped. This fails if the connection is lost, and then need not.
+            # A running task continues, but its result is dropped. This fails if the connection is lost, harmlessly.
             with contextlib.suppress(Exception):
                 future.cancel()
 
@@ -302,17 +303,19 @@ class Cluster:
                 )
 
     def _note_if_empty(self, client: Client) -> None:
-        """Say that no worker is left; with --dask-fallback, raise."""
+        """Log that no worker is left; with --dask-fallback, raise."""
         if not client.nthreads():
             if self._options.dask_fallback:
                 raise ClusterUnavailable("The Dask cluster has no workers")
             self._say("The Dask cluster has no workers; images wait for one")
 
     def _after_kills(self, job: UpscaleJob, error: KilledWorker) -> Exception:
-        """What follows if several workers died with an image: the cluster may have been at fault, but not twice."""
+        """The failure after several workers died with an image: the first time the cluster may be at fault."""
         version = f"{job.entry.href} {job.entry.etag}"
         if version in self._killed:
-            return TooLarge(f"{error.allowed_failures + 1} workers died of it, twice; perhaps they lack memory")
+            return TooLarge(
+                f"{error.allowed_failures + 1} workers died while upscaling it, twice; they may have too little memory"
+            )
         self._killed.add(version)
         return WorkerFailed(
             f"{error.allowed_failures + 1} workers died while they upscaled {job.entry.name}",
@@ -321,7 +324,7 @@ class Cluster:
 
 
 def _log_as_we_do() -> None:
-    """Pass on what Dask logs, which it writes to standard error itself, unredacted."""
+    """Route Dask's log through ours: Dask would write it to standard error unredacted."""
     for name in ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "bokeh"):
         log = logging.getLogger(name)
         log.handlers.clear()
@@ -346,7 +349,8 @@ def check_address(address: str, *, insecure: bool) -> None:
         valid = False
     if not valid:
         raise InvalidSettings(
-            "--dask is no address of a Dask cluster", "Use tcp://HOST:PORT, tls://HOST:PORT, local or gateway[:NAME]."
+            "--dask is not the address of a Dask cluster",
+            "Use tcp://HOST:PORT, tls://HOST:PORT, local or gateway[:NAME].",
         )
     if not (insecure or _is_confidential(address)):
         raise InvalidSettings(
@@ -356,7 +360,7 @@ def check_address(address: str, *, insecure: bool) -> None:
 
 
 def _is_confidential(address: str) -> bool:
-    """Whether nobody else can read what is sent there."""
+    """Whether no one else can read what is sent there."""
     url = urllib.parse.urlsplit(address)
     with contextlib.suppress(ValueError):
         return url.scheme == "tls" or ipaddress.ip_address(url.hostname or "").is_loopback
@@ -388,7 +392,7 @@ def _worker_of(client: Client, future: "Future[Upscaled | Exception]") -> str | 
 
 
 def _mismatches(versions: Mapping[str, Any]) -> Iterator[str]:
-    """What differs on the scheduler and the workers; a scheduler needs no OpenCV."""
+    """Version differences on the scheduler and the workers; a scheduler needs no OpenCV."""
     ours = _software(versions["client"])
     others = {"the scheduler": versions["scheduler"]}
     others |= {f"the worker {worker}": found for worker, found in versions["workers"].items()}

@@ -1,8 +1,8 @@
-"""What runs on the workers of a Dask cluster: `upscale_on_worker`, and what a worker process keeps for all its tasks.
+"""Runs on the workers of a Dask cluster: `upscale_on_worker`, and the state that a worker's tasks share.
 
-A task can run more than once: Dask repeats it when a worker is lost, though the lost worker may live on behind a broken
-network. So each run uploads to a name of its own, which no other run deletes or overwrites, and only the run whose
-result reaches the daemon is published.
+A task can run more than once: Dask repeats it when a worker is lost, although the lost worker may still be running, cut
+off from the network. So each run uploads to its own name, which no other run deletes or overwrites, and only the run
+whose result reaches the daemon is published.
 """
 
 import atexit
@@ -22,10 +22,11 @@ from distributed import Semaphore, Worker, get_worker
 
 from scaler.flight_notes import FlightNotes
 from scaler.images.probe import UnsupportedImage
+from scaler.jobs import Resources, Upscaled, UpscaleJob
 from scaler.memory_budget import OWN_SHARE, Limits, MemoryBudget, limits
 from scaler.names import new_owner
 from scaler.skip_list import SkipList, installed_version
-from scaler.upscaling import AlreadyUpscaled, Resources, Upscaled, UpscaleJob, upscale_image
+from scaler.upscaling import AlreadyUpscaled, upscale_image
 from scaler.workdir import workdir
 from shared.errors import ErrorPolicy, Failure
 from shared.logging import hide_login, redact
@@ -38,7 +39,7 @@ from shared.webdav.store import Connections
 PACKAGE = "jupyterhub-images"
 OPENCV = ("opencv-python", "opencv-python-headless")
 
-# Dask owns the process, so what all its tasks share can only be kept here.
+# Dask owns the process, so state shared by its tasks can only live in this module.
 _MAKING = threading.Lock()
 _STOP = StopToken()
 
@@ -55,7 +56,7 @@ class UnexpectedOnWorker(Exception):
 
 @dataclass(frozen=True, repr=False)
 class UpscaleTask:
-    """What travels to a worker. It has no `repr`: schedulers and workers show that in logs and dashboards.
+    """What travels to a worker. It has no `repr`, because schedulers and workers show it in logs and dashboards.
 
     Attributes:
         certificate: the content of `account.cacert`, a file that the worker does not have.
@@ -115,10 +116,10 @@ def _safe(value: object) -> object:
 
 
 class _ClusterLimit(AbstractContextManager[None]):
-    """So many requests at once on the whole cluster; Dask takes the leases of a lost worker back after a while."""
+    """Limits the requests of the whole cluster; Dask reclaims the leases of a lost worker."""
 
     def __init__(self, requests: int, server: str) -> None:
-        # The same for all daemons with this server; Dask rejects one name with two numbers.
+        # Shared by all daemons that use this server; Dask rejects one name with two numbers.
         name = f"{PACKAGE}-{hashlib.sha256(server.encode()).hexdigest()[:16]}-{requests}"
         self._semaphore = Semaphore(max_leases=requests, name=name)
 
@@ -162,7 +163,7 @@ def _process(threads: int, dask_limit: int | None, max_memory: int | None) -> _P
         budget=MemoryBudget(worker_limits(limits(max_memory), threads, dask_limit)),
         folder=folder,
         executor=ThreadPoolExecutor(threads, "upload-folder"),
-        # Read by nobody: Dask itself counts the workers that an image kills.
+        # Never read: Dask itself counts the workers that an image kills.
         flight_notes=FlightNotes(folder, PACKAGE, new_owner(), SkipList(folder, PACKAGE)),
     )
 
@@ -181,7 +182,7 @@ def worker_limits(machine: Limits, threads: int, dask_limit: int | None) -> Limi
 
 @functools.lru_cache(maxsize=4)
 def _retry(_account: WebDavAccount) -> RetryPolicy:
-    """Remembers a rejected password, also if no connection could be opened with it."""
+    """Remembers a rejected password even if no connection could be opened."""
     return RetryPolicy(_STOP)
 
 

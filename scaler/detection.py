@@ -1,11 +1,12 @@
-"""Whether a Nextcloud can replace a file in place, found out with a throwaway file of our own."""
+"""Whether a Nextcloud can replace a file in place, determined with a throwaway file."""
 
 import contextlib
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from scaler import names
 from scaler.in_place import PROPERTIES, InPlaceFolders
@@ -16,7 +17,7 @@ from shared.webdav.store import THROWAWAY, Assembly, Connections, Entry, Href, L
 
 _WORD = "TRIED:in-place"
 _LEFTOVER_AFTER = 60.0
-_TRIES = 3
+_TRIES, _PAUSE = 3, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,16 @@ class Capability:
     reason: str = ""
 
 
-def detect_in_place(store: Store, connections: Connections, folders: InPlaceFolders) -> Capability:
-    """Try it: a condition that must fail, an assembly whose checksum is listed; and ask for versions.
+def detect_in_place(
+    store: Store, connections: Connections, folders: InPlaceFolders, pause: Callable[[float], object]
+) -> Capability:
+    """Test a condition that must fail and an assembly whose checksum must be listed, and ask whether versions are kept.
+
+    Args:
+        pause: waits this many seconds before the next attempt.
 
     Raises:
-        Failure: the server could not be asked now.
+        Failure: the server cannot be reached at the moment.
     """
 
     def detect() -> Capability:
@@ -40,10 +46,17 @@ def detect_in_place(store: Store, connections: Connections, folders: InPlaceFold
             return Capability(supported=False, reason="the server keeps no versions of files")
         return _try_on_throwaway(store, folders)
 
+    def wait(seconds: float) -> None:
+        pause(seconds)
+
     try:
         # A single wrong answer of a proxy must not decide how images are published from now on.
         capability: Capability = Retrying(
-            retry=retry_if_exception(_inconclusive), stop=stop_after_attempt(_TRIES), reraise=True
+            sleep=wait,
+            wait=wait_fixed(_PAUSE),
+            retry=retry_if_exception(_inconclusive),
+            stop=stop_after_attempt(_TRIES),
+            reraise=True,
         )(detect)
     except Failure as error:
         if not _inconclusive(error):
@@ -53,7 +66,7 @@ def detect_in_place(store: Store, connections: Connections, folders: InPlaceFold
 
 
 def _inconclusive(error: BaseException) -> bool:
-    """Whether a failure may mean that the server cannot; one that is merely busy is asked in a later poll."""
+    """Whether a failure may mean that the server lacks the feature; a busy server is asked again in a later poll."""
     return isinstance(error, Failure) and not ends_poll(error) and error.policy is not ErrorPolicy.RETRY
 
 
@@ -75,8 +88,8 @@ def _try_on_throwaway(store: Store, folders: InPlaceFolders) -> Capability:
     try:
         etag = store.put(href, b"").etag
         if etag is None or not strong(etag):
-            return Capability(supported=False, reason="the server does not tell the version of what it stored")
-        # 405 says that it is there, which it is where the answer to a first attempt was lost.
+            return Capability(supported=False, reason="the server returns no strong ETag for an upload")
+        # 405 means that it exists, as it does if the answer to a first attempt was lost.
         store.make_folder(upload)
         with contextlib.suppress(NotFound, PreconditionFailed):
             store.assemble(upload, _entry(href, '"no-such-version"'), _assembly())
@@ -85,7 +98,7 @@ def _try_on_throwaway(store: Store, folders: InPlaceFolders) -> Capability:
         assembled = True
         there = store.stat(href, PROPERTIES)
         if there is None:
-            raise NotFound("the file that was tried on is gone")
+            raise NotFound("the throwaway file has disappeared")
         if _WORD not in there.checksums:
             return Capability(supported=False, reason="the server does not keep checksums")
         return Capability(supported=True)
@@ -102,12 +115,12 @@ def _entry(href: Href, etag: str) -> Entry:
 
 
 def _assembly() -> Assembly:
-    """Of nothing: an upload without a chunk is one request less."""
+    """An empty assembly: without a chunk, one request less."""
     return Assembly(0, 1_000_000_000, f"SHA256:{hashlib.sha256(b'').hexdigest()} {_WORD}")
 
 
 def remove_leftovers(store: Store, listing: Listing) -> bool:
-    """Remove the throwaway files of processes that were killed while they tried; whether younger ones are left."""
+    """Remove the throwaway files left by killed processes; return whether recent ones remain."""
     left = False
     for entry in listing.entries:
         if not entry.name.startswith(THROWAWAY) or entry.size != 0 or not listing.now or not entry.uploaded:
@@ -115,7 +128,7 @@ def remove_leftovers(store: Store, listing: Listing) -> bool:
         if listing.now - entry.uploaded <= _LEFTOVER_AFTER:
             left = True
             continue
-        # Where we may create files and not delete them it has to stay.
+        # If the account may create files but not delete them, it has to stay.
         with contextlib.suppress(Forbidden):
             store.delete(entry.href, for_good=True)
     return left

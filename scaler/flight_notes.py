@@ -1,9 +1,9 @@
-"""Notes of which images are being computed, so that one that kills the process is not tried for ever.
+"""Notes of which images are being processed, so that an image that kills the process is not retried forever.
 
-Each process has a file of its own, which it keeps locked: a file that nobody locks is what a killed process has left,
-and each image in it counts one death (`SkipList.count_death`). Up to ten images are in flight at once, most of them
-innocent, so suspects are tried again one at a time, after all others: from then on only the culprit's deaths grow, and
-an image that was computed is suspected no longer.
+Each process has its own file, which it keeps locked: an unlocked file was left by a killed process, and each image in
+it counts one death (`SkipList.count_death`). Up to ten images are in flight at once, most of them harmless, so
+suspects are retried one at a time, after all others: only the image at fault collects further deaths, and an image
+that has been processed is cleared.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from scaler.skip_list import SkipList
 from shared.webdav.store import Entry
 
 _NOTE = TypeAdapter(tuple[bool, str, Version])
-"""One line: whether the image is computed from now on or no longer, its href and its version."""
+"""One line: whether processing of the image begins or ends, its href and its version."""
 _LARGEST = 2**16
 
 
 class FlightNotes:
-    """What this process computes from one raw folder; any thread may use it.
+    """The images of one raw folder that this process is decoding; any thread may use it.
 
     Args:
         folder: for such files; created when first needed.
@@ -58,15 +58,15 @@ class FlightNotes:
             self._note(entry, begins=False)
 
     def collect(self) -> None:
-        """Count the deaths of processes that were killed; what living ones compute stays."""
+        """Count the deaths of killed processes; the notes of living processes stay."""
         for file in sorted(self._folder.glob(self._prefix + "*")):
             if file != self._file:
-                # Where the folder cannot be read, or locked, the work goes on without.
+                # If the folder cannot be read or locked, work continues without the notes.
                 with contextlib.suppress(OSError):
                     self._collect(file)
 
     def survived(self, entry: Entry) -> None:
-        """An image was computed, so what killed other processes was something else."""
+        """Clear an image that has been processed: it did not kill the other processes."""
         self._skip_list.survived(entry)
 
     def close(self) -> None:
@@ -88,12 +88,12 @@ class FlightNotes:
             left = _read(opened.read())
             for href, seen in left.items():
                 self._skip_list.count_death(href, seen)
-            # First, so that a death is rather counted twice than never.
+            # Saved before the file is removed: a death counted twice is better than one not counted.
             self._skip_list.save()
             file.unlink(missing_ok=True)
         if left:
             names = ", ".join(urllib.parse.unquote(href.rpartition("/")[2]) for href in left)
-            logger.warning("A scaler was killed while it computed {}; retrying one at a time", names)
+            logger.warning("A scaler was killed while it was processing {}; retrying these one at a time", names)
 
     def _note(self, entry: Entry, *, begins: bool) -> None:
         with self._lock:
@@ -122,7 +122,7 @@ class FlightNotes:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
             descriptor = os.open(self._file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-            # Some network file systems have no locks; others then see us dead, and count deaths that were none.
+            # Some network file systems have no locks; other processes then take us for dead and count false deaths.
             with contextlib.suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             # Another process may have collected it before it was locked.

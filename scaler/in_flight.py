@@ -10,8 +10,9 @@ from loguru import logger
 from scaler import names
 from scaler.backoff import ImageBackoff
 from scaler.images.probe import UnsupportedImage
+from scaler.jobs import Published
 from scaler.skip_list import SkipList
-from scaler.upscaling import Published, TooLarge
+from scaler.upscaling import TooLarge
 from shared.errors import (
     Cancelled,
     Failure,
@@ -28,7 +29,7 @@ from shared.poll_report import PollReport
 from shared.scheduler import ends_poll
 from shared.webdav.store import Connections, Entry, Href
 
-# After these the server is not asked anything more in this poll.
+# After these no more requests are sent in this poll.
 _SERVER_LOST = (ServerUnreachable, Unauthorized, NotWebDav)
 
 
@@ -41,10 +42,10 @@ class InFlight:
 
     Args:
         executor: processes images.
-        cleanup_executor: deletes claims meanwhile.
+        cleanup_executor: deletes claims in the background.
         report: counts what happens.
         clock: seconds, monotonic.
-        recorder: of what happens to each image.
+        recorder: records what happens to each image.
         link: the page of an image in the Nextcloud; empty where there is none.
     """
 
@@ -88,16 +89,18 @@ class InFlight:
         try:
             for future in _with_progress(as_completed(futures), len(futures)):
                 self._record(futures[future], future)
-            for entry, cleanup in self._cleanups:
+            cleanups, self._cleanups = self._cleanups, []
+            for entry, cleanup in cleanups:
                 self._record_cleanup(entry, cleanup)
         except Cancelled:
             for future in futures:
                 future.cancel()
             raise
-        self._skip_list.save()
+        finally:
+            self._skip_list.save()
 
     def _process(self, process: Callable[[Entry], Published], entry: Entry) -> Published:
-        """Process an image; another thread deletes its claim, so that this one can go on."""
+        """Process an image; another thread deletes its claim, so that this one can continue."""
         published = process(entry)
         if published.leftover:
             cleanup = self._cleanup_executor.submit(self._delete, published.leftover)
@@ -123,7 +126,7 @@ class InFlight:
             raise
 
     def _record(self, entry: Entry, future: "Future[Published]") -> None:
-        """Count and log what happened to an image; no error of one image ends the daemon.
+        """Count and log what happened to an image; an error with one image never ends the daemon.
 
         Raises:
             Cancelled: the daemon was asked to stop.
@@ -142,7 +145,7 @@ class InFlight:
             self._record_taken(entry, error)
             self._tell(Kind.CHANGED, entry)
         except Locked as error:
-            # Another scaler is at it, or a person: no failure, as for an image whose lock is listed.
+            # Another scaler or a user is working on it: not a failure, like a listed lock.
             self._report.counts["locked"] += 1
             if self._backoff.fail(entry, error, self._clock()):
                 self._tell(Kind.CHANGED, entry, reason="locked")
@@ -157,13 +160,13 @@ class InFlight:
             self._record_published(entry, published)
 
     def _record_taken(self, entry: Entry, error: Failure) -> None:
-        """Count it. What is listed unchanged nevertheless is not tried in each poll."""
-        self._report.counts["changed or taken meanwhile"] += 1
+        """Count it, and back off in case it is listed unchanged again."""
+        self._report.counts["changed or removed in the meantime"] += 1
         self._backoff.fail(entry, error, self._clock())
 
     def _record_published(self, entry: Entry, published: Published) -> None:
         if published.name is None:
-            self._record_taken(entry, NotFound("it was published by another scaler, or taken away"))
+            self._record_taken(entry, NotFound("it was published by another scaler, or removed"))
             return
         name, upscaled = published.name, published.upscaled
         if upscaled is None:
@@ -205,7 +208,7 @@ class InFlight:
             logger.exception("Unexpected error after upscaling {}", entry.name)
 
     def _record_failure(self, entry: Entry, error: Failure) -> None:
-        """Count a failure; log it if it is news, and if it does not end the poll, which logs it."""
+        """Count a failure; log it if it is new, unless it ends the poll, which logs it."""
         self._report.failed.append(error)
         if error not in self._halted:
             if self._backoff.fail(entry, error, self._clock()):

@@ -1,9 +1,9 @@
-"""Publication in place, on a Nextcloud: the file itself becomes the upscaled image and moves on.
+"""Publication in place, on a Nextcloud: the file itself becomes the upscaled image and is moved to the unsorted folder.
 
-Its content is replaced by a chunked upload on the condition that it is still the version that was read, and the file is
-moved to the unsorted folder: id, tags, favourite, comments, links, shares and date stay, and the old content becomes a
-version of the file. docs/design.md walks through what can stop or change in between; whatever it is, the next listing
-shows by the marker what is left to do. Nothing is ever deleted but uploads of our own.
+Its content is replaced by a chunked upload, provided that it is still the version that was read. The file is moved:
+its id, tags, favourite, comments, links, shares and date stay, and the old content becomes a
+version of the file. docs/design.md walks through what can stop or change in between; in every case the marker in the
+next listing shows what remains to be done. Only our own uploads are ever deleted.
 """
 
 import tempfile
@@ -16,23 +16,23 @@ from pathlib import Path
 
 from scaler import names
 from scaler.backoff import is_passing
+from scaler.jobs import Published, Upload, Upscaled
 from scaler.marker import checksums_with_marker, marker_in
 from scaler.moves import Outcome, OutcomeUnknown, VerifiedMove, inside
+from scaler.selection import SETTLED_AFTER
 from scaler.upload_notes import Note, UploadNotes
-from scaler.upscaling import Published, Upload, Upscaled, sha256_of
+from scaler.upscaling import sha256_of
 from shared.errors import Failure, NotFound, PreconditionFailed
 from shared.retry import RetryPolicy
 from shared.webdav.store import BASIC, Assembly, Connections, Entry, Href, Prop, Store
 
 PROPERTIES = (*BASIC, Prop.CHECKSUMS, Prop.PERMISSIONS, Prop.AVAILABLE)
-# Nextcloud takes no dates at or below a day after 1970.
+# Nextcloud rejects dates up to 1970-01-02.
 _EARLIEST = 86_400
-# A file younger than that can be changed within the second of its ETag.
-_SETTLED = 2
 
 
 class _State(Enum):
-    """What lies in the place of an original after an assembly that was not answered 204."""
+    """The state of the original after an assembly that was not answered 204."""
 
     REPLACED = "our content"
     ORIGINAL = "the version that was read"
@@ -45,7 +45,7 @@ class InPlaceFolders:
     """Addresses.
 
     Attributes:
-        uploads: of the account's chunked uploads; each is a folder in it, which no listing of files shows.
+        uploads: the account's folder for chunked uploads; each upload is a folder in it that no file listing shows.
     """
 
     raw: Href
@@ -54,17 +54,17 @@ class InPlaceFolders:
 
     @staticmethod
     def of(connections: Connections, raw: Href, unsorted: Href) -> "InPlaceFolders":
-        """From the account that the connections are of."""
+        """The folders for the account of these connections."""
         user = urllib.parse.quote(connections.user_id, safe="")
         root = urllib.parse.urlsplit(connections.root_url).path
         return InPlaceFolders(raw, unsorted, Href(f"{root}remote.php/dav/uploads/{user}/"))
 
 
 class InPlacePublisher:
-    """Replaces originals and moves them on; used by several threads at once.
+    """Replaces originals and publishes them; used by several threads at once.
 
     Args:
-        notes: of what is about to replace a file.
+        notes: about uploads that are about to replace a file.
         owner: of the uploads, from `names.new_owner`.
     """
 
@@ -84,17 +84,17 @@ class InPlacePublisher:
         self._owner = owner
 
     def new_upload(self) -> Upload:
-        """One chunk in an upload folder that nobody else uses."""
+        """One chunk in an upload folder of its own."""
         upload_id = names.new_id(self._owner)
         folder = Href(inside(self.folders.uploads, upload_id) + "/")
         return Upload(upload_id, Href(folder + "00001"), folder)
 
     def publish(self, store: Store, entry: Entry, upload: Upload, upscaled: Upscaled) -> Published:
-        """Replace the content of the original, and move the file on.
+        """Replace the content of the original, and publish the file.
 
         Raises:
-            PreconditionFailed, NotFound: the original was replaced or taken away meanwhile; it is as it was left.
-            OutcomeUnknown: nobody knows yet whether it was replaced; the next listing tells.
+            PreconditionFailed, NotFound: the original was replaced or removed in the meantime; it is left as found.
+            OutcomeUnknown: whether it was replaced is not known yet; the next listing shows it.
         """
         self.notes.add(entry.file_id, Note(upscaled.sha256, upload.id))
         etag, marker_id = self._replace(store, entry, upload, upscaled)
@@ -103,11 +103,11 @@ class InPlacePublisher:
         return Published(name, upscaled=upscaled)
 
     def finish(self, entry: Entry, marker_id: str) -> Published:
-        """Move on an upscaled image that an interrupted scaler has left.
+        """Publish an upscaled image that an interrupted scaler left.
 
         Raises:
-            PreconditionFailed: a person has changed it meanwhile.
-            OutcomeUnknown: it may still be moved; the next listing tells.
+            PreconditionFailed: the user has changed it in the meantime.
+            OutcomeUnknown: it may still be moved; the next listing shows it.
         """
         with self._connections.connect() as store:
             name = self._move_on(store, entry, entry.etag, marker_id)
@@ -117,7 +117,7 @@ class InPlacePublisher:
     # --- replacing --------------------------------------------------------------------------------------------------
 
     def _replace(self, store: Store, entry: Entry, upload: Upload, upscaled: Upscaled) -> tuple[str, str]:
-        """Put the upload in the place of the original; the ETag that the file has then, and the id in its marker."""
+        """Replace the original by the upload; return the new ETag and the id in its marker."""
         assembly = Assembly(upscaled.size, _date_for(entry), checksums_with_marker(upscaled.sha256, upload.id))
         try:
             assembled = store.assemble(upload.whole, entry, assembly)
@@ -126,33 +126,33 @@ class InPlacePublisher:
             return etag, marker_id or upload.id
         if assembled.created or (assembled.file_id and entry.file_id and assembled.file_id != entry.file_id):
             raise OutcomeUnknown(
-                f"{entry.name} was deleted while it was replaced, and the server made a new file of that name"
+                f"{entry.name} was deleted while it was replaced, and the server created a new file of that name"
             )
         return assembled.etag or self._etag_of(store, entry, upload.id), upload.id
 
     def _after_failure(
         self, store: Store, entry: Entry, upload: Upload, upscaled: Upscaled, error: Failure
     ) -> tuple[str, str]:
-        """Look what an assembly did that was not answered 204, since no other answer proves anything.
+        """Determine what an assembly did; only 204 proves anything.
 
         Returns:
-            the ETag of what was put there, and the id in its marker: another scaler may have put the same there.
+            the ETag of the new content, and the id in its marker: another scaler may have put the same there.
         """
         state, there = self._look(store, entry, upscaled)
         if state is _State.REPLACED and there is not None:
             marker = marker_in(there.checksums)
             return there.etag or "", marker.id if marker else ""
-        if not is_passing(error):
-            # Answered for good, so the assembly is over: the upload serves nobody any more.
+        if state is not _State.ORIGINAL or not is_passing(error):
+            # No late assembly can fulfil its condition, or the answer is final: the upload is no longer needed.
             store.delete(upload.whole)
         if state is _State.GONE:
-            raise NotFound(f"{entry.name} was taken away since it was listed") from error
+            raise NotFound(f"{entry.name} was removed since it was listed") from error
         if state is _State.CHANGED:
             raise PreconditionFailed(f"{entry.name} was replaced since it was listed") from error
         raise error
 
     def _look(self, store: Store, entry: Entry, upscaled: Upscaled) -> tuple[_State, Entry | None]:
-        """What lies in the place of the original now."""
+        """The current state of the original."""
         there = store.stat(entry.href, PROPERTIES)
         if there is None:
             return _State.GONE, None
@@ -161,7 +161,7 @@ class InPlacePublisher:
         if there.etag == entry.etag:
             return _State.ORIGINAL, there
         if there.size == upscaled.size and self._has_content(store, there, upscaled.sha256):
-            # The marker is written last, and may be missing still.
+            # The marker is written last, and may still be missing.
             return _State.REPLACED, there
         return _State.CHANGED, there
 
@@ -179,17 +179,17 @@ class InPlacePublisher:
         there = store.stat(entry.href, PROPERTIES)
         marker = marker_in(there.checksums) if there else None
         if there is None or there.etag is None or marker is None or marker.id != upload_id:
-            raise OutcomeUnknown(f"{entry.name} was replaced, and changed again at once")
+            raise OutcomeUnknown(f"{entry.name} was replaced and changed again immediately")
         return there.etag
 
     # --- moving on --------------------------------------------------------------------------------------------------
 
     def _move_on(self, store: Store, entry: Entry, etag: str | None, marker_id: str) -> str | None:
-        """Move an upscaled image to the first free of its final names; None if somebody else has moved it.
+        """Move an upscaled image to the first free of its final names; None if another process has moved it.
 
         Raises:
-            PreconditionFailed: a person has changed it meanwhile.
-            OutcomeUnknown: it may still be moved; the next listing tells.
+            PreconditionFailed: the user has changed it in the meantime.
+            OutcomeUnknown: it may still be moved; the next listing shows it.
         """
         number = 1
         while True:
@@ -222,8 +222,8 @@ class InPlacePublisher:
 def _date_for(entry: Entry, now: Callable[[], float] = time.time) -> int:
     """The date of the upscaled image: its original's, less a second.
 
-    Versions are kept by date. With the very date of the original its version could not be listed or restored; with a
-    later one it would be gone after the next edit.
+    Versions are kept by date. With the original's own date its version could not be listed or restored; with a later
+    one it would be gone after the next edit.
     """
     date = int(entry.modified) - 1 if entry.modified is not None else 0
-    return date if date > _EARLIEST else int(now()) - _SETTLED
+    return date if date > _EARLIEST else int(now() - SETTLED_AFTER)

@@ -38,11 +38,12 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from shared.cli import Command, Options, Size, common_options, state_folder
+from shared.cli import Command, Options, Seconds, Size, common_options
 from shared.start import importing
 
 if TYPE_CHECKING:
@@ -51,14 +52,17 @@ if TYPE_CHECKING:
     from shared.events.recorder import Recorder
     from shared.retry import RetryPolicy
 
+# Images in flight on this machine at most.
+MOST_THREADS = 10
+
 
 @click.command(
     "scaler", cls=Command, context_settings={"auto_envvar_prefix": "SCALER", "help_option_names": ["-h", "--help"]}
 )
 @click.option(
     "--threads",
-    type=click.IntRange(1, 10),
-    default=10,
+    type=click.IntRange(1, MOST_THREADS),
+    default=MOST_THREADS,
     show_default=True,
     help="Images processed concurrently; CPU work is limited to the number of cores.",
 )
@@ -72,7 +76,8 @@ if TYPE_CHECKING:
     "--quality",
     type=click.IntRange(1, 100),
     default=95,
-    help="Encoding quality for JPEG and for lossy WebP and AVIF (default 95).",
+    show_default=True,
+    help="Encoding quality for JPEG and for lossy WebP and AVIF.",
 )
 @click.option(
     "--dask",
@@ -83,7 +88,7 @@ if TYPE_CHECKING:
     "--in-flight",
     type=click.IntRange(min=1),
     metavar="N",
-    help="With --dask: images in flight (default: twice the cluster's threads).",
+    help="Images in flight with --dask (default: twice the cluster's threads); without it the same as --threads.",
 )
 @click.option(
     "--dask-requests",
@@ -91,17 +96,19 @@ if TYPE_CHECKING:
     default=10,
     show_default=True,
     metavar="N",
-    help="With --dask: requests to the image server at a time, from all workers and the daemon together.",
+    help="With --dask: concurrent requests to the image server, from all workers and the daemon together.",
 )
 @click.option(
     "--dask-timeout",
-    type=click.FloatRange(min=1, max=86_400),
+    type=Seconds(min=1, max=86_400),
     default=600,
     show_default=True,
     metavar="SECONDS",
-    help="With --dask: give up an image that a worker has not finished in this time.",
+    help="With --dask: give up on an image that a worker has not finished in this time.",
 )
-@click.option("--dask-fallback", is_flag=True, help="With --dask: upscale here while the cluster is unavailable.")
+@click.option(
+    "--dask-fallback", is_flag=True, help="With --dask: upscale on this machine while the cluster is unavailable."
+)
 @click.option("--dask-insecure", is_flag=True, help="With --dask: let the password travel unencrypted.")
 @click.option("--no-thumbnails", is_flag=True, help="Keep no thumbnails for the status page.")
 @common_options
@@ -117,10 +124,23 @@ def main(
         from shared.app import run
 
     if not cluster["dask"] and cluster["in_flight"]:
-        threads = click.IntRange(1, 10).convert(cluster["in_flight"], None, None)
+        threads = cluster["in_flight"]
+        if threads > MOST_THREADS:
+            raise click.BadParameter(
+                f"{threads} is more than {MOST_THREADS}, which needs --dask.", param_hint="--in-flight"
+            )
 
-    def start(retry: "RetryPolicy", recorder: "Recorder") -> int:
-        return work(options, retry, recorder, threads=threads, max_memory=max_memory, quality=quality, cluster=cluster)
+    def start(retry: "RetryPolicy", recorder: "Recorder", state: Path) -> int:
+        return work(
+            options,
+            retry,
+            recorder,
+            state / "scaler",
+            threads=threads,
+            max_memory=max_memory,
+            quality=quality,
+            cluster=cluster,
+        )
 
     sys.exit(run("scaler", options, start, thumbnails=not no_thumbnails))
 
@@ -128,14 +148,19 @@ def main(
 def work(
     options: Options,
     retry: "RetryPolicy",
-    recorder: "Recorder | None" = None,
+    recorder: "Recorder | None",
+    state: Path,
     *,
     threads: int,
     max_memory: int | None,
     quality: int,
     cluster: Mapping[str, Any] | None = None,
 ) -> int:
-    """Poll until asked to stop; return the exit status."""
+    """Poll until asked to stop; return the exit status.
+
+    Args:
+        state: folder for state that survives a restart.
+    """
     with importing():
         from scaler.check import check
         from scaler.config import read_config
@@ -147,7 +172,6 @@ def work(
 
     vault = open_vault(os.environ)
     bounds = limits(max_memory)
-    state = state_folder("scaler")
     with contextlib.ExitStack() as closing:
         workers = closing.enter_context(_cluster(cluster, bounds, max_memory, retry))
         if options.check:
@@ -165,7 +189,8 @@ def work(
             )
         )
         if options.dry_run:
-            return scaler.dry_run(settings.current())
+            scaler.dry_run(settings.current())
+            return 0
         poll_loop = PollLoop(retry.stop, options.frequency, once=options.once, recorder=recorder)
         for _ in poll_loop.polls():
             with poll_loop.poll():
@@ -179,7 +204,7 @@ def work(
 def _cluster(
     options: Mapping[str, Any] | None, bounds: "Limits", max_memory: int | None, retry: "RetryPolicy"
 ) -> AbstractContextManager["Cluster | None"]:
-    """The cluster of --dask; distributed is only imported for it."""
+    """The cluster for --dask; only then is distributed imported."""
     if not options or not options["dask"]:
         return contextlib.nullcontext()
     try:

@@ -1,4 +1,4 @@
-"""Limits how many images are computed at once, by cores and memory.
+"""Limits how many images are processed at once, by cores and memory.
 
 Ten threads may wait for the network, but ten that decode and encode at once on two cores are slower than two, and take
 far more memory. The limits of this process are read from its control groups (Linux's documents cgroup-v1 and
@@ -23,7 +23,7 @@ class Limits:
     """What computing may use.
 
     Attributes:
-        cores: images computed at the same time.
+        cores: images processed at the same time.
         memory: bytes that they may take together.
     """
 

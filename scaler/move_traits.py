@@ -1,4 +1,4 @@
-"""What a server does with a MOVE, found out with files of our own."""
+"""How a server handles MOVE, determined with our own test files."""
 
 import contextlib
 import re
@@ -8,14 +8,14 @@ from scaler.moves import inside
 from shared.errors import Failure, NotAccepted, PreconditionFailed, ServerUnavailable
 from shared.webdav.store import Href, Store
 
-# The client writes the target in up to three forms, another one after each rejection.
+# The client tries up to three forms of the target, the next one after each rejection.
 _FORMS = 3
-# Some servers cut the target's name there, although it is percent-encoded.
+# Some servers truncate the target's name at these, although they are percent-encoded.
 _ODD = re.compile(r"[;?#%]")
 
 
 def is_odd(name: str) -> bool:
-    """Whether a name contains a character at which some servers cut it."""
+    """Whether a name contains a character at which some servers truncate it."""
     return _ODD.search(name) is not None
 
 
@@ -25,12 +25,12 @@ def plain(name: str) -> str:
 
 
 def honours_if_match(store: Store, upload: Href, elsewhere: Href) -> bool:
-    """Whether the server rejects a MOVE whose If-Match is wrong; found out with an upload of our own.
+    """Whether the server rejects a MOVE whose If-Match is wrong; tested with one of our uploads.
 
-    Where it does not, the upload lies at `elsewhere` afterwards. This also finds the form of the target that it takes.
+    If it does not, the upload is at `elsewhere` afterwards. This also detects which form of `Destination` it accepts.
 
     Raises:
-        Failure: it takes none, or could not be asked.
+        Failure: it accepts no form, or cannot be reached.
     """
     for left in reversed(range(_FORMS)):
         try:
@@ -44,11 +44,11 @@ def honours_if_match(store: Store, upload: Href, elsewhere: Href) -> bool:
 
 
 def keeps_names(store: Store, folder: Href, new_name: Callable[[], str]) -> bool:
-    """Whether a MOVE keeps every character of its target's name; found out with an empty file of our own.
+    """Whether a MOVE keeps every character of its target's name; tested with an empty file.
 
     Args:
-        folder: where the file is made.
-        new_name: names that nobody else uses.
+        folder: where the file is created.
+        new_name: makes unique names.
     """
     source, cut = (inside(folder, new_name()) for _ in range(2))
     target = Href(cut + "%3B%3F%23%25.jpg")

@@ -1,8 +1,8 @@
 """MOVEs whose outcome is verified before anything is concluded from it.
 
 An answer other than one's own 201 proves nothing: a MOVE whose answer was lost may have worked, and may still work
-later; a repeated one is then answered 404 or 412 (RFC 4918, 9.9.4), as is one that lost a race. So the server is asked
-what lies where, and the outcome has a name.
+later; a repeated one is then answered 404 or 412 (RFC 4918, 9.9.4), so is a MOVE that lost a race. So the server is
+asked where the files are, and the result is one of four outcomes.
 """
 
 import contextlib
@@ -20,13 +20,13 @@ class Outcome(Enum):
     """What became of a MOVE."""
 
     MOVED = "moved"
-    SOURCE_GONE = "source gone"  # somebody else moved it, or an attempt of our own did whose answer was lost
-    SOURCE_CHANGED = "source changed"  # a person has written another version, which stays where it is
+    SOURCE_GONE = "source gone"  # another process moved it, or our own attempt did and its answer was lost
+    SOURCE_CHANGED = "source changed"  # the user has written another version, which stays where it is
     TARGET_TAKEN = "target taken"
 
 
 class OutcomeUnknown(Failure):
-    """A MOVE may or may not have taken effect, or may still do so: nothing may be deleted; recovery looks later."""
+    """A MOVE may or may not have taken effect, or may still do so: nothing may be deleted; a later poll checks."""
 
 
 class MovesRejected(Failure):
@@ -37,12 +37,13 @@ class MovesRejected(Failure):
     def __init__(self, message: str) -> None:
         super().__init__(
             f"The server does not move files ({message})",
-            "Allow MOVE; a proxy in front of the server must pass its Destination on with the server's own address.",
+            "Ask the administrator to allow MOVE. A reverse proxy must rewrite the Destination header to the address"
+            " that the server itself uses.",
         )
 
 
 type Resolve = Callable[[Failure, bool], Outcome | None]
-"""Asks the server what became of a MOVE that failed; gets whether every attempt so far was answered for good."""
+"""Asks the server what became of a failed MOVE; the second argument: whether every attempt got a final answer."""
 
 
 class VerifiedMove:
@@ -50,7 +51,7 @@ class VerifiedMove:
 
     Args:
         move: sends it.
-        resolve: looks after it once it failed; None if that does not tell.
+        resolve: determines the outcome after a failure; None if it cannot.
     """
 
     def __init__(self, move: Callable[[], None], resolve: Resolve) -> None:
@@ -63,7 +64,7 @@ class VerifiedMove:
         """Send it until its outcome is known.
 
         Raises:
-            OutcomeUnknown: an attempt whose answer did not come may still take effect.
+            OutcomeUnknown: an unanswered attempt may still take effect.
             Failure: the server rejected the first attempt for good.
         """
         try:
@@ -78,7 +79,7 @@ class VerifiedMove:
             self._move()
         except Failure as error:
             answered, self._all_answered = self._all_answered, False
-            # If looking fails, what the move did stays open.
+            # If the check itself fails, the outcome stays unknown.
             outcome = self._resolve(error, answered)
             if outcome is not None:
                 return outcome
@@ -101,7 +102,7 @@ def move_own(store: Store, retry: RetryPolicy, source: Href, target: Href) -> Ou
             return None
         if store.stat(target) is not None:
             return Outcome.TARGET_TAKEN
-        # Other names would fare no better, and there is no end of them.
+        # Another name would not help, and there is no last one to try.
         raise OutcomeUnknown(f"{error.message}, though the name is free") from error
 
     return VerifiedMove(lambda: store.move(source, target), resolve).run(retry)
@@ -116,7 +117,7 @@ def move_numbered(
     name: Callable[[int], str],
     lock: "NameLock",
 ) -> str | None:
-    """Move a file of our own to the first free of its numbered names; that name, or None if the source is gone."""
+    """Move one of our files to the first free of its numbered names; return that name, None if the source is gone."""
     number = 1
     while True:
         with lock.hold(name(number)):
@@ -132,13 +133,13 @@ def inside(folder: Href, name: str) -> Href:
 
 
 def parent_and_name(href: Href) -> tuple[Href, str]:
-    """The address of the folder that something lies in, and its decoded name there."""
+    """The address of the folder that contains something, and its decoded name there."""
     folder, _, quoted = href.rpartition("/")
     return Href(folder + "/"), urllib.parse.unquote(quoted)
 
 
 class NameLock:
-    """Lets one thread at a time move something to a name.
+    """Serialises MOVEs to the same name.
 
     Apache's MOVE with `Overwrite: F` is not atomic: two sources moved onto one name can both be answered 201, and one
     of them is lost.
@@ -150,7 +151,7 @@ class NameLock:
 
     @contextlib.contextmanager
     def hold(self, name: str) -> Iterator[None]:
-        """Wait until nobody else moves to this name, and keep others waiting."""
+        """Hold the name: other threads wait until it is released."""
         with self._released:
             self._released.wait_for(lambda: name not in self._held)
             self._held.add(name)

@@ -35,7 +35,7 @@ def new_id(owner: str, now: float | None = None) -> str:
 
 
 def renewed_id(upload: str) -> str:
-    """Another name of the same time and owner, for another attempt to upload the same copy."""
+    """Another id with the same time and owner, for another attempt to upload the same copy."""
     return upload[:-16] + secrets.token_hex(8)
 
 
@@ -51,17 +51,17 @@ def destination_hash(unsorted: str) -> str:
 
 
 def destination_record(destination: str) -> str:
-    """The name of the file beside the claims that contains the path of the unsorted folder with this hash."""
+    """The name of the file next to the claims that contains the path of the unsorted folder with this hash."""
     return f"unsorted-{destination}.txt"
 
 
 def is_destination_record(name: str) -> bool:
-    """Whether a file beside the claims is such a record."""
+    """Whether a file next to the claims is such a record."""
     return re.fullmatch(r"unsorted-[0-9a-f]{8}\.txt", name) is not None
 
 
 def place_hash(place: str) -> str:
-    """A part of the names of local files about one raw folder."""
+    """Hash that identifies one raw folder in the names of local files."""
     return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 

@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from scaler.backoff import is_passing
 from scaler.claims import ClaimPublisher
 from scaler.in_place import InPlacePublisher
+from scaler.jobs import Published, Resources, Upload, Upscaled, UpscaleJob
 from scaler.selection import Version, version
-from scaler.upscaling import AlreadyUpscaled, Published, Resources, Upload, Upscaled, UpscaleJob
+from scaler.upscaling import AlreadyUpscaled
 from shared.errors import ErrorPolicy, Failure, NotFound
 from shared.webdav.store import Entry, Href
 
 
 @dataclass(frozen=True, slots=True)
 class KeptUpload:
-    """An upload that lies on the server from an earlier try, so that nothing is downloaded or uploaded twice.
+    """An upload kept on the server from an earlier attempt, so that nothing is downloaded or uploaded twice.
 
     Attributes:
         version: of the original.
-        upscaled: what was uploaded, to be published; None if it failed, and perhaps could not be deleted.
+        upscaled: what was uploaded, to be published; None if the upload failed (its remains may still be there).
     """
 
     version: Version
@@ -36,9 +37,9 @@ class Pipeline:
     """Processes images; several threads may call `process` at once.
 
     Attributes:
-        upscale: `upscaling.upscale_image`, or what does the same elsewhere.
+        upscale: `upscaling.upscale_image`, or its equivalent on a cluster.
         in_place: publishes what was upscaled before an interruption.
-        kept: uploads of earlier tries, by the href of the original.
+        kept: uploads of earlier attempts, by the href of the original.
         quality: 1 to 100, for lossy formats.
         thumbnails: make one of each image.
     """
@@ -75,7 +76,7 @@ class Pipeline:
             return self.in_place.finish(entry, result.marker_id)
         except Failure as error:
             if error.policy is ErrorPolicy.RETRY:
-                # Then it may not have been deleted either.
+                # Its clean-up may have failed for the same reason.
                 self.kept[entry.href] = KeptUpload(version(entry), upload, None)
             raise
         return self._publish(entry, KeptUpload(version(entry), upscaled.upload, upscaled))
@@ -97,7 +98,7 @@ class Pipeline:
 
     def _publish(self, entry: Entry, uploaded: KeptUpload) -> Published:
         """Publish an upload; keep it if that fails for now."""
-        assert uploaded.upscaled is not None  # noqa: S101 - as it was chosen
+        assert uploaded.upscaled is not None  # noqa: S101 - only such uploads reach this point
         self.kept.pop(entry.href, None)
         started = time.monotonic()
         try:

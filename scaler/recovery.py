@@ -1,4 +1,4 @@
-"""Finishing what a stopped scaler has left in the hidden folders, from what lies on the server alone."""
+"""Finishes the work that a stopped scaler left in the hidden folders, using only what is on the server."""
 
 import contextlib
 import functools
@@ -11,7 +11,8 @@ from pathlib import Path
 from loguru import logger
 
 from scaler import names
-from scaler.claims import ClaimMoves, Folders, is_as_read
+from scaler.claim_moves import ClaimMoves, Folders
+from scaler.claims import is_as_read
 from scaler.moves import OutcomeUnknown, inside
 from scaler.names import ClaimName
 from shared.errors import ErrorPolicy, Failure, Forbidden, NotFound, ParentNotFound
@@ -21,26 +22,26 @@ from shared.webdav.store import Entry, Href, Listing, Store, put_verified
 
 OWN_ORPHAN_AFTER = 3600.0
 OTHERS_ORPHAN_AFTER = 24 * 3600.0
-# For so long a discarded upload tells a scaler that slept, and claims late, that it was not published.
+# Until then, a discarded upload tells a suspended scaler that claims late that its copy was not published.
 OTHERS_DISCARDED_AFTER = 7 * 24 * 3600.0
 
 
 class FolderStateUnknown(Failure):
-    """The server contradicts itself; nothing is done before it stops."""
+    """The server gives contradictory answers; nothing is done until they agree."""
 
     policy = ErrorPolicy.DEFER
 
 
 class RecoveryAction(Enum):
-    """What finishes a claim."""
+    """How a claim is finished."""
 
     PUBLISH = "publish"  # its upload is there
     DELETE = "delete"  # its upload was there and is gone: it was published
-    RELEASE = "release"  # nobody can tell where its upload is, or it is of another version, or was discarded
+    RELEASE = "release"  # its upload folder is gone, or it is of another version, or was discarded
 
 
 def action_for(claimed: Entry, claim: ClaimName, uploads: Listing | None) -> RecoveryAction:
-    """What a claim needs; `uploads` was listed after the claims, None where that folder is gone."""
+    """The action for a claim. `uploads` must be listed after the claims; None if that folder is gone."""
     if uploads is None or not is_as_read(claimed, claim):
         return RecoveryAction.RELEASE
     there = {entry.name for entry in uploads.entries}
@@ -50,12 +51,12 @@ def action_for(claimed: Entry, claim: ClaimName, uploads: Listing | None) -> Rec
 
 
 def orphans(uploads: Listing, claims: list[ClaimName], owner: str, now: float | None) -> list[Entry]:
-    """Uploads that nobody will claim any more: of this process after an hour, of others after a day.
+    """Uploads that will not be claimed: of this process after an hour, of others after a day.
 
     Those of others are discarded first, and are orphans again after a week.
 
     Args:
-        now: the server's clock when the claims were listed: what came later may have been claimed since.
+        now: the server's clock when the claims were listed: later uploads may have been claimed since.
     """
     claimed = {claim.id for claim in claims}
     found = []
@@ -71,14 +72,14 @@ def orphans(uploads: Listing, claims: list[ClaimName], owner: str, now: float | 
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedWork:
-    """What lies in the two hidden folders; None for one that is not there, or was not listed."""
+    """The contents of the two hidden folders; None for one that is missing, or was not listed."""
 
     claims: Listing | None
     uploads: Listing | None
 
     @property
     def claimed(self) -> list[tuple[Entry, ClaimName]]:
-        """The claims with what their names say."""
+        """The claims with their parsed names."""
         entries = self.claims.entries if self.claims else ()
         return [(entry, claim) for entry in entries if (claim := ClaimName.parse(entry.name))]
 
@@ -97,7 +98,7 @@ def _list_if_there(store: Store, folder: Href) -> Listing | None:
 
 
 class Recovery:
-    """Finishes claims, removes orphans, and makes the hidden folders where they are missing.
+    """Finishes claims, removes orphans, and creates missing hidden folders.
 
     Args:
         owner: of this process's uploads.
@@ -112,17 +113,17 @@ class Recovery:
         self._kept = kept
 
     def run(self) -> UnfinishedWork:
-        """Finish everything that lies there.
+        """Finish all claims and remove orphans.
 
         Returns:
-            what lay there.
+            the work that was found.
 
         Raises:
             NotFound: the raw or the unsorted folder itself is not there.
         """
         unfinished = self._list_made()
         if unfinished.uploads is None:
-            # What is to be released may have been claimed after the first listing, and before that folder vanished.
+            # Claims made after the first listing, before the folder vanished, must be released too.
             self._write_destination_record(unfinished.claims, self._store.put)
             unfinished = UnfinishedWork(_list_if_there(self._store, self._folders.claims), None)
         for entry, claim in unfinished.claimed:
@@ -153,11 +154,11 @@ class Recovery:
         uploads = _list_if_there(self._store, self._folders.uploads)
         if uploads is None or not uploads.entries:
             self._store.delete(self._folders.uploads, for_good=True)
-            # Through the trash bin, should a scaler of an earlier version claim an original at this very moment.
+            # Through the trash bin, in case an older scaler claims an original at this moment.
             self._store.delete(self._folders.claims)
 
     def make_ready(self) -> None:
-        """Make the hidden folders where they are missing; `run` does it after looking for claims.
+        """Create missing hidden folders; `run` does it after looking for claims.
 
         Raises:
             NotFound: the raw or the unsorted folder itself is not there.
@@ -173,10 +174,10 @@ class Recovery:
         try:
             self._finish(entry, claim, where, uploads)
         except Failure as error:
-            # Its original stays safe in its claim; but no upload folder is made anew before it is back.
+            # Its original stays safe in its claim; but the upload folder is not recreated before it is back.
             if ends_poll(error) or uploads is None:
                 raise
-            logger.warning("{} cannot be finished yet: {}", claim.original, error)
+            logger.warning("{} cannot be published yet: {}", claim.original, error)
 
     def _finish(self, entry: Entry, claim: ClaimName, where: Folders | None, uploads: Listing | None) -> None:
         action = action_for(entry, claim, uploads)
@@ -185,31 +186,29 @@ class Recovery:
         if action is RecoveryAction.RELEASE or where is None:
             name = self._moves.release(self._store, entry.href, claim.original)
             if name:
-                logger.info("Moved {} back into the raw folder: it has no copy yet", name)
+                logger.info("Moved {} back into the raw folder: it has not been published yet", name)
             return
         if action is RecoveryAction.PUBLISH:
-            name = self._moves.publish(
-                self._store,
-                inside(where.uploads, claim.id),
-                where.unsorted,
-                lambda number: names.final_name(claim.original, claim.id, number),
-            )
+            upload = inside(where.uploads, claim.id)
+            name = self._moves.publish(self._store, upload, where.unsorted, entry.href, claim)
             if name:
                 logger.info("{} → {} (finished after an interruption)", claim.original, name)
         else:
             logger.info(
-                "Deleting the original of {} from {}/{}: its copy was published",
-                *(claim.original, self._folders.raw_path, HIDDEN_FOLDER),
+                "Deleting the claimed original of {} in {}/{}: its copy has been published",
+                claim.original,
+                self._folders.raw_path,
+                HIDDEN_FOLDER,
             )
         self._store.delete(entry.href)
 
     def _confirmed(
         self, where: Folders, claim: ClaimName, action: RecoveryAction, uploads: Listing | None
     ) -> RecoveryAction:
-        """What a claim needs if the server says a second time that what was not listed is not there.
+        """The action once the server has confirmed that what was not listed is missing.
 
         Raises:
-            FolderStateUnknown: it does not.
+            FolderStateUnknown: it did not confirm it.
         """
         if uploads is None and self._store.stat(where.uploads) is not None:
             raise FolderStateUnknown(
@@ -220,7 +219,7 @@ class Recovery:
         return action
 
     def _folders_of(self, unfinished: UnfinishedWork, destination: str) -> Folders | None:
-        """The folders of a claim made while another unsorted folder was set, from the record beside it."""
+        """The folders of a claim made while another unsorted folder was set, from the record next to it."""
         for entry in unfinished.claims.entries if unfinished.claims else ():
             if entry.name == names.destination_record(destination):
                 with tempfile.TemporaryDirectory() as folder:
@@ -235,7 +234,7 @@ class Recovery:
     # --- uploads and folders ----------------------------------------------------------------------------------------
 
     def _remove(self, orphan: Entry) -> None:
-        """Delete an upload that nobody can claim any more; discard one that somebody still might."""
+        """Delete an upload that can no longer be claimed; discard one that still might be."""
         if names.owner_of(orphan.name) == self._owner or orphan.name.endswith(names.DISCARDED):
             self._store.delete(orphan.href)
             logger.info("Removed an upload that was never finished: {}", orphan.name)
@@ -244,28 +243,28 @@ class Recovery:
                 self._moves.discard(self._store, orphan.href)
 
     def _list_made(self) -> UnfinishedWork:
-        """What lies in the hidden folders, after the one for claims was made where it was missing."""
+        """The contents of the hidden folders, after creating the one for claims if it was missing."""
         unfinished = list_unfinished(self._store, self._folders)
         if unfinished.claims is None and not self._made(self._folders.claims, self._folders.raw_path, "RAW_REMOTE_DIR"):
-            # Another scaler has made it meanwhile; or it was there, and claims are in it.
+            # Another scaler has created it in the meantime; or it was there, and contains claims.
             return list_unfinished(self._store, self._folders)
         return unfinished
 
     def _make_ready(self, unfinished: UnfinishedWork) -> None:
-        """Make the upload folder only here, when no claim depends on a vanished one any more."""
+        """Create the upload folder only now that no claim depends on a vanished one."""
         if unfinished.uploads is None:
             self._made(self._folders.uploads, self._folders.unsorted_path, "UNSORTED_REMOTE_DIR")
         self._write_destination_record(unfinished.claims, functools.partial(put_verified, self._store))
 
     def _write_destination_record(self, claims: Listing | None, put: Callable[[Href, bytes], object]) -> None:
-        """Say which unsorted folder claims belong to, unless it stands there in full.
+        """Record which unsorted folder claims belong to, unless the record is already complete.
 
         Args:
             put: uploads it; need not verify it where a listing follows.
         """
         name = names.destination_record(self._folders.destination)
         text = self._folders.unsorted_path.encode()
-        # Some servers keep what came of an upload that was cut off.
+        # Some servers keep the partial content of an aborted upload.
         if claims is None or all((entry.name, entry.size) != (name, len(text)) for entry in claims.entries):
             put(inside(self._folders.claims, name), text)
 
@@ -276,12 +275,12 @@ class Recovery:
         except (NotFound, ParentNotFound) as error:
             raise missing_folder(path, f"scaler_constants/{key}") from error
         except Forbidden:
-            # So Apache answers those who make it at the same moment.
+            # Apache answers 403 if two clients create it at the same moment.
             if self._store.stat(hidden) is None:
                 raise
             return False
 
 
 def missing_folder(path: str, key: str) -> NotFound:
-    """What to say of a folder that the settings name."""
+    """The error for a missing folder that the settings name."""
     return NotFound(f"The folder {path} does not exist", f"Create it, or correct {key} in Vault.")

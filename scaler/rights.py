@@ -1,7 +1,7 @@
-"""Whether an image may be replaced and moved on, told from listings before anything is touched: pure.
+"""Decides from listings, before anything is touched, whether an image may be replaced and published; pure.
 
 Nextcloud's letters in `oc:permissions`: W, a file's content may be changed; D, it may be deleted or moved away; C,
-files may be created in a folder. To replace a content it also wants C on the file's folder.
+files may be created in a folder. To replace content, Nextcloud also requires C on the folder.
 """
 
 from collections.abc import Sequence
@@ -10,29 +10,29 @@ from dataclasses import dataclass
 from shared.errors import ErrorPolicy, Failure, StorageFull
 from shared.webdav.store import Entry
 
-# An upscaled image is seldom larger than this many times its original; a larger one is answered 507 by itself.
+# An upscaled image is seldom larger than this many times its original; for a larger one the server itself answers 507.
 _GROWTH = 4
 
 
 class MissingRight(Failure):
-    """The account lacks a right without which nothing can be done with an image; nothing was touched."""
+    """The account lacks a right needed to process an image; nothing was touched."""
 
     policy = ErrorPolicy.SKIP
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What may be taken, and why not the rest."""
+    """The images that may be taken, and why the others may not."""
 
     entries: tuple[Entry, ...]
     failures: tuple[Failure, ...]
 
 
 def allowed(entries: Sequence[Entry], raw: Entry, unsorted: Entry, paths: tuple[str, str]) -> Allowed:
-    """Those of the images for which rights and free space suffice.
+    """The images for which rights and free space suffice.
 
     Args:
-        entries: images in the raw folder, to be replaced and moved on.
+        entries: images in the raw folder, to be replaced and published.
         raw, unsorted: the two folders, with permissions and available space.
         paths: of both, as the settings name them.
     """
@@ -49,7 +49,7 @@ def allowed(entries: Sequence[Entry], raw: Entry, unsorted: Entry, paths: tuple[
         failures.append(
             StorageFull(
                 f"There is too little free space to replace {free[len(roomy)].name} and keep its original as a version",
-                "Free some space: upscaling waits until there is twice as much as the image takes before and after.",
+                "Free some space: upscaling waits until twice the size of the original and its upscaled copy is free.",
             )
         )
     return Allowed(tuple(roomy), tuple(failures))
@@ -62,7 +62,7 @@ def forbidden_folder(raw: Entry, unsorted: Entry, paths: tuple[str, str]) -> Mis
 
 
 def movable(entries: Sequence[Entry], unsorted: Entry, paths: tuple[str, str]) -> Allowed:
-    """Those of the upscaled images that may be moved on.
+    """The upscaled images that may be published.
 
     Args:
         paths: of the raw and the unsorted folder, as the settings name them.
@@ -81,7 +81,7 @@ def _no_creating(path: str) -> MissingRight:
 
 
 def _lacks(entry: Entry, letters: str) -> bool:
-    """Whether a right is known to be missing; a server that does not tell may grant it."""
+    """Whether a right is known to be missing; if the server does not list rights, it may be granted."""
     return entry.permissions is not None and not set(letters) <= set(entry.permissions)
 
 
@@ -101,7 +101,7 @@ def _missing_on_files(entries: Sequence[Entry], path: str) -> MissingRight:
 
 
 def _with_room(entries: Sequence[Entry], raw: Entry, unsorted: Entry) -> list[Entry]:
-    """As many as fit twice into the free space, with what they become: Nextcloud prunes versions where it is short."""
+    """As many as fit twice into the free space, with what they become: Nextcloud prunes versions if space is short."""
     spaces = [folder.available for folder in (raw, unsorted) if folder.available is not None and folder.available >= 0]
     if not spaces:
         return list(entries)

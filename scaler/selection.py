@@ -15,7 +15,7 @@ Version = tuple[str | None, int | None, float | None, float | None]
 
 
 def version(entry: Entry) -> Version:
-    """Distinguishes the versions of a file."""
+    """What distinguishes the versions of a file."""
     return entry.etag, entry.size, entry.modified, entry.uploaded
 
 
@@ -33,11 +33,11 @@ class Selection:
 
     Attributes:
         take: settled; to be upscaled now.
-        wait: may still be changing; a later listing tells.
+        wait: may still be changing; a later listing decides.
         observations: of those that wait, by href; an argument of the next selection.
         skipped: on the skip list and unchanged since.
-        unreadable: named like images, but of formats that are not read.
-        locked: somebody is editing them.
+        unreadable: named like images, but of formats that are not supported.
+        locked: someone is editing them.
         finish: settled, upscaled before an interruption, and still to be published.
     """
 
@@ -53,7 +53,7 @@ class Selection:
 def image_names(prefixes: Sequence[str]) -> Wanted:
     """Matches names that start with one of the prefixes (compared in NFC) and have an image's extension.
 
-    Formats that are not read are among them: they are named as skipped.
+    Unsupported formats are among them: they are named as skipped.
     """
     heads = tuple(unicodedata.normalize("NFC", prefix) for prefix in prefixes)
 
@@ -67,7 +67,7 @@ def image_names(prefixes: Sequence[str]) -> Wanted:
 
 
 def unreadable_format(name: str) -> str | None:
-    """Why an image of this name is skipped without a look at it; None if its format may be read."""
+    """Why an image of this name is skipped without downloading it; None if its format may be read."""
     kind = UNREADABLE.get(split(name)[1].lower())
     return f"{kind} is not supported" if kind else None
 
@@ -78,7 +78,7 @@ def select(
     *,
     skipped: Callable[[Entry], bool],
     before: Mapping[str, Observation],
-    clock: float,
+    now: float,
 ) -> Selection:
     """Decide what to do with each image of a listing.
 
@@ -87,7 +87,7 @@ def select(
         wanted: matches the names of images, from `image_names`.
         skipped: whether this version of an image is on the skip list.
         before: the observations of the last selection.
-        clock: seconds, monotonic, of this listing.
+        now: seconds, monotonic, of this listing.
     """
     take: list[Entry] = []
     finish: list[Entry] = []
@@ -111,11 +111,17 @@ def select(
             settled.append(entry)
         else:
             seen = before.get(entry.href)
-            since = seen.since if seen and seen.version == version(entry) else clock
+            since = seen.since if seen and seen.version == version(entry) else now
             observations[entry.href] = Observation(version(entry), since)
-            (settled if clock - since >= SETTLED_AFTER else wait).append(entry)
+            (settled if now - since >= SETTLED_AFTER else wait).append(entry)
     return Selection(
-        *(tuple(take), tuple(wait), observations, tuple(unchanged), tuple(unreadable), tuple(locked), tuple(finish))
+        take=tuple(take),
+        wait=tuple(wait),
+        observations=observations,
+        skipped=tuple(unchanged),
+        unreadable=tuple(unreadable),
+        locked=tuple(locked),
+        finish=tuple(finish),
     )
 
 

@@ -16,10 +16,12 @@ from loguru import logger
 from scaler import allocator, names
 from scaler.config import ScalerConfig
 from scaler.in_flight import InFlight
+from scaler.jobs import Resources
 from scaler.memory_budget import Limits, MemoryBudget
+from scaler.pipeline import Pipeline
 from scaler.selection import SETTLED_AFTER
 from scaler.session import ClaimSession, Host, InPlaceSession, InPlaceUnsupported, Session, Work
-from scaler.upscaling import Resources, upscale_image
+from scaler.upscaling import upscale_image
 from scaler.workdir import sweep, workdir
 from shared.errors import Cancelled, Failure, NotFound, NotWebDav
 from shared.events.recorder import Recorder
@@ -41,8 +43,8 @@ class ScalerService:
     Args:
         threads: images processed concurrently.
         quality: 1 to 100, for lossy formats.
-        state: folder for what is remembered across restarts.
-        recorder: of what happens; by default it is only logged.
+        state: folder for state that survives a restart.
+        recorder: records events; by default they are only logged.
         cluster: upscales images elsewhere; then threads only wait for it, and there are as many as it can use.
     """
 
@@ -61,7 +63,8 @@ class ScalerService:
         self._threads = threads
         self._quality = quality
         self._recorder = recorder or Recorder("scaler")
-        self._watching: ScalerConfig | None = None
+        # What was recorded as watched: the settings, and how results are published.
+        self._watching: tuple[ScalerConfig, type[Session]] | None = None
         self._retry = retry
         self._stop = retry.stop
         self._closing = contextlib.ExitStack()
@@ -95,7 +98,7 @@ class ScalerService:
             until_settled: wait for images that may still be changing, and upscale them too.
 
         Returns:
-            what failed; each was logged, except what ended the poll.
+            the failures; each was logged, except one that ended the poll.
 
         Raises:
             Failure: the raw folder could not be listed.
@@ -116,14 +119,13 @@ class ScalerService:
         if self._session:
             self._session.flight_notes.close()
 
-    def dry_run(self, config: ScalerConfig) -> int:
-        """Log what a poll would do; change nothing. Return the exit status."""
+    def dry_run(self, config: ScalerConfig) -> None:
+        """Log what a poll would do; change nothing."""
         session = self._session_for(config)
         with session.connections.connect() as store:
             lines = list(session.would_do(store))
         for line in lines or ["nothing to do"]:
             logger.info("{}", line)
-        return 0
 
     def _remove_downloads(self) -> None:
         if self._workdir:
@@ -142,7 +144,7 @@ class ScalerService:
         return self._session
 
     def _poll_once(self, config: ScalerConfig, report: PollReport) -> int:
-        """List the raw folder once and process what was selected; return how many images are still changing."""
+        """List the raw folder once and process the selected images; return how many images are still changing."""
         session = self._session_for(config)
         try:
             session, work = self._look(session)
@@ -150,35 +152,40 @@ class ScalerService:
             connections = open_as_nextcloud(config.account, session.retry)
             if connections is None:
                 raise
-            session.flight_notes.close()
-            session.connections.close()
+            session.close()
             self._session = InPlaceSession(config, self._limited(connections), session.retry, self._host)
             session, work = self._look(self._session)
-        session.name_skipped()
+        session.notices.name_skipped()
         self._do(session, work, report)
         return work.waiting
 
     def _look(self, session: Session) -> tuple[Session, Work]:
-        """See what there is to do, and in which session it is done."""
-        now, config = self._stop.clock, session.config
+        """Find the work of this poll; return it with the session that does it."""
+        clock = self._stop.clock
         session.flight_notes.collect()
-        if self._recorder.wants_watch and self._watching != config:
-            self._watching = config
+        self._record_watching(session)
+        with session.connections.connect() as store:
+            try:
+                work = session.look(store, clock())
+            except InPlaceUnsupported as reason:
+                logger.warning("Images cannot be replaced in place here, so copies are published: {}", reason)
+                session.flight_notes.close()
+                session = self._session = ClaimSession(session.config, session.connections, session.retry, self._host)
+                self._record_watching(session)
+                work = session.look(store, clock())
+            return session, session.past_obstacle(store, work, clock())
+
+    def _record_watching(self, session: Session) -> None:
+        """Record what is watched, unless that is known."""
+        config, watching = session.config, (session.config, type(session))
+        if self._recorder.wants_watch and self._watching != watching:
+            self._watching = watching
             self._recorder.watching(
                 account=str(config.account),
                 folders=(config.raw, config.unsorted),
                 prefixes=config.prefixes,
                 way="images are replaced in place" if isinstance(session, InPlaceSession) else "copies are published",
             )
-        with session.connections.connect() as store:
-            try:
-                work = session.look(store, now())
-            except InPlaceUnsupported as reason:
-                logger.warning("Images cannot be replaced in place here, so copies are published: {}", reason)
-                session.flight_notes.close()
-                session = self._session = ClaimSession(config, session.connections, session.retry, self._host)
-                work = session.look(store, now())
-            return session, session.past_obstacle(store, work, now())
 
     def _limited(self, connections: Connections) -> Connections:
         """With a cluster, leave most of the requests at a time to its workers."""
@@ -212,18 +219,28 @@ class ScalerService:
         if work.take:
             with workdir() as self._workdir, self._recorder.in_flight():
                 resources = Resources(
-                    *(session.connections, self._budget, self._workdir, self._stop, self.cleanup_executor),
+                    connections=session.connections,
+                    budget=self._budget,
+                    folder=self._workdir,
+                    stop=self._stop,
+                    executor=self.cleanup_executor,
                     flight_notes=session.flight_notes,
                 )
                 upscale = self._cluster.upscaler(session.config.account) if self._cluster else upscale_image
-                pipeline = session.pipeline(
-                    upscale, resources, self._quality, thumbnails=self._recorder.wants_thumbnails
+                pipeline = Pipeline(
+                    upscale=upscale,
+                    resources=resources,
+                    publisher=session.publisher,
+                    in_place=session.in_place,
+                    kept=session.kept,
+                    quality=self._quality,
+                    thumbnails=self._recorder.wants_thumbnails,
                 )
                 suspects = [entry for entry in work.take if session.skip_list.is_suspect(entry)]
                 in_flight.process_all(pipeline.process, [entry for entry in work.take if entry not in suspects])
                 for entry in suspects:
                     in_flight.process_all(pipeline.process, [entry])
             allocator.give_back()
-            session.note_obstacle(report.failed[before:], self._stop.clock())
+            session.obstacle.note(report.failed[before:], self._stop.clock())
         if len(report.failed) > before:
-            session.forget_what_is_done()
+            session.look_anew()

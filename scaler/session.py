@@ -1,8 +1,8 @@
-"""What was found out with one set of settings, and how a poll begins with them: on a Nextcloud, and elsewhere."""
+"""Everything tied to one set of settings: the server's capabilities, and how a poll starts (in place or by claims)."""
 
 import abc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,35 +11,38 @@ from typing import override
 from loguru import logger
 
 from scaler import names
-from scaler.backoff import Backoff, ImageBackoff
-from scaler.claims import ClaimMoves, ClaimPublisher, Folders
+from scaler.backoff import ImageBackoff
+from scaler.claim_moves import ClaimMoves, Folders
+from scaler.claims import ClaimPublisher
 from scaler.config import ScalerConfig
 from scaler.detection import detect_in_place, remove_leftovers
 from scaler.flight_notes import FlightNotes
 from scaler.in_place import PROPERTIES, InPlaceFolders, InPlacePublisher
+from scaler.jobs import Published
 from scaler.marker import PREFIX, unfinished_marker
 from scaler.moves import MovesRejected, NameLock
-from scaler.pipeline import KeptUpload, Pipeline
+from scaler.notices import Notices, skipped_in
+from scaler.obstacle import OBSTACLES, Obstacle
+from scaler.pipeline import KeptUpload
 from scaler.recovery import Recovery, list_unfinished, missing_folder
 from scaler.rights import allowed, movable
 from scaler.selection import Observation, Selection, image_names, select, unreadable_format
 from scaler.skip_list import SkipList, summary
 from scaler.upload_notes import UploadNotes
-from scaler.upscaling import Published, Resources, Upscaled, UpscaleJob, load_opencv
-from shared.errors import Failure, NotFound, StorageFull
+from scaler.upscaling import load_opencv
+from shared.backoff import Backoff
+from shared.errors import Failure, NotFound
 from shared.filenames import HIDDEN_FOLDER
 from shared.retry import RetryPolicy
 from shared.webdav.store import BASIC, THROWAWAY, Account, Connections, Entry, Href, Listing, Prop, Store, strong
 
-# How often to look for what other scalers have left, seconds.
+# How often to look for unfinished work of other scalers, in seconds.
 RECOVER_EVERY = 600.0
-# What makes every image fail, and is certain to do so for a while.
-_OBSTACLES = (StorageFull, MovesRejected)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What there is to do in a poll.
+    """The work of a poll.
 
     Attributes:
         take: to be upscaled.
@@ -59,8 +62,8 @@ class Host:
     """What the process provides to every session.
 
     Attributes:
-        executor: for small requests beside the work.
-        state: folder for what is remembered across restarts.
+        executor: for small requests in parallel with the work.
+        state: folder for state that survives a restart.
         owner: of this process's uploads.
     """
 
@@ -70,7 +73,7 @@ class Host:
     name_lock: NameLock = field(default_factory=NameLock)
 
     def load_opencv(self) -> None:
-        """It takes its time to load, which the server needs anyway for what comes before the first image."""
+        """Load it in the background while the first requests are under way."""
         if "scaler.images.codecs" not in sys.modules:
             self.executor.submit(load_opencv)
 
@@ -80,18 +83,12 @@ class InPlaceUnsupported(Exception):
 
 
 def place_of(account: Account, raw: Href) -> str:
-    """Names a raw folder on all servers and of all accounts, in what is remembered across restarts."""
+    """Identifies a raw folder across servers and accounts, in state that survives a restart."""
     return f"{account} {raw}"
 
 
-def skipped_in(selection: Selection, skip_list: SkipList) -> dict[str, str]:
-    """Names and reasons of the images that are skipped."""
-    unreadable = {entry.name: unreadable_format(entry.name) or "" for entry in selection.unreadable}
-    return unreadable | {entry.name: skip_list.reason(entry) or "" for entry in selection.skipped}
-
-
 class Session(abc.ABC):
-    """One set of settings; made anew when they change."""
+    """One set of settings; recreated when they change."""
 
     publisher: InPlacePublisher | ClaimPublisher
 
@@ -106,7 +103,7 @@ class Session(abc.ABC):
         self.skip_list = SkipList(host.state, place)
         self.flight_notes = FlightNotes(host.state, place, host.owner, self.skip_list)
         self.moves = ClaimMoves(self.folders, retry, host.name_lock)
-        # Also where copies are published: an image that was replaced before is never upscaled again.
+        # Marker properties are needed with claims too: an image that was replaced before is never upscaled again.
         self.properties: tuple[Prop, ...] = (*(PROPERTIES if connections.user_id else BASIC), Prop.LOCKS)
         self.in_place = InPlacePublisher(
             folders=InPlaceFolders.of(connections, self.folders.raw, self.folders.unsorted),
@@ -117,21 +114,18 @@ class Session(abc.ABC):
         )
         self.backoff = ImageBackoff()
         self.kept: dict[Href, KeptUpload] = {}
-        self._obstacle: Failure | None = None
-        self._obstacle_backoff = Backoff()
-        self._locked: set[str] = set()
+        self.notices = Notices()
+        self.obstacle = Obstacle()
         self._observations: dict[str, Observation] = {}
-        self._skipped: dict[str, str] = {}
-        self._named: set[str] | None = None
-        self._unchanged_since: str | None = None
-        self._complained = ""
+        # Of the folder when there was nothing to do; while it stays, there still is not.
+        self._idle_etag: str | None = None
 
     @abc.abstractmethod
-    def look(self, store: Store, clock: float) -> Work:
-        """See what there is to do.
+    def look(self, store: Store, now: float) -> Work:
+        """Find the work of this poll.
 
         Args:
-            clock: seconds, monotonic.
+            now: seconds, monotonic.
 
         Raises:
             NotFound: a folder that the settings name does not exist.
@@ -149,73 +143,35 @@ class Session(abc.ABC):
     @property
     def skipped_count(self) -> int:
         """How many images are skipped at present, those of formats that are not supported among them."""
-        return len(self.skip_list) + sum(unreadable_format(name) is not None for name in self._skipped)
+        return len(self.skip_list) + sum(unreadable_format(name) is not None for name in self.notices.skipped)
 
-    def name_skipped(self) -> None:
-        """Log which images are skipped: all of them once, then new ones whose format is not supported.
-
-        The others are logged when they are tried.
-        """
-        first, named = self._named is None, self._named or set()
-        new = {
-            name: reason
-            for name, reason in self._skipped.items()
-            if name not in named and (first or unreadable_format(name))
-        }
-        if new:
-            logger.info("{}", summary(new))
-        self._named = named | set(new)
-
-    def note_obstacle(self, failures: Sequence[Failure], clock: float) -> None:
-        """Take note of what made an image fail, and would make every other image fail too.
-
-        Args:
-            failures: of a poll in which images were taken; empty if all went well.
-        """
-        found = next((failure for failure in failures if isinstance(failure, _OBSTACLES)), None)
-        if found:
-            self._obstacle_backoff.fail(clock)
-        elif not failures:
-            self._obstacle_backoff = Backoff()
-        if found or not failures:
-            self._obstacle = found
-
-    def past_obstacle(self, store: Store, work: Work, clock: float) -> Work:
-        """What may be taken while something is in the way of every image: none, and one at last, after a delay."""
-        if self._obstacle is None or not work.take:
+    def past_obstacle(self, store: Store, work: Work, now: float) -> Work:
+        """The work allowed while an obstacle affects every image: none, then one trial image after a delay."""
+        failure = self.obstacle.failure
+        if failure is None or not work.take:
             return work
-        if self._obstacle_backoff.is_over(clock):
+        if self.obstacle.may_be_gone(now):
             try:
                 self._check_obstacle(store)
                 return replace(work, take=(min(work.take, key=lambda entry: entry.size or 0),))
-            except _OBSTACLES as error:
-                self.note_obstacle([error], clock)
-        return replace(work, take=(), failures=(*work.failures, self._obstacle))
+            except OBSTACLES as error:
+                self.obstacle.note([error], now)
+                failure = error
+        return replace(work, take=(), failures=(*work.failures, failure))
 
     @abc.abstractmethod
     def _check_obstacle(self, store: Store) -> None:
         """Raise MovesRejected if a small file cannot be moved either."""
 
-    def forget_what_is_done(self) -> None:
-        """Something failed: the next poll looks anew, whatever the folder's ETag says."""
-        self._unchanged_since = None
+    def look_anew(self) -> None:
+        """After a failure, make the next poll list the folder even if its ETag is unchanged."""
+        self._idle_etag = None
 
     def finish(self, entry: Entry) -> Published:
-        """Move on an image that an interrupted scaler has replaced in place."""
+        """Publish an image that an interrupted scaler has replaced in place."""
         marker = unfinished_marker(entry)
         assert marker is not None  # noqa: S101 - that is how it was selected
         return self.in_place.finish(entry, marker.id)
-
-    def pipeline(
-        self,
-        upscale: Callable[[UpscaleJob, Resources], Upscaled],
-        resources: Resources,
-        quality: int,
-        *,
-        thumbnails: bool,
-    ) -> Pipeline:
-        """What processes the images that are taken."""
-        return Pipeline(upscale, resources, self.publisher, self.in_place, self.kept, quality, thumbnails)
 
     def link(self, entry: Entry) -> str:
         """The image's page in the Nextcloud; empty on any other server."""
@@ -223,10 +179,10 @@ class Session(abc.ABC):
         return f"{root_url}index.php/f/{entry.file_id}" if root_url and entry.file_id else ""
 
     def _is_unchanged(self, store: Store) -> bool:
-        if self._unchanged_since is None:
+        if self._idle_etag is None:
             return False
         raw = store.stat(self.folders.raw)
-        return raw is not None and raw.tree_etag == self._unchanged_since
+        return raw is not None and raw.tree_etag == self._idle_etag
 
     def _list_raw(self, store: Store) -> Listing:
         """The images of the raw folder, everything with a marker, and the hidden folder."""
@@ -245,53 +201,48 @@ class Session(abc.ABC):
         except NotFound as error:
             if store.stat(self.folders.raw) is None:
                 raise missing_folder(self.config.raw, "scaler_constants/RAW_REMOTE_DIR") from error
-            # Some servers say so when a file in it is taken away while they list.
+            # Some servers answer 404 if a file disappears while they list the folder.
             return list_it()
 
-    def _select(self, listing: Listing, clock: float) -> Selection:
+    def _select(self, listing: Listing, now: float) -> Selection:
         selection = select(
             listing,
             image_names(self.config.prefixes),
             skipped=self.skip_list.__contains__,
             before=self._observations,
-            clock=clock,
+            now=now,
         )
-        self.skip_list.keep_only(listing.entries)
-        complaint = listing.complaint(self.config.raw)
-        if complaint and complaint != self._complained:
-            logger.warning("{}", complaint)
-        self._complained = complaint
-        self._skipped = skipped_in(selection, self.skip_list)
-        self._observations = dict(selection.observations)
-        self._name_locked(selection.locked)
-        # An ETag from before our own work: the next poll lists once more, which costs little and misses nothing.
-        busy = selection.take or selection.wait or selection.finish or selection.locked
-        self._unchanged_since = None if busy else listing.itself.tree_etag
-        self.backoff.keep_only(listing.entries)
-        # What is not listed may have been claimed, so its upload is left to recovery.
-        self.kept = {entry.href: self.kept[entry.href] for entry in listing.entries if entry.href in self.kept}
-        take, finish = self.backoff.due(selection.take, clock), self.backoff.due(selection.finish, clock)
+        self._remember(listing, selection)
+        take, finish = self.backoff.due(selection.take, now), self.backoff.due(selection.finish, now)
         if take:
             self._host.load_opencv()
         return replace(selection, take=take, finish=finish)
 
-    def _name_locked(self, entries: Sequence[Entry]) -> None:
-        names = {entry.name for entry in entries}
-        for name in sorted(names - self._locked):
-            logger.info("{} waits: it is locked by somebody who is editing it", name)
-        self._locked = names
+    def _remember(self, listing: Listing, selection: Selection) -> None:
+        """Keep what the next poll needs, forget images that no longer exist, and log what is new."""
+        self._observations = dict(selection.observations)
+        # After our own changes the ETag differs, so the next poll lists once more; that is cheap and misses nothing.
+        busy = selection.take or selection.wait or selection.finish or selection.locked
+        self._idle_etag = None if busy else listing.itself.tree_etag
+        self.skip_list.keep_only(listing.entries)
+        self.backoff.keep_only(listing.entries)
+        # What is not listed may have been claimed, so its upload is left to recovery.
+        self.kept = {entry.href: self.kept[entry.href] for entry in listing.entries if entry.href in self.kept}
+        self.notices.skipped = skipped_in(selection, self.skip_list)
+        self.notices.name_locked(selection.locked)
+        self.notices.complain(listing.complaint(self.config.raw))
 
     def _would_do(self, selection: Selection) -> Iterator[str]:
         raw, unsorted = self.config.raw, self.config.unsorted
         for entry in selection.finish:
-            yield f"would finish {raw}/{entry.name}, left by a scaler that was stopped"
+            yield f"would finish {raw}/{entry.name}, left by an interrupted scaler"
         for entry in (*selection.take, *selection.wait):
             name = names.final_name(entry.name, names.new_id(self._host.owner))
             yield f"would upscale {raw}/{entry.name} to {unsorted}/{name}"
-        for name, reason in self._skipped.items():
+        for name, reason in self.notices.skipped.items():
             yield f"would skip {raw}/{name}: {reason}"
-        if self._skipped:
-            yield summary(self._skipped)
+        if self.notices.skipped:
+            yield summary(self.notices.skipped)
 
 
 class ClaimSession(Session):
@@ -305,15 +256,15 @@ class ClaimSession(Session):
         self._recovered_at: float | None = None
 
     @override
-    def look(self, store: Store, clock: float) -> Work:
-        selection = Selection() if self._is_unchanged(store) else self._select(self._list_raw(store), clock)
-        if self._recovery_changed_it(store, clock):
-            selection = self._select(self._list_raw(store), clock)
+    def look(self, store: Store, now: float) -> Work:
+        selection = Selection() if self._is_unchanged(store) else self._select(self._list_raw(store), now)
+        if self._recover_if_due(store, now):
+            selection = self._select(self._list_raw(store), now)
         return Work(selection.take, selection.finish, len(selection.wait))
 
     @override
-    def forget_what_is_done(self) -> None:
-        super().forget_what_is_done()
+    def look_anew(self) -> None:
+        super().look_anew()
         self._recovered_at = None
 
     @override
@@ -322,23 +273,23 @@ class ClaimSession(Session):
         if unfinished.uploads is None and store.stat(self.folders.unsorted) is None:
             raise missing_folder(self.config.unsorted, "scaler_constants/UNSORTED_REMOTE_DIR")
         for _, claim in unfinished.claimed:
-            yield f"would finish {claim.original}, left by a scaler that was stopped"
+            yield f"would finish {claim.original}, left by an interrupted scaler"
         yield from self._would_do(self._select(self._list_raw(store), 0.0))
 
     @override
     def _check_obstacle(self, store: Store) -> None:
-        if isinstance(self._obstacle, MovesRejected):
+        if isinstance(self.obstacle.failure, MovesRejected):
             self.publisher.try_moving(store)
 
-    def _recovery_changed_it(self, store: Store, clock: float) -> bool:
-        """Finish what stopped scalers have left, if it is time; whether the listing before is out of date by that."""
-        if self._recovered_at is not None and clock - self._recovered_at < RECOVER_EVERY:
+    def _recover_if_due(self, store: Store, now: float) -> bool:
+        """Finish the work of stopped scalers, if it is due; return whether the last listing is then out of date."""
+        if self._recovered_at is not None and now - self._recovered_at < RECOVER_EVERY:
             return False
         kept = {kept.upload.id for kept in self.kept.values()}
         unfinished = Recovery(store, self.moves, self._host.owner, kept).run()
-        self._recovered_at = clock
-        # Originals may be back in the folder; or the hidden folders were made, and the ETag that tells is another.
-        return bool(unfinished.claimed) or (unfinished.uploads is None and self._unchanged_since is not None)
+        self._recovered_at = now
+        # Originals may be back, or creating the hidden folders has changed the folder's ETag.
+        return bool(unfinished.claimed) or (unfinished.uploads is None and self._idle_etag is not None)
 
 
 class InPlaceSession(Session):
@@ -352,48 +303,48 @@ class InPlaceSession(Session):
         self._unknown_backoff = Backoff()
 
     @override
-    def look(self, store: Store, clock: float) -> Work:
+    def look(self, store: Store, now: float) -> Work:
         if self._is_unchanged(store):
             return Work(())
         listing = self._list_raw(store)
         if any(entry.is_folder and entry.name == HIDDEN_FOLDER for entry in listing.entries):
-            self._require_support(store, clock)
-            logger.info("Finishing what an earlier version has left in {}/{}", self.config.raw, HIDDEN_FOLDER)
+            self._require_support(store, now)
+            logger.info("Finishing work that an earlier version left in {}/{}", self.config.raw, HIDDEN_FOLDER)
             Recovery(store, self.moves, self._host.owner).run_for_the_last_time()
             listing = self._list_raw(store)
-        selection = self._select(listing, clock)
+        selection = self._select(listing, now)
         if remove_leftovers(store, listing):
-            self.forget_what_is_done()
+            self.look_anew()
         if self._started and not selection.take and not selection.finish:
             return Work((), waiting=len(selection.wait))
         unsorted = self._unsorted(store)
         self._started = True
         work = self._allowed(selection, listing.itself, unsorted)
         if work.take:
-            self._require_support(store, clock)
+            self._require_support(store, now)
             if not all(strong(entry.etag) for entry in work.take):
-                raise InPlaceUnsupported("the server lists files without an ETag that tells their versions apart")
+                raise InPlaceUnsupported("the server lists files without strong ETags")
         return work
 
     @override
     def _check_obstacle(self, store: Store) -> None:
-        """`_require_support` has tried it."""
+        """`_require_support` has tested that files can be moved."""
 
-    def _require_support(self, store: Store, clock: float) -> None:
-        """Find out once, by trying, whether files can be replaced in place here; if it fails, not in each poll.
+    def _require_support(self, store: Store, now: float) -> None:
+        """Test once whether files can be replaced in place here; after a failure, retry with a delay.
 
         Raises:
             InPlaceUnsupported: they cannot.
-            Failure: the server could not be asked now.
+            Failure: the server cannot be reached at the moment.
         """
         if not self._supported:
-            if self._unknown and not self._unknown_backoff.is_over(clock):
+            if self._unknown and not self._unknown_backoff.is_over(now):
                 raise self._unknown
             try:
-                capability = detect_in_place(store, self.connections, self.in_place.folders)
+                capability = detect_in_place(store, self.connections, self.in_place.folders, self.retry.stop.pause)
             except Failure as error:
                 self._unknown = error
-                self._unknown_backoff.fail(clock)
+                self._unknown_backoff.fail(now)
                 raise
             if not capability.supported:
                 raise InPlaceUnsupported(capability.reason)
@@ -403,7 +354,7 @@ class InPlaceSession(Session):
     def would_do(self, store: Store) -> Iterator[str]:
         self._unsorted(store)
         for _, claim in list_unfinished(store, self.folders).claimed:
-            yield f"would finish {claim.original}, left by a scaler that was stopped"
+            yield f"would finish {claim.original}, left by an interrupted scaler"
         yield from self._would_do(self._select(self._list_raw(store), 0.0))
 
     def _unsorted(self, store: Store) -> Entry:

@@ -1,4 +1,4 @@
-"""Images that are skipped, and why; they are not downloaded again until they, this program or a decoder change."""
+"""Images that are skipped, and why; not downloaded again until the image, this program or a decoder changes."""
 
 import functools
 import hashlib
@@ -16,19 +16,19 @@ from shared.files import write_atomically
 from shared.webdav.store import Entry
 
 DEATHS = 3
-"""An image that was being computed when so many processes were killed is skipped."""
+"""An image is skipped after this many processes were killed while processing it."""
 _LIBRARIES = ("opencv-python", "opencv-python-headless", "pillow", "tifffile", "imagecodecs")
 _IMAGES = Path(__file__).parent / "images"
-# Names in a summary, for each reason.
+# Most names listed per reason in a summary.
 _NAMED = 5
 
 
 class _Record(BaseModel):
-    """What is known of one version of an image.
+    """The record of one version of an image.
 
     Attributes:
         reason: why it is skipped; empty if it is only suspected of killing the process.
-        deaths: how many processes were killed while they computed it.
+        deaths: how many processes were killed while processing it.
     """
 
     version: Version
@@ -37,7 +37,7 @@ class _Record(BaseModel):
 
 
 class _File(BaseModel):
-    """What is kept across restarts.
+    """The state that survives a restart.
 
     Attributes:
         judged_by: from `judges`.
@@ -53,7 +53,7 @@ _FILE = TypeAdapter(_File)
 
 @functools.cache
 def judges() -> str:
-    """Identifies what decides whether an image can be upscaled: our code for images, and the decoders."""
+    """Fingerprint of our image code and the decoders, which decide whether an image can be upscaled."""
     code = hashlib.sha256()
     for file in sorted(_IMAGES.rglob("*.py")):
         code.update(file.read_bytes())
@@ -91,21 +91,22 @@ class SkipList:
     Args:
         folder: for such files; created when first needed.
         place: server, account and address of the raw folder.
-        judged_by: as `judges`; what others have judged is looked at again.
+        judged_by: as `judges`; decisions made under another fingerprint are discarded.
     """
 
     def __init__(self, folder: Path, place: str, judged_by: str | None = None) -> None:
         self._file = folder / f"skipped-{place_hash(place)}.json"
         self._given = judged_by
         self._lock = threading.Lock()
+        self._warned = False
         self._for_now: dict[str, _Record] = {}
         self._known = self._read()
-        # Since the last `save`; None for what was forgotten.
+        # Since the last `save`; None for forgotten images.
         self._changes: dict[str, _Record | None] = {}
 
     @property
     def _judged_by(self) -> str:
-        # Only asked for where there is a file to read or write: it takes a while to find out.
+        # Computed only if there is a file to read or write, because it is slow.
         return judges() if self._given is None else self._given
 
     def _read(self) -> dict[str, _Record]:
@@ -140,7 +141,7 @@ class SkipList:
         Args:
             reason: as it is logged.
             lasting: across restarts too; False if an option or an internal error is the reason, which may have been
-                fixed meanwhile.
+                fixed in the meantime.
         """
         record = _Record(version=version(entry), reason=reason)
         with self._lock:
@@ -150,20 +151,20 @@ class SkipList:
                 self._for_now[entry.href] = record
 
     def is_suspect(self, entry: Entry) -> bool:
-        """Whether a process was killed while it computed this version of an image, and none has survived it since."""
+        """Whether a process was killed while processing this version of an image, and none has survived it since."""
         record = self._known.get(entry.href)
         return record is not None and record.deaths > 0 and record.version == version(entry)
 
     def count_death(self, href: str, seen: Version) -> None:
-        """A process was killed while it computed this version of an image; after DEATHS of them it is skipped."""
+        """Count a process that was killed while processing this version of an image; after DEATHS it is skipped."""
         with self._lock:
             record = self._known.get(href)
             deaths = 1 + (record.deaths if record and record.version == seen else 0)
-            reason = f"the scaler was killed {deaths} times while it worked on this image" if deaths >= DEATHS else ""
+            reason = f"the scaler was killed {deaths} times while processing this image" if deaths >= DEATHS else ""
             self._change(href, _Record(version=seen, reason=reason, deaths=deaths))
 
     def survived(self, entry: Entry) -> None:
-        """This process has computed an image: what killed others was something else."""
+        """This process has processed the image, so it did not kill the others."""
         with self._lock:
             if self.is_suspect(entry):
                 self._change(entry.href, None)
@@ -189,19 +190,23 @@ class SkipList:
                 self._known[href] = record
 
     def save(self) -> None:
-        """Write the file, if anything changed; what another scaler has written meanwhile is kept."""
+        """Write the file, if anything changed, keeping what another scaler has written in the meantime."""
         with self._lock:
             if self._changes:
                 self._known = self._read()
                 self._apply(self._changes)
-                self._changes = {}
-                self._write()
+                # Otherwise they are still to be written.
+                if self._written():
+                    self._changes = {}
 
-    def _write(self) -> None:
+    def _written(self) -> bool:
         content = _File(judged_by=self._judged_by, images=self._known)
         try:
             write_atomically(self._file, content.model_dump_json(exclude_defaults=True).encode())
         except OSError as error:
-            logger.warning(
-                "{} cannot be written ({}); skipped images are tried again after a restart", self._file, error.strerror
-            )
+            if not self._warned:
+                said = "{} cannot be written ({}); skipped images are tried again after a restart"
+                logger.warning(said, self._file, error.strerror)
+            self._warned = True
+            return False
+        return True

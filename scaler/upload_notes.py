@@ -20,7 +20,7 @@ _KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What was to replace a file: its SHA-256 (hexadecimal) and the upload's id."""
+    """The content that was to replace a file: its SHA-256 (hexadecimal) and the upload's id."""
 
     sha256: str
     upload: str
@@ -52,7 +52,7 @@ class UploadNotes:
         return self._notes.get(file_id or "")
 
     def add(self, file_id: str | None, note: Note) -> None:
-        """Note what is about to replace a file; on disk when this returns."""
+        """Note an upload that is about to replace a file; on disk when this returns."""
         if file_id is None:
             return
         with self._lock:

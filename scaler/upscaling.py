@@ -11,21 +11,17 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from concurrent.futures import Future
 from pathlib import Path
 from types import ModuleType
 
-from scaler import names
-from scaler.flight_notes import FlightNotes
 from scaler.images.probe import Header, UnsupportedImage, memory_needed, read_header
+from scaler.jobs import Resources, Upload, Upscaled, UpscaleJob
 from scaler.marker import Marker, checksums_with_marker, marker_in
-from scaler.memory_budget import MemoryBudget
 from scaler.upload_notes import Note
 from shared.errors import Cancelled, ErrorPolicy, Failure, NotFound, ParentNotFound
 from shared.events.event import Stage
-from shared.shutdown import StopToken
-from shared.webdav.store import Connections, Entry, Href, put_verified
+from shared.webdav.store import Href, put_verified
 
 
 class OpenCvMissing(Failure):
@@ -59,109 +55,8 @@ class TooLarge(UnsupportedImage):
     """It needs more memory than this process may use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """Where an upscaled copy is uploaded to before it is published.
-
-    Attributes:
-        id: from `names.new_id`.
-        href: the address that the copy is sent to.
-        folder: made for this upload alone; None if the copy goes into a folder that is there already.
-    """
-
-    id: str
-    href: Href
-    folder: Href | None = None
-
-    @property
-    def whole(self) -> Href:
-        """What to delete if it is not published."""
-        return self.folder or self.href
-
-    def renewed(self) -> "Upload":
-        """Beside this one, under a name that nobody else uses."""
-        fresh = names.renewed_id(self.id)
-        folder = Href(self.folder.replace(self.id, fresh)) if self.folder else None
-        return Upload(fresh, Href(self.href.replace(self.id, fresh)), folder)
-
-
-@dataclass(frozen=True, slots=True)
-class UpscaleJob:
-    """One image to upscale.
-
-    Attributes:
-        entry: the original, as listed.
-        note: what was to replace it earlier, before an interruption.
-        quality: 1 to 100, for lossy formats.
-        thumbnail: make one.
-    """
-
-    entry: Entry
-    upload: Upload
-    note: Note | None
-    quality: int
-    thumbnail: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Upscaled:
-    """The result of a job.
-
-    Attributes:
-        upload: where the copy is.
-        width, height: of the original, in pixels.
-        size: of the copy, in bytes.
-        sha256: of the copy, hexadecimal; empty where it is not needed, as it goes into a folder that is there.
-        seconds: by stage; waiting for memory counts as computing.
-        thumbnail: as JPEG; empty if none was wanted or could be made.
-    """
-
-    upload: Upload
-    width: int
-    height: int
-    size: int
-    sha256: str
-    seconds: dict[Stage, float]
-    thumbnail: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """How publication ended.
-
-    Attributes:
-        name: of the published image; None if another scaler published it, or the original was taken away.
-        leftover: a claim that remains to be deleted.
-        upscaled: what was published; None if it had been upscaled before an interruption.
-        seconds: that publication took.
-    """
-
-    name: str | None
-    leftover: Href | None = None
-    upscaled: Upscaled | None = None
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a process provides to all its jobs.
-
-    Attributes:
-        folder: local and private, for downloads.
-        executor: for small requests beside the computing.
-        flight_notes: of the images that are being decoded.
-    """
-
-    connections: Connections
-    budget: MemoryBudget
-    folder: Path
-    stop: StopToken
-    executor: Executor
-    flight_notes: FlightNotes
-
-
 def upscale_image(job: UpscaleJob, resources: Resources) -> Upscaled:
-    """Download, upscale, upload and verify one image; an upload that fails is deleted again.
+    """Download, upscale, upload and verify one image; a failed upload is deleted again.
 
     Raises:
         AlreadyUpscaled: it only has to be published.
@@ -190,7 +85,15 @@ def upscale_image(job: UpscaleJob, resources: Resources) -> Upscaled:
             _send(job, resources, folder, upscaled)
             sha256 = hashlib.sha256(upscaled).hexdigest() if folder else ""
             watch.ended("upload")
-            return Upscaled(*(job.upload, header.width, header.height, len(upscaled), sha256, watch.seconds, thumbnail))
+            return Upscaled(
+                upload=job.upload,
+                width=header.width,
+                height=header.height,
+                size=len(upscaled),
+                sha256=sha256,
+                seconds=watch.seconds,
+                thumbnail=thumbnail,
+            )
 
 
 class _StopWatch:
@@ -215,14 +118,14 @@ def _computed(codecs: ModuleType, data: bytes, job: UpscaleJob) -> tuple[bytes, 
 
 @contextlib.contextmanager
 def _downloaded(job: UpscaleJob, resources: Resources) -> Iterator[mmap.mmap]:
-    """The original's bytes, mapped from the local disk until they are computed."""
+    """The original's bytes, mapped from the local disk until they are processed."""
     file = resources.folder / secrets.token_hex(8)
     try:
         with resources.connections.connect() as store:
             checksums = store.get(job.entry, file)
-        marker = _marker_of(job.note, checksums, file)
-        if marker and marker.is_unfinished(job.entry.name):
-            raise AlreadyUpscaled(marker.id)
+        for marker in (marker_in(checksums), _marker_noted(job.note, file)):
+            if marker and marker.is_unfinished(job.entry.name):
+                raise AlreadyUpscaled(marker.id)
         if file.stat().st_size == 0:
             raise UnsupportedImage("the file is empty")
         with file.open("rb") as opened:
@@ -232,16 +135,16 @@ def _downloaded(job: UpscaleJob, resources: Resources) -> Iterator[mmap.mmap]:
         file.unlink(missing_ok=True)
 
 
-def _marker_of(note: Note | None, checksums: str, file: Path) -> Marker | None:
-    """The marker that a download has, or would have if the server had not been stopped before it wrote it."""
-    if (marker := marker_in(checksums)) is None and note is not None and sha256_of(file) == note.sha256:
-        return marker_in(checksums_with_marker(note.sha256, note.upload))
-    return marker
+def _marker_noted(note: Note | None, file: Path) -> Marker | None:
+    """The marker that a download would have if the server had not been stopped before it wrote it."""
+    if note is None or sha256_of(file) != note.sha256:
+        return None
+    return marker_in(checksums_with_marker(note.sha256, note.upload))
 
 
 @contextlib.contextmanager
 def _upload_prepared(upload: Upload, resources: Resources) -> Iterator[Future[bool] | None]:
-    """Make the upload's own folder beside the computing; delete it if the image is not sent whole."""
+    """Create the upload's own folder in parallel with processing; delete it unless the whole image is sent."""
     making = resources.executor.submit(_make_folder, upload.folder, resources) if upload.folder else None
     try:
         yield making
@@ -269,7 +172,7 @@ def _send(job: UpscaleJob, resources: Resources, folder: Future[bool] | None, up
         if not folder:
             _delete(job.upload, resources)
         if isinstance(error, NotFound | ParentNotFound):
-            # The caller would take NotFound for a missing original.
+            # The caller would mistake NotFound for a missing original.
             raise UploadFolderGone from error
         raise
 
@@ -308,5 +211,5 @@ def sha256_of(file: Path) -> str:
 def _too_large(header: Header, need: int, memory: int) -> str:
     return (
         f"upscaling its {header.width}x{header.height} pixels takes about {need / 2**20:,.0f} MiB,"
-        f" more than the {memory / 2**20:,.0f} MiB of --max-memory"
+        f" more than the {memory / 2**20:,.0f} MiB that this process may use (--max-memory)"
     )

@@ -13,7 +13,7 @@ from shared.errors import LocalIOError
 
 PREFIX = "jupyterhub-images-scaler-"
 _IN_USE = "in-use"
-# Seconds. A younger folder may not be locked yet; a file system without locks does not tell who is alive.
+# Seconds. A younger folder may not be locked yet; a file system without locks does not show which processes are alive.
 _JUST_MADE = 60.0
 _SURELY_LEFT = 86400.0
 
@@ -32,7 +32,7 @@ def workdir() -> Iterator[Path]:
             folder = _locked(closing)
         except OSError as error:
             raise LocalIOError(
-                f"No folder for downloads can be made ({error.strerror})", "Free some space there, or set TMPDIR."
+                f"No folder for downloads can be created ({error.strerror})", "Free some space there, or set TMPDIR."
             ) from error
         try:
             yield folder
@@ -54,13 +54,13 @@ def _locked(closing: contextlib.ExitStack) -> Path:
 
 
 def _lock(closing: contextlib.ExitStack, folder: Path, kind: int) -> bool:
-    """Lock a folder; False where the file system has no such locks, as NFS.
+    """Lock a folder; False if the file system has no such locks, such as NFS.
 
     Raises:
         BlockingIOError: another process has locked it.
         OSError: it cannot be opened.
     """
-    # The file too, for scalers of earlier versions, which look at that alone.
+    # The file too, for scalers of earlier versions, which check only that file.
     for path in filter(Path.exists, (folder / _IN_USE, folder)):
         file = os.open(path, os.O_RDONLY)
         closing.callback(os.close, file)
@@ -87,5 +87,5 @@ def _clean_up(folder: Path) -> None:
         locked = _lock(closing, folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         left_after = _JUST_MADE if locked else _SURELY_LEFT
         if (marked and locked) or time.time() - folder.stat().st_mtime > left_after:
-            # Under the lock, so that its maker finds it complete or gone.
+            # Under the lock, so that its creator finds it either complete or gone.
             shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,7 @@ poetry() {
   "$POETRY" --no-interaction --no-ansi --directory "$HERE" "$@" 2>&1 | mask >&2
 }
 
-# Poetry must make its own environment, whatever is active in the terminal, and must never wait for a keyring.
+# Poetry must make its own environment, no matter what is active in the terminal, and must never wait for a keyring.
 prepare_poetry() {
   drop_install_variables
   unset VIRTUAL_ENV CONDA_PREFIX CONDA_DEFAULT_ENV
@@ -64,7 +64,7 @@ get_poetry() {
   say "installing Poetry in $OWN_POETRY …"
   rm -rf "$OWN_POETRY"
   "$1" -m venv "$OWN_POETRY" ||
-    die "$1 could not make a virtual environment in $OWN_POETRY; the lines above say why"
+    die "$1 could not create a virtual environment in $OWN_POETRY; the lines above say why"
   "$OWN_POETRY/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
     'poetry>=2.2,<3' 'poetry-plugin-pypi-mirror>=0.6' 2>&1 | mask >&2 ||
     die "pip could not install Poetry; the lines above say why. $INDEX_HINT"

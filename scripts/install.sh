@@ -16,7 +16,7 @@ ensure_installed() {
     wait_for_lock
     installed "$1" || install "$(with_recorded "$1")"
   ) 9>"$DATA/lock"
-  installed "$1" || die "the installation in $ENVIRONMENT changed meanwhile; run this again"
+  installed "$1" || die "the installation in $ENVIRONMENT changed in the meantime; run this again"
 }
 
 # True if the groups are installed as locked and still work: $HOME outlives the container's image, and the next image
@@ -70,7 +70,7 @@ install() {
   rm -f "$RECORD"
   touch "$RECORD.started"
   say "installing the locked dependencies for $python …"
-  poetry env use "$python" || die "Poetry could not make an environment with $python; the lines above say why"
+  poetry env use "$python" || die "Poetry could not create an environment with $python; the lines above say why"
   ENVIRONMENT=$("$POETRY" --no-ansi --directory "$HERE" env info --path)
   "$ENVIRONMENT/bin/python" -c 'import pip' 2>/dev/null || "$ENVIRONMENT/bin/python" -m ensurepip >/dev/null
   use_pip_index "$python"

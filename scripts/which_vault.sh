@@ -12,12 +12,12 @@ groups_of_daemons() {
   if ! environment_names_vault && private_vault_exists; then echo main,vault; else echo main; fi
 }
 
-# Where there is no Vault yet, `settings` offers to make one.
+# If there is no Vault yet, `settings` offers to create one.
 groups_of_settings() {
   if environment_names_vault; then echo main; else echo main,vault; fi
 }
 
-# Before anything is installed: without settings both daemons would only say so.
+# Before anything is installed: without settings both daemons would only report that.
 say_what_comes_first() {
   if environment_names_vault || private_vault_exists || [[ -e $HOME/.vault-token ]]; then return; fi
   die 'there are no settings yet. To enter them, type:  ./run.sh settings'

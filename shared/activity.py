@@ -1,4 +1,4 @@
-"""Tells a JupyterHub that its user's server is in use, while images are in flight (`--report-activity`).
+"""Reports to JupyterHub that the user's server is in use, while images are in flight (`--report-activity`).
 
 The hub's REST API (POST /users/{name}/activity) takes the token that every single-user server and its terminals have.
 """
@@ -23,13 +23,13 @@ _TIMEOUT = 10.0
 
 
 class NoHub(Failure):
-    """There is nothing to report to."""
+    """There is no JupyterHub to report to."""
 
     policy = ErrorPolicy.FATAL
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would take the token along."""
+    """A redirect would receive the token."""
 
     @override
     def redirect_request(self, *_: object) -> None:
@@ -85,7 +85,7 @@ class HubActivity:
             self._opener.open(request, timeout=_TIMEOUT).close()
         except (OSError, ValueError) as error:
             if not self._warned:
-                logger.warning("JupyterHub cannot be told that this server is active: {}", error)
+                logger.warning("Cannot report activity to JupyterHub: {}", error)
             self._warned = True
         else:
             self._warned = False

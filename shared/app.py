@@ -7,6 +7,8 @@ import os
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 from loguru import logger
 
@@ -18,16 +20,20 @@ from shared.events.recorder import Recorder
 from shared.recording import open_recorder
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken, stop_on_signals
+from shared.state_folder import writable
 from shared.systemd import start_watchdog
 from shared.terminal import hang_up_with_terminal
 
 _SECRET_VARIABLES = ("VAULT_TOKEN", "VAULT_SECRET_ID", "JUPYTERHUB_API_TOKEN")
 
 
-def run(name: str, options: Options, work: Callable[[RetryPolicy, Recorder], int], *, thumbnails: bool = False) -> int:
+def run(
+    name: str, options: Options, work: Callable[[RetryPolicy, Recorder, Path], int], *, thumbnails: bool = False
+) -> int:
     """Set up logging, signals and recording, do the work, and turn its failures into a message and an exit status.
 
     Args:
+        work: gets the state folder of all daemons, too.
         thumbnails: keep them.
 
     Returns:
@@ -42,16 +48,16 @@ def run(name: str, options: Options, work: Callable[[RetryPolicy, Recorder], int
         return 2
     log.hide(*(os.environ.get(variable, "").strip() for variable in _SECRET_VARIABLES))
     _hide_passwords_of_proxies()
-    # Otherwise the interpreter collects garbage at its exit, among everything that was imported.
+    # Otherwise the interpreter runs a full garbage collection at exit.
     atexit.register(gc.freeze)
     stop = StopToken()
     recorder = Recorder(name)
-    with stop_on_signals(stop):
+    with stop_on_signals(stop), _state_folder(options) as state:
         hang_up_with_terminal(stop)
         start_watchdog(stop)
         try:
-            recorder, observer = open_recorder(name, options, state_folder(""), thumbnails=thumbnails)
-            return work(RetryPolicy(stop, observer=observer), recorder)
+            recorder, observer = open_recorder(name, options, state, thumbnails=thumbnails)
+            return work(RetryPolicy(stop, observer=observer), recorder, state)
         except Cancelled:
             return 0
         except Failure as failure:
@@ -62,6 +68,11 @@ def run(name: str, options: Options, work: Callable[[RetryPolicy, Recorder], int
             return 1
         finally:
             recorder.record(Event(kind=Kind.STOPPED), level="INFO" if stop.requested else "DEBUG")
+
+
+def _state_folder(options: Options) -> AbstractContextManager[Path]:
+    folder = state_folder("")
+    return contextlib.nullcontext(folder) if options.check or options.dry_run else writable(folder)
 
 
 def _hide_passwords_of_proxies() -> None:

@@ -59,7 +59,7 @@ class Address(click.ParamType[tuple[str, int]]):
 
 
 def command_line(name: str) -> str:
-    """What the user types for a command: `./run.sh NAME`, or its name where it was installed without run.sh."""
+    """What the user types for a command: `./run.sh NAME`, or its name if it was installed without run.sh."""
     if os.environ.get("RUN_SH"):
         return f"./run.sh {name}"
     return name if name in ("scaler", "mover") else f"jupyterhub-images {name}"
@@ -90,7 +90,7 @@ class Command(click.Command):
 
 
 class Seconds(click.FloatRange):
-    """A number of seconds between the bounds; `nan`, which lies within all bounds, is none."""
+    """A number of seconds between the bounds; `nan`, which passes any bounds check, is rejected."""
 
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:

@@ -1,4 +1,4 @@
-"""`jupyterhub-images`: the commands beside the daemons. `./run.sh` passes them on here."""
+"""`jupyterhub-images`: the commands other than the daemons. `./run.sh` passes them on here."""
 
 import importlib
 import os
@@ -32,7 +32,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
-            # What only some of the commands need is no dependency of the wheel.
+            # Packages that only some commands need are not dependencies of the wheel.
             raise click.ClickException(
                 f"{error.name} is not installed. Start with ./run.sh, which installs what is missing, or run"
                 f" pipx inject jupyterhub-images {error.name}"
@@ -42,7 +42,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="jupyterhub-images")
 def commands() -> None:
-    """Settings of the scaler and the mover, and what they did."""
+    """Manage the settings of the scaler and the mover, and show what they did."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The errors of the outside world: what happened, what follows (`ErrorPolicy`), and what the user can do about it.
+"""Errors from outside the program: what happened, what follows (`ErrorPolicy`), and what the user can do about it.
 
 docs/design.md has a table of them.
 """
@@ -10,7 +10,7 @@ class ErrorPolicy(Enum):
     """What follows from a failure."""
 
     RETRY = "retry"  # try again after a pause
-    SKIP = "skip"  # this one image is skipped until it changes; the others go on
+    SKIP = "skip"  # the request is not repeated; the poll continues with the other images
     DEFER = "defer"  # end this poll; the next one tries again
     AUTH = "auth"  # send no request until the settings change or half an hour has passed
     FATAL = "fatal"  # the user has to act first
@@ -82,7 +82,7 @@ class ServerUnavailable(Failure):
 
 
 class Locked(ServerUnavailable):
-    """423: the file is locked, for a moment by another request, or for hours by somebody who is editing it."""
+    """423: the file is locked, for a moment by another request, or for hours by a user who is editing it."""
 
 
 class Unauthorized(Failure):
@@ -144,10 +144,10 @@ class NotWebDav(Failure):
 
 
 class NotAsked(NotWebDav):
-    """TLS or a proxy keeps every request from the server until somebody acts."""
+    """TLS or a proxy blocks every request until the user acts."""
 
 
 class TruncatedListing(NotWebDav):
-    """A listing that breaks off, as rclone's does when a file is moved out of the folder meanwhile."""
+    """A listing that breaks off, as rclone's does if a file is moved out of the folder during it."""
 
     policy = ErrorPolicy.RETRY

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_atomically(file: Path, content: bytes) -> None:
-    """Replace a small file, under a name of our own first: several scalers may share the folder.
+    """Replace a small file by writing to a unique temporary name first: several scalers may share the folder.
 
     Raises:
         OSError: it cannot be written.

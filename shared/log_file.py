@@ -19,7 +19,7 @@ class LogFile:
     begun; KEPT old ones are kept.
 
     Args:
-        complain: is told once while lines cannot be written.
+        complain: called once while lines cannot be written.
 
     Raises:
         OSError: it cannot be written.
@@ -29,7 +29,7 @@ class LogFile:
         self._path = path.absolute()
         self._complain = complain
         self._failing = False
-        # The last line is not complete.
+        # Whether the last line is incomplete.
         self._torn = False
         self._append(b"")
 
@@ -43,7 +43,7 @@ class LogFile:
         except OSError as error:
             if not self._failing:
                 self._complain(
-                    f"{self._path} cannot be written ({error.strerror}). Lines are missing in it until it can."
+                    f"{self._path} cannot be written ({error.strerror}). Lines are missing from it until then."
                 )
             self._failing = True
         else:
@@ -51,7 +51,7 @@ class LogFile:
 
     def _append(self, data: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Not blocking: a named pipe that nobody reads must not stop the daemon.
+        # Not blocking: a named pipe without a reader must not stop the daemon.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         file = os.open(self._path, flags, 0o666)
         try:

@@ -14,14 +14,14 @@ class LogOnce:
         self._lock = threading.Lock()
 
     def is_new(self, line: str) -> bool:
-        """Whether a line was not said in this poll or the last; it counts as said from now on."""
+        """Whether a line is new in this poll and the last; it counts as logged from now on."""
         with self._lock:
             new = line not in self._before | self._now
             self._now.add(line)
         return new
 
     def log(self, level: str, line: str) -> None:
-        """Log a line, unless it was said in this poll or the last."""
+        """Log a line, unless it was logged in this poll or the last."""
         if self.is_new(line):
             logger.log(level, "{}", line)
 

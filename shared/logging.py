@@ -94,7 +94,7 @@ def safe(text: str) -> str:
 
 
 def show(text: str, *, err: bool = False) -> None:
-    """Print a line, made safe, to standard output or error; nothing happens if nobody can read it."""
+    """Print a line, made safe, to standard output or error; nothing happens if the stream is closed or broken."""
     with contextlib.suppress(OSError, ValueError):
         click.echo(safe(text), err=err)
 
@@ -174,7 +174,7 @@ def _make_safe(record: "Record") -> None:
 
 
 def _write(out: TextIO, text: str, *, beside_progress: bool) -> None:
-    """Write a line, or drop it if the stream is closed, broken or full: the daemon goes on."""
+    """Write a line, or drop it if the stream is closed, broken or full: the daemon keeps running."""
     with contextlib.suppress(OSError, ValueError):
         if beside_progress and "tqdm" in sys.modules:
             from tqdm import tqdm  # noqa: PLC0415 - already loaded, or not needed

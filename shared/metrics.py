@@ -29,12 +29,12 @@ from shared.retry import RequestObserver
 _PREFIX = "jupyterhub_images"
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _OUTCOMES = (Kind.UPSCALED, Kind.FILED, Kind.RECOVERED, Kind.SKIPPED, Kind.CHANGED, Kind.FAILED)
-# Seconds, beside three periods: the longest pause after failed polls, and a large image or a slow request.
+# Seconds, in addition to three periods: the longest pause after failed polls, and a large image or a slow request.
 _PATIENCE = 600.0
 
 
 class PortTaken(Failure):
-    """The address for the metrics cannot be listened on."""
+    """The daemon cannot listen on the address for the metrics."""
 
     policy = ErrorPolicy.FATAL
 
@@ -142,17 +142,17 @@ class Metrics(RequestObserver):
             self._token.labels(self._daemon).set(timestamp)
 
     def _progress(self) -> None:
-        """Something went on: a poll ended, an image was done, a request was answered or is about to be repeated."""
+        """Note progress: a poll ended, an image was done, a request was answered or is about to be repeated."""
         self._alive_at = self._clock()
 
     @property
     def healthy(self) -> bool:
-        """Whether polls end, or what they do gets on; a server that is away does not count."""
+        """Whether polls end or make progress; an unreachable server does not count against it."""
         return self.silent_for <= self._longest_silence
 
     @property
     def silent_for(self) -> float:
-        """Seconds since something went on."""
+        """Seconds since the last progress."""
         return self._clock() - self._alive_at
 
 
@@ -186,7 +186,7 @@ def serve(metrics: Metrics, host: str, port: int) -> tuple[str, int]:
     """Serve the metrics from a thread that ends with the process; return address and port.
 
     Raises:
-        PortTaken: something else listens there already, or the address is none of this machine.
+        PortTaken: something else listens there already, or the address does not belong to this machine.
     """
     handler = type("Handler", (_Handler,), {"registry": metrics.registry, "metrics": metrics})
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -15,7 +15,7 @@ class PollReport:
     failed: list[Failure] = field(default_factory=list)
 
     def add(self, later: "PollReport") -> None:
-        """Add what happened in another part of the poll."""
+        """Add the report of another part of the poll."""
         self.counts += later.counts
         self.failed += later.failed
 

@@ -1,8 +1,8 @@
-"""Text from servers, Vault, file names and the command line, made safe to show: every output goes through here."""
+"""Text from servers, Vault, file names and the command line, made safe to show: all output goes through here."""
 
 import re
 
-# What drives a terminal or ends a line (C0, DEL, C1, line and paragraph separators), what turns or hides text
+# What drives a terminal or ends a line (C0, DEL, C1, line and paragraph separators), what reverses or hides text
 # (bidirectional marks, overrides and isolates, zero-width characters, the byte order mark), and lone surrogates, which
 # cannot be encoded. The joiners U+200C and U+200D stay: emoji and several scripts need them.
 _UNSAFE = re.compile(

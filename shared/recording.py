@@ -1,5 +1,6 @@
-"""What a daemon records into, by its options."""
+"""Opens the recorder of a daemon, by its options."""
 
+import contextlib
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from shared.retry import RequestObserver
 def open_recorder(
     daemon: str, options: Options, state: Path, *, thumbnails: bool = False
 ) -> tuple[Recorder, RequestObserver]:
-    """A recorder, and what takes note of requests.
+    """Open a recorder, and the observer of requests.
 
     Args:
         state: the folder of all daemons; events and their thumbnails, and which daemons run.
@@ -45,8 +46,7 @@ def open_recorder(
         sinks,
         Thumbnails(events / "thumbnails") if thumbnails else None,
         frequency=0 if options.once else options.frequency,
+        activity=HubActivity(os.environ).reported if options.report_activity else contextlib.nullcontext,
         once=options.once,
     )
-    if options.report_activity:
-        recorder.in_flight = HubActivity(os.environ).reported
     return recorder, observer

@@ -35,7 +35,7 @@ class RetryPolicy:
     Args:
         stop: ends every pause at once.
         attempts: how often one request is sent at most.
-        observer: hears of every answer and every repetition.
+        observer: is called for every answer and every repetition.
     """
 
     def __init__(self, stop: StopToken, attempts: int = ATTEMPTS, observer: RequestObserver | None = None) -> None:
@@ -93,7 +93,7 @@ class RetryPolicy:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, ServerUnavailable) else None
         seconds = self._exponential(state) if asked is None else min(asked, LONGEST_PAUSE)
-        # A locked file is no reason to leave the others alone.
+        # One locked file must not delay the others.
         if not isinstance(error, Locked):
             with self._lock:
                 self._backoff_until = max(self._backoff_until, self.stop.clock() + seconds)

@@ -24,7 +24,7 @@ class PollLoop:
         stop: ends the polls.
         frequency: seconds from the start of one poll to the start of the next.
         once: poll once.
-        recorder: of failed polls; by default they are only logged.
+        recorder: records failed polls; by default they are only logged.
     """
 
     def __init__(self, stop: StopToken, frequency: float, *, once: bool, recorder: Recorder | None = None) -> None:
@@ -55,7 +55,7 @@ class PollLoop:
 
     @contextlib.contextmanager
     def poll(self) -> Iterator[None]:
-        """Log a failed poll, also one that failed for an unforeseen reason, once, and keep the daemon running.
+        """Log a failed poll once, even if the reason is unexpected, and keep the daemon running.
 
         Raises:
             Failure: the user has to act, because its policy is FATAL or because no poll has succeeded yet.
@@ -79,7 +79,7 @@ class PollLoop:
             self._failed_in_a_row, self._said, self._succeeded = 0, "", True
 
     def record(self, failures: Sequence[Failure]) -> None:
-        """Take note of what failed in a poll; each was logged already, except what ended the poll.
+        """Take note of the failures in a poll; all were logged already, except the one that ended the poll.
 
         Raises:
             Failure: the one that ended the poll.
@@ -93,13 +93,13 @@ class PollLoop:
     def auth_allowed(self, account: Hashable) -> bool:
         """Whether requests may be sent: not with a password that the server has just rejected."""
         if self._account is None:
-            # The settings were read: what keeps a daemon from starting is behind it.
+            # The settings were read, so the daemon has started.
             notify("READY=1")
         self._account = account
         return self._unauthorized != account or self._stop.clock() >= self._ask_again_at
 
     def _note(self, error: Exception) -> None:
-        """Log what failed, once while it lasts; `--once` then exits with 1."""
+        """Log a failure, once while it lasts; `--once` then exits with 1."""
         self._failed_in_a_row += 1
         if self._once:
             self.exit_status = 1

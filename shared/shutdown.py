@@ -87,8 +87,9 @@ def stop_on_signals(stop: StopToken) -> Iterator[None]:
             if signum == signal.SIGINT and DEADLINE - stop.time_left >= SECOND_SIGNAL_AFTER:
                 end()
             return
-        stop.request()
+        # First, in case what is called now waits for what this thread holds.
         watchdog.start()
+        stop.request()
 
     watchdog = threading.Timer(DEADLINE, end)
     watchdog.daemon = True

@@ -12,7 +12,7 @@ _STREAMS = ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"))
 def secure() -> None:
     """Open the null device in place of each stream that is closed, and let none change the exit status.
 
-    Otherwise the next file or connection would get its number, and what C libraries print would be written into it.
+    Otherwise the next file or connection would get its number, and the output of C libraries would be written into it.
     """
     for number, name, mode in _STREAMS:
         try:
@@ -23,7 +23,7 @@ def secure() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # As standard error has it: what the terminal's encoding lacks is escaped.
+        # Like standard error: characters that the terminal's encoding lacks are escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
     atexit.register(_drop_unwritten)
 

@@ -13,14 +13,14 @@ def notify(state: str) -> None:
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        # An @ stands for the zero byte of an abstract address.
+        # An @ means the zero byte of an abstract address.
         sender.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
 
 
 def start_watchdog(stop: StopToken) -> None:
-    """Say at regular times that this process runs, until it is asked to stop.
+    """Report at regular intervals that this process runs, until it is asked to stop.
 
-    That a poll takes long is no reason for a restart, so only a process that is stuck as a whole falls silent.
+    A long poll is not a reason for a restart, so only a process that is completely stuck falls silent.
     """
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     if not microseconds.isdecimal():

@@ -1,4 +1,4 @@
-"""A terminal that vanishes without a word, as when a shell is killed whose background job this process is."""
+"""Detects a terminal that disappears silently, for example because the shell that started this process is killed."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ _LOOK_EVERY = 2.0
 def hang_up_with_terminal(stop: StopToken, look_every: float = _LOOK_EVERY) -> None:
     """Hang up (SIGHUP) once the controlling terminal is gone.
 
-    Not where none was there from the start (setsid, systemd), nor where SIGHUP is ignored (nohup).
+    Not if there was none from the start (setsid, systemd), nor if SIGHUP is ignored (nohup).
     """
     if _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         threading.Thread(target=_watch, args=(stop, look_every), name="terminal", daemon=True).start()
@@ -29,7 +29,7 @@ def _watch(stop: StopToken, look_every: float) -> None:
 
 
 def _has_terminal() -> bool:
-    """Whether this process has a controlling terminal (proc(5), tty_nr); True where that cannot be told."""
+    """Whether this process has a controlling terminal (proc(5), tty_nr); True if that cannot be determined."""
     try:
         status = Path("/proc/self/stat").read_text(errors="replace")
     except OSError:

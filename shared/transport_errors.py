@@ -1,4 +1,4 @@
-"""What a failed connection means, in words: names, TCP, TLS and proxies; for the image server and for Vault alike.
+"""Explains failed connections: names, TCP, TLS and proxies; for the image server and for Vault alike.
 
 requests and niquests (which nc_py_api is built on) raise exceptions of the same names, each wrapped several times
 around what happened, so the causes are searched by type where they are Python's own and by name where they are not.
@@ -17,7 +17,7 @@ from pathlib import Path
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _UNTRUSTED = (2, 18, 19, 20, 21)
 _OTHER_NAME = (62, 63, 64)
-# What OpenSSL says of an answer in plain text.
+# OpenSSL's errors for a plain-text answer.
 _NOT_TLS = (
     "WRONG_VERSION_NUMBER",
     "HTTP_REQUEST",
@@ -34,7 +34,7 @@ _RUNNING = "Is the server running, and is the address right in {setting}?"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A server that was to be reached.
+    """The server that could not be reached.
 
     Attributes:
         address: its URL; only scheme, host and port are shown.
@@ -56,12 +56,12 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class TransportProblem:
-    """Why a server could not be asked.
+    """Why a request to a server failed.
 
     Attributes:
         message: what happened and where, without a full stop.
         hint: what to do about it, as a sentence.
-        permanent: repeating is pointless before somebody acts; then no request was executed either.
+        permanent: repeating is pointless until the user acts; no request was executed.
     """
 
     message: str
@@ -73,7 +73,7 @@ def explain(error: BaseException, peer: Peer, *, reached: bool = False) -> Trans
     """What an exception of requests or niquests means.
 
     Args:
-        reached: the server has answered before, so something that is no TLS is a broken connection, not a wrong port.
+        reached: the server has answered before, so a non-TLS answer means a broken connection, not a wrong port.
     """
     causes = list(_causes(error))
     names = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
@@ -96,9 +96,9 @@ def explain(error: BaseException, peer: Peer, *, reached: bool = False) -> Trans
 
 
 def proxy_rejected(peer: Peer) -> TransportProblem:
-    """A proxy that wants a login: status 407."""
+    """A proxy that requires a login: status 407."""
     return TransportProblem(
-        f"The proxy {_proxy_address(peer)} wants a user name and password (status 407)",
+        f"The proxy {_proxy_address(peer)} requires a user name and password (status 407)",
         f"Put them into {_proxy_variable(peer)} (http://USER:PASSWORD@HOST:PORT), or name {_host(peer)} in NO_PROXY.",
         permanent=True,
     )
@@ -125,7 +125,7 @@ def _certificate(peer: Peer, error: ssl.SSLCertVerificationError) -> TransportPr
         message, hint = f"{whose} is not valid yet", "Check the clock of this machine."
     elif code in _OTHER_NAME:
         message = f"{whose} is for another host name"
-        hint = f"Put a name that stands in the certificate into {peer.setting}, instead of {_host(peer)}."
+        hint = f"In {peer.setting}, use a host name from the certificate instead of {_host(peer)}."
     elif code in _UNTRUSTED and peer.cacert:
         message = f"{whose} is not trusted: {peer.cacert} does not contain its certificate authority"
         hint = f"Name the file with its certificate authority in {peer.ca_setting}."
@@ -149,15 +149,17 @@ def _tls(peer: Peer, error: ssl.SSLError, *, reached: bool) -> TransportProblem:
     if reason in _NOT_TLS:
         return TransportProblem(
             f"{peer.shown} does not speak TLS on that port",
-            f"Correct the port in {peer.setting}, or put http:// instead of https:// if the server has no TLS.",
+            f"Correct the port in {peer.setting}, or use http:// instead of https:// if the server has no TLS.",
             permanent=True,
         )
     if "CERTIFICATE_REQUIRED" in reason:
         return TransportProblem(
-            f"{peer.shown} wants a client certificate", "Ask its administrator for a way without one.", permanent=True
+            f"{peer.shown} requires a client certificate",
+            "Ask its administrator for access without one.",
+            permanent=True,
         )
     return TransportProblem(
-        f"{peer.shown} does not agree on TLS ({reason})", "Its administrator has to allow TLS 1.2 or newer."
+        f"TLS negotiation with {peer.shown} failed ({reason})", "Its administrator has to allow TLS 1.2 or newer."
     )
 
 
@@ -174,7 +176,7 @@ def _network(peer: Peer, causes: list[BaseException], names: set[str], text: str
     errnos = {cause.errno for cause in causes if isinstance(cause, OSError)}
     if "NameResolutionError" in names or any(isinstance(cause, socket.gaierror) for cause in causes):
         return TransportProblem(
-            f"{peer.shown} cannot be found by its name",
+            f"{peer.shown} cannot be resolved",
             f"Correct the host name in {peer.setting}, or check the DNS of this machine.",
         )
     if errno.ECONNREFUSED in errnos:
@@ -186,7 +188,7 @@ def _network(peer: Peer, causes: list[BaseException], names: set[str], text: str
         )
     if names & {"ConnectTimeout", "ConnectTimeoutError"}:
         return TransportProblem(
-            f"{peer.shown} does not accept a connection in time",
+            f"Connecting to {peer.shown} timed out",
             f"Check the host and the port in {peer.setting}; a firewall may be in between.",
         )
     if any("Timeout" in name for name in names):
@@ -194,7 +196,7 @@ def _network(peer: Peer, causes: list[BaseException], names: set[str], text: str
     if any(alert in text for alert in _ALERT) and not reached and peer.address.startswith("http:"):
         return TransportProblem(
             f"{peer.shown} does not speak plain HTTP on that port",
-            f"Put https:// instead of http:// into {peer.setting}, or correct the port.",
+            f"Use https:// instead of http:// in {peer.setting}, or correct the port.",
             permanent=True,
         )
     tls = " Does that port expect https://?" if peer.address.startswith("http:") and not reached else ""
@@ -202,7 +204,7 @@ def _network(peer: Peer, causes: list[BaseException], names: set[str], text: str
 
 
 def _proxy(peer: Peer, causes: list[BaseException], text: str) -> TransportProblem:
-    """What is wrong with the proxy; the environment is where both libraries take it from."""
+    """The problem with the proxy, which both libraries take from the environment."""
     if "407" in text and "Tunnel" in text:
         return proxy_rejected(peer)
     proxy = _proxy_address(peer)
@@ -213,9 +215,9 @@ def _proxy(peer: Peer, causes: list[BaseException], text: str) -> TransportProbl
     if any(type(cause).__name__ in ("InvalidProxyURL", "InvalidSchema") for cause in causes):
         return TransportProblem(f"The proxy {proxy} cannot be used ({text})", hint, permanent=True)
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return TransportProblem(f"The proxy {proxy} cannot be found by its name", hint)
+        return TransportProblem(f"The proxy {proxy} cannot be resolved", hint)
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return TransportProblem(f"The proxy {proxy} does not speak TLS as expected", f"Put http:// before it. {hint}")
+        return TransportProblem(f"The proxy {proxy} does not speak TLS as expected", f"Prefix it with http://. {hint}")
     return TransportProblem(f"The proxy {proxy} does not answer", hint)
 
 

@@ -1,4 +1,4 @@
-"""The chart of images an hour, as SVG without any script."""
+"""The chart of images per hour, as SVG without any script."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def chart(hours: Sequence[Hour]) -> Markup:
         )
     total = sum(hour.upscaled for hour in hours), sum(hour.filed for hour in hours)
     label = (
-        f"Images an hour in the last {len(hours)} hours: {total[0]} upscaled, {total[1]} filed, at most {top} in one"
+        f"Images per hour in the last {len(hours)} hours: {total[0]} upscaled, {total[1]} filed, at most {top} per hour"
     )
     return Markup(  # noqa: S704 - made of numbers and times alone
         f'<svg role="img" aria-label="{label}" viewBox="0 0 {width} {_HEIGHT + 1}" preserveAspectRatio="none">'

@@ -1,7 +1,7 @@
 """The tile in the JupyterLab launcher, by jupyter-server-proxy.
 
 Its settings are read from `jupyter_server_config.json` in Jupyter's own folder; `jupyter_server_config.d` is not read
-for them. Administrators who build images can install the package beside jupyter-server-proxy instead: `server` is its
+for them. Administrators who build images can install the package next to jupyter-server-proxy instead: `server` is its
 entry point `jupyter_serverproxy_servers`.
 """
 
@@ -26,11 +26,11 @@ _ROOT = Path(__file__).parent.parent
 
 
 class CannotInstall(Exception):
-    """The tile cannot be put into the launcher; the text says why and what to do."""
+    """The tile cannot be added to the launcher; the text says why and what to do."""
 
 
 def server() -> dict[str, Any]:
-    """What jupyter-server-proxy is told: start the page on a socket of its own, and show a tile."""
+    """Tell jupyter-server-proxy to start the page on its own socket, and to show a tile."""
     run_sh = _ROOT / "run.sh"
     program = [str(run_sh)] if run_sh.is_file() else [sys.executable, "-m", "shared.commands"]
     return {
@@ -45,7 +45,7 @@ def server() -> dict[str, Any]:
 
 
 def install_tile() -> str:
-    """Put the tile into the launcher; return what to do next.
+    """Add the tile to the launcher; return what to do next.
 
     Raises:
         CannotInstall: Jupyter's settings cannot be read or written, or jupyter-server-proxy is missing.
@@ -66,7 +66,7 @@ def install_tile() -> str:
 
 
 def remove_tile() -> str:
-    """Take the tile out, and what was added around it; return a sentence.
+    """Remove the tile, and what was added around it; return a sentence.
 
     Raises:
         CannotInstall: Jupyter's settings cannot be read or written.
@@ -83,7 +83,7 @@ def remove_tile() -> str:
         _write(config)
     else:
         _file().unlink()
-    return f"The tile was taken out of {_file()}; it is gone after the next restart of your Jupyter server"
+    return f"The tile was removed from {_file()}; it is gone after the next restart of your Jupyter server"
 
 
 def _file() -> Path:
@@ -99,22 +99,22 @@ def _read() -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CannotInstall(f"{_file()} cannot be read ({error}). Correct it, then run this again.") from error
     if not isinstance(config, dict):
-        raise CannotInstall(f"{_file()} holds no JSON object. Correct it, then run this again.")
+        raise CannotInstall(f"{_file()} is not a JSON object. Correct it, then run this again.")
     return config
 
 
 def _servers(config: dict[str, Any]) -> dict[str, Any]:
-    """The servers that are set already; an empty table is added where there is none."""
+    """The servers that are already configured; an empty table is added if there is none."""
     place: dict[str, Any] = config
     for key in ("ServerProxy", "servers"):
         place = place.setdefault(key, {})
         if not isinstance(place, dict):
-            raise CannotInstall(f"{key} in {_file()} is no JSON object. Correct it, then run this again.")
+            raise CannotInstall(f"{key} in {_file()} is not a JSON object. Correct it, then run this again.")
     return place
 
 
 def _write(config: dict[str, Any]) -> None:
-    # Where the file is a link, its target is replaced, and the link stays.
+    # If the file is a symbolic link, its target is replaced, and the link stays.
     file = _file().resolve()
     fresh = file.with_name(f"{file.name}.new")
     try:
@@ -142,9 +142,9 @@ def _has_proxy() -> bool:
 
 
 @click.command("jupyter", cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--remove", is_flag=True, help="Take the tile out of the launcher again.")
+@click.option("--remove", is_flag=True, help="Remove the tile from the launcher.")
 def main(*, remove: bool) -> None:
-    """Put a tile for the status page into the JupyterLab launcher."""
+    """Add a tile for the status page to the JupyterLab launcher."""
     try:
         click.echo(remove_tile() if remove else install_tile())
     except CannotInstall as error:

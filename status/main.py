@@ -41,7 +41,7 @@ def main(*, as_json: bool, web: bool, port: int, socket_file: Path | None) -> No
 
 
 def fail(message: str) -> NoReturn:
-    """Say what is wrong and exit with status 2."""
+    """Print a message and exit with status 2."""
     click.echo(message, err=True)
     sys.exit(2)
 
@@ -66,14 +66,14 @@ def _serve(state: Path, port: int, socket_file: Path | None) -> None:
         # Requests carry cookies and tokens.
         access_log=False,
         lifespan="off",
-        # Pages that are open keep a connection.
+        # Open pages keep a connection.
         timeout_graceful_shutdown=1,
     )
     uvicorn.Server(config).run(sockets=[listening])
 
 
 def _unix_socket(file: Path) -> socket.socket:
-    """Listen on a Unix socket that only this user can connect to; one that is left from before is replaced."""
+    """Listen on a Unix socket that only this user can connect to; a stale one is replaced."""
     if file.is_socket():
         file.unlink()
     listening = socket.socket(socket.AF_UNIX)

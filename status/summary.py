@@ -1,4 +1,4 @@
-"""What there is to show, from the recorded events alone."""
+"""The content of the report, computed from recorded events only."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -45,12 +45,12 @@ class Daemon(BaseModel):
 
 
 class Summary(BaseModel):
-    """All that is shown.
+    """The whole content.
 
     Attributes:
         today, month: how many images were upscaled, filed and so on, since midnight here and in the last 30 days.
         hours: the last 48, the current one last.
-        images: the last ones that were upscaled, newest first; so are `filed` and `failures`.
+        images: the latest that were upscaled, newest first, as are `filed` and `failures`.
         skipped: images that were skipped and have not been upscaled or filed since.
         more: how many of each list are left out.
     """
@@ -121,7 +121,7 @@ def _hours(newest: Iterable[Event], now: datetime) -> list[Hour]:
 
 
 def _still_skipped(newest: Sequence[Event]) -> list[Event]:
-    """The last word on each image, where that is that it was skipped."""
+    """Images whose latest event is that they were skipped."""
     last: dict[tuple[str, str], Event] = {}
     for event in newest:
         if event.name and event.kind in (*_DONE, Kind.SKIPPED):

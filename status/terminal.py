@@ -1,4 +1,4 @@
-"""The report in the terminal: tables where it is one, plain lines where it is piped."""
+"""The report in the terminal: tables on a terminal, plain lines in a pipe."""
 
 import sys
 
@@ -49,7 +49,7 @@ def _lists(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[str,
     skipped = [(when(event), event.name, event.reason) for event in summary.skipped]
     failures = [(when(event), event.name, event.reason, event.hint) for event in summary.failures[:_SHOWN]]
     tables: list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = [
-        ("Last images", ("time", "image", "pixels", "took", "new name"), [*images]),
+        ("Latest images", ("time", "image", "pixels", "took", "new name"), [*images]),
         ("Filed", ("time", "image", "to"), [*filed]),
         ("Skipped until they change", ("time", "image", "why"), [*skipped]),
         ("Failures", ("time", "image", "what", "what to do"), [*failures]),
@@ -58,7 +58,7 @@ def _lists(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[str,
 
 
 def _tables(summary: Summary) -> None:
-    # Only a terminal needs it, and it takes its time to load.
+    # Only a terminal needs it, and it is slow to load.
     from rich import box  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Words and figures as they are shown, in the terminal and on the page."""
+"""Formats words and figures for the terminal and the page."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from status.summary import Daemon
 
 
 def moment(when: datetime | None, now: datetime) -> str:
-    """A time in the local zone; of another day with its date."""
+    """A time in the local zone, with the date if it is another day."""
     if when is None:
         return "never"
     local = when.astimezone()
@@ -32,7 +32,7 @@ def pixels(event: Event) -> str:
 
 
 def state(daemon: Daemon, now: datetime) -> list[str]:
-    """One line for each process of a daemon, or one that says that none runs."""
+    """One line for each process of a daemon, or one line if none runs."""
     if not daemon.running:
         seen = f", last seen {moment(daemon.stopped, now)}" if daemon.stopped else ""
         return [f"not running{seen}"]
@@ -47,5 +47,5 @@ def state(daemon: Daemon, now: datetime) -> list[str]:
 
 
 def counts(counted: dict[str, int]) -> str:
-    """What happened how often."""
+    """Counts in words."""
     return ", ".join(f"{count} {word}" for word, count in counted.items() if count) or "nothing"

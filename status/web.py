@@ -1,4 +1,4 @@
-"""The page: read only, behind a token on loopback or on a Unix socket of one's own."""
+"""The page: read only, behind a token on loopback or on a private Unix socket."""
 
 import asyncio
 import hashlib
@@ -31,7 +31,7 @@ from status.chart import chart
 from status.summary import Summary, load
 
 SECTIONS = ("state", "counts", "failures", "skipped", "images", "filed")
-# Seconds between two looks at the history for pages that are open.
+# Seconds between checks of the history for open pages.
 _LOOK_EVERY = 2.0
 _HEADERS = {
     "Content-Security-Policy": (
@@ -79,7 +79,7 @@ class Page:
         return self._templates.get_template(f"{name}.html").render(s=summary, prefix=prefix)
 
     def signature(self) -> list[tuple[str, int, int]]:
-        """What changes whenever there is something new."""
+        """A value that changes whenever there is something new."""
         found = [*self._state.glob("events/*.jsonl"), *self._state.glob("running/*.json")]
         return sorted(_signature(file) for file in found)
 
@@ -102,7 +102,7 @@ def application(state: Path, token: str | None) -> ASGIApp:
 
     Args:
         state: the state folder of all daemons.
-        token: what a browser has to show once; None if the socket itself keeps others out.
+        token: to be sent once by a browser; None if the socket itself keeps others out.
     """
     page = Page(state)
 
@@ -112,7 +112,7 @@ def application(state: Path, token: str | None) -> ASGIApp:
     async def thumbnail(request: Request) -> Response:
         file = thumbnail_file(state / "events" / "thumbnails", request.path_params["name"])
         if file is None:
-            return PlainTextResponse("There is no such thumbnail any more", 404)
+            return PlainTextResponse("There is no such thumbnail", 404)
         return FileResponse(file, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
     async def live(request: Request) -> Response:
@@ -136,7 +136,7 @@ async def _updates(page: Page, prefix: str) -> AsyncIterator[str]:
         await asyncio.sleep(_LOOK_EVERY)
         now = await run_in_threadpool(page.signature)
         if now == seen:
-            # A comment, so that a connection that was closed is noticed.
+            # A comment, so that a closed connection is detected.
             yield ":\n\n"
             continue
         seen = now
@@ -148,7 +148,7 @@ async def _updates(page: Page, prefix: str) -> AsyncIterator[str]:
 
 
 def _prefix(request: Request) -> str:
-    """What links begin with: relative to the page, or the path that a proxy serves it under."""
+    """The prefix of links: relative to the page, or the path that a proxy serves it under."""
     for header in ("X-Forwarded-Prefix", "X-Forwarded-Context"):
         path = request.headers.get(header, "").rstrip("/")
         if _PREFIX.fullmatch(path):
@@ -157,12 +157,12 @@ def _prefix(request: Request) -> str:
 
 
 class _Guard:
-    """Lets in who shows the token, and adds the headers that every answer has."""
+    """Admits requests that carry the token, and adds the headers of every answer."""
 
     def __init__(self, inner: ASGIApp, token: str | None) -> None:
         self._inner = inner
         self._token = token
-        # A browser shows cookies to every port of a host, so each start has its own.
+        # Browsers send cookies to every port of a host, so each start uses its own.
         self._cookie = f"jupyterhub-images-{hashlib.sha256((token or '').encode()).hexdigest()[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The questions of `./run.sh settings`: each answer is tried on the server, and asked for again if it does not work."""
+"""The questions of `./run.sh settings`: each answer is tested on the server, and asked again if it fails."""
 
 import contextlib
 import functools
@@ -92,7 +92,7 @@ def _ask_access(defaults: Mapping[str, str]) -> tuple[Server, Values, Connection
 
 
 def _ask_server(defaults: Mapping[str, str]) -> Server:
-    text = "Address of your Nextcloud, or of a folder on another WebDAV server"
+    text = "Address of your Nextcloud, or of a folder on another WebDAV server (webdav/url)"
     answer = _prompt(text, defaults.get("url") or defaults.get("host_url", ""))
     server = discover(answer, cacert())
     show(f"  {'A Nextcloud' if server.is_nextcloud else 'A WebDAV server'}; its files are at {server.url}")
@@ -100,10 +100,10 @@ def _ask_server(defaults: Mapping[str, str]) -> Server:
 
 
 def _ask_login(server: Server, defaults: Mapping[str, str]) -> tuple[Values, Connections, bool]:
-    """The `webdav` secret, connections that were tried with it, and whether the folder of the address is there."""
+    """The `webdav` secret, connections that were tested with it, and whether the folder of the address is there."""
     if server.is_nextcloud:
         click.echo(
-            "\nThe password should be an app password. Make one in the web interface: Settings → Security → Devices &"
+            "\nThe password should be an app password. Create one in the web interface: Settings → Security → Devices &"
             f" sessions\n  {server.root_url}index.php/settings/user/security"
         )
     username = _prompt("User name", defaults.get("username", ""))
@@ -120,7 +120,7 @@ def _ask_login(server: Server, defaults: Mapping[str, str]) -> tuple[Values, Con
     except BaseException:
         connections.close()
         raise
-    click.echo("  The server takes this login.")
+    click.echo("  The server accepts this login.")
     return webdav, connections, there
 
 
@@ -136,7 +136,7 @@ class _Folders:
 
     def ask(self, *, is_nextcloud: bool) -> dict[str, Values]:
         """What the scaler needs and, on a Nextcloud, what the mover needs."""
-        click.echo("\nA folder that is missing is created if you like. A slash at the end lists what is in a folder.")
+        click.echo("\nMissing folders can be created. End your answer with / to list the folders in it.")
         self._list("")
         raw = self._ask_folder("RAW_REMOTE_DIR", "Folder with the images to upscale", "C")
         prefixes = _again(self._ask_prefixes)
@@ -145,7 +145,7 @@ class _Folders:
         if not is_nextcloud:
             click.echo("The mover needs a Nextcloud, so its settings are left out.")
             return {"scaler_constants": scaler}
-        images = self._ask_folder("IMAGES_ROOT_DIR", "Folder that gets one folder for each category", "CK")
+        images = self._ask_folder("IMAGES_ROOT_DIR", "Folder for the category folders", "CK")
         parent = _again(self._ask_parent)
         mover = {"IMAGES_ROOT_DIR": images, "UNSORTED_REMOTE_DIR": unsorted, "PARENT_TAG_VALUE": parent}
         return {"scaler_constants": scaler, "mover_constants": mover}
@@ -196,7 +196,7 @@ class _Folders:
             self._store.make_folder(self._store.href(path))
 
     def _try_upload(self, path: str) -> None:
-        """Find out by use what a server without a list of rights allows."""
+        """Test by uploading, for servers that list no rights."""
         href = self._store.href(path, f".settings-{secrets.token_hex(8)}")
         self._store.put(href, b"written by the settings command")
         self._store.delete(href)
@@ -210,7 +210,7 @@ class _Folders:
         return prefixes
 
     def _ask_parent(self) -> str:
-        answer = _prompt("Tags that file an image begin with", self._defaults["PARENT_TAG_VALUE"]).removesuffix(":")
+        answer = _prompt("Prefix of the tags that file an image", self._defaults["PARENT_TAG_VALUE"]).removesuffix(":")
         if not answer:
             raise ValueError("It must not be empty: with ai, the tag ai:landscapes files an image under landscapes.")
         return answer

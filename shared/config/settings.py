@@ -178,6 +178,6 @@ class SettingsSource[S]:
         else:
             self._forbidden_since = None
         if str(failure) != self._said:
-            logger.warning("{} The last valid settings remain in use.", failure)
+            logger.warning("{}{} The last valid settings remain in use.", failure, "" if failure.hint else ".")
             self._said = str(failure)
         return self._last

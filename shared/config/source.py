@@ -1,4 +1,4 @@
-"""Which Vault the settings are in: the one that the environment names, or the private one."""
+"""Decides which Vault the settings are in: the one that the environment names, or the private one."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from shared.errors import VaultForbidden
 from shared.private_vault.layout import Layout
 
 NAMING = ("VAULT_ADDR", "VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_K8S_ROLE")
-"""The variables that name a Vault or a login. `~/.vault-token` may be from another time, so it does not count."""
+"""The variables that name a Vault or a login. `~/.vault-token` may be stale, so it does not count."""
 
 
 class SecretStore(Secrets, Protocol):

@@ -55,7 +55,7 @@ def server_root(url: str) -> str:
 def nextcloud_root(url: str) -> str:
     """Where the root of a Nextcloud would be, if an address leads to it, to its files or to one of its pages."""
     parts = urllib.parse.urlsplit(server_root(url))
-    # In the path alone: a host may be called like a page.
+    # In the path alone: a host may have the name of a page.
     return parts._replace(path=_PAGE.sub("", parts.path).rstrip("/") + "/").geturl()
 
 
@@ -65,7 +65,7 @@ def inside_account(url: str) -> str:
 
 
 def in_clear(url: str) -> bool:
-    """Whether a password sent to this address can be read on the way: plain http to another machine."""
+    """Whether a password sent to this address can be read in transit: plain http to another machine."""
     try:
         parts = urllib.parse.urlsplit(url)
         host = (parts.hostname or "").rstrip(".")

@@ -11,7 +11,7 @@ from shared.config.settings import in_words
 
 
 def problems_of(secrets: Any) -> list[str]:
-    """What the daemons would not accept, and keys that they do not know; each problem with its place."""
+    """The values that the daemons would not accept, and the keys that they do not know; each problem with its place."""
     if not isinstance(secrets, Mapping) or not secrets:
         names = ", ".join(KINDS)
         return [f'there must be secrets by name ({names}), as in {{"webdav": {{"username": …}}}}']
@@ -34,7 +34,7 @@ def _problems_of_one(name: str, values: Any) -> list[str]:
 
 
 def _meant(name: str, known: Collection[str]) -> str:
-    """A question for the nearest of the known names, if one is near."""
+    """A "did you mean" for the closest known name, if any."""
     by_lower = {each.lower(): each for each in known}
     nearest = difflib.get_close_matches(name.lower(), by_lower, 1, 0.5)
     return f"; did you mean {by_lower[nearest[0]]!r}?" if nearest else ""

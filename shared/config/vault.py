@@ -25,17 +25,17 @@ from shared.transport_errors import Peer
 TIMEOUT = 15
 DEFAULT_ADDRESS = "http://127.0.0.1:8200"
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-# A response-wrapping token of Vault or OpenBao; a secret id is a UUID unless somebody chose another.
+# A response-wrapping token of Vault or OpenBao; a secret id is a UUID by default.
 _WRAPPING_TOKEN = re.compile(r"(hv)?[sb]\.\S+")
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """How long a token serves, in seconds; 0 if it has no end, or if that is unknown.
+    """The lifetime of a token, in seconds; 0 if unlimited or unknown.
 
     Attributes:
-        left: until its end.
-        granted: when it was made.
+        left: remaining lifetime.
+        granted: lifetime at creation.
         proven: whether Vault has accepted the token.
     """
 
@@ -122,8 +122,8 @@ def _log_in_by_approle(client: hvac.Client, environ: Mapping[str, str]) -> Life:
         if _WRAPPING_TOKEN.fullmatch(secret_id):
             raise VaultForbidden(
                 f"{source} holds a wrapping token instead of a secret id",
-                "Unwrap it (`vault unwrap -field=secret_id TOKEN`, which works once) and set what that prints: the"
-                " daemons log in again and again.",
+                "Unwrap it (`vault unwrap -field=secret_id TOKEN`, which works once) and set the printed value,"
+                " because the daemons log in repeatedly.",
             ) from error
         raise
     return _life_of(answer)
@@ -136,7 +136,7 @@ def _log_in_by_kubernetes(client: hvac.Client, environ: Mapping[str, str]) -> Li
 
 
 def _life_of(answer: Any) -> Life:
-    """From the answer to a login."""
+    """The lifetime in the answer to a login."""
     hide(answer["auth"]["client_token"])
     seconds = float(answer["auth"].get("lease_duration") or 0)
     return Life(seconds, seconds)
@@ -189,13 +189,13 @@ class Vault:
             namespace=environ.get("VAULT_NAMESPACE") or None,
             timeout=TIMEOUT,
             session=session,
-            # No proxy leads back to this machine.
+            # Never use a proxy for loopback.
             proxies={"no_proxy": "127.0.0.1,localhost"} if _is_loopback(self.address) else None,
         )
         if urls.in_clear(url):
             logger.warning(
-                "Vault at {} is asked in plain HTTP: the login and all settings can be read on the way. Put an address"
-                " with https:// into VAULT_ADDR.",
+                "Vault at {} is reached over plain HTTP: the login and all settings can be read in transit. Use an"
+                " address with https:// in VAULT_ADDR.",
                 self.address,
             )
         self._version: int | None = None
@@ -248,7 +248,7 @@ class Vault:
             return work()
 
     def _ensure_login(self) -> bool:
-        """Log in if necessary; renew the token when half of its life is over. True if the login is new."""
+        """Log in if necessary; renew the token when half of its lifetime is over. True if the login is new."""
         if self._life is None:
             self._log_in()
             return True
@@ -257,7 +257,7 @@ class Vault:
         return False
 
     def _renew(self, before: Life) -> bool:
-        """Renew the token; if that fails, or the token is near its longest life, log in again and return False."""
+        """Renew the token; if that fails, or the token is near its maximum lifetime, log in again and return False."""
         try:
             renewed = _life_of(self._client.auth.token.renew_self())
         except (hvac.exceptions.InvalidRequest, hvac.exceptions.Forbidden):

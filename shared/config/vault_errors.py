@@ -1,4 +1,4 @@
-"""What Vault's errors mean, in words."""
+"""Explains Vault's errors."""
 
 import urllib.parse
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from shared.transport_errors import Peer, explain, proxy_rejected
 
 # Raised by hvac when it reads an answer that is not Vault's.
 NOT_VAULT = (AttributeError, KeyError, TypeError, ValueError)
-# Vault, or a proxy before it, cannot answer now, as opposed to denying access.
+# Vault, or a proxy in front of it, cannot answer now, as opposed to denying access.
 _UNAVAILABLE = (
     hvac.exceptions.VaultDown,
     hvac.exceptions.InternalServerError,
@@ -50,7 +50,7 @@ class Access:
 
 
 def translated(error: Exception, access: Access, peer: Peer) -> Failure:
-    """The failure that an exception of hvac, of requests, or from reading an answer stands for."""
+    """The failure that an exception of hvac, of requests, or from reading an answer means."""
     if isinstance(error, OSError):
         return _transport(error, access.address, peer)
     if not isinstance(error, hvac.exceptions.VaultError):
@@ -67,7 +67,7 @@ def translated(error: Exception, access: Access, peer: Peer) -> Failure:
 def _transport(error: OSError, address: str, peer: Peer) -> Failure:
     if isinstance(error, RedirectRefused):
         return VaultUnavailable(
-            f"Vault at {address} redirects to {error.target}, which would get the login, perhaps in plain text",
+            f"Vault at {address} redirects to {error.target}, which would receive the login, possibly unencrypted",
             f"If that is your Vault, set VAULT_ADDR to {error.target}.",
         )
     if isinstance(error, requests.TooManyRedirects):
@@ -82,7 +82,7 @@ def _transport(error: OSError, address: str, peer: Peer) -> Failure:
 
 def _not_vault(address: str, said: str = "") -> Failure:
     if address.startswith("http:") and ("https" in said or "ssl" in said):
-        return VaultUnavailable(f"Vault at {address} speaks TLS", "Put https:// instead of http:// into VAULT_ADDR.")
+        return VaultUnavailable(f"Vault at {address} speaks TLS", "Use https:// instead of http:// in VAULT_ADDR.")
     return VaultUnavailable(
         f"{address} does not answer like Vault", _without_path(address) or "Is VAULT_ADDR the address of Vault itself?"
     )
@@ -100,10 +100,10 @@ def _unavailable(error: Exception, address: str, said: str) -> Failure:
             "Wait for its cluster, or name another node in VAULT_ADDR.",
         )
     if isinstance(error, hvac.exceptions.RateLimitExceeded):
-        return VaultUnavailable(f"{vault} has had too many requests", "Poll less often, or ask for a higher quota.")
+        return VaultUnavailable(f"{vault} received too many requests", "Poll less often, or ask for a higher quota.")
     return VaultUnavailable(
         f"{vault} reported an internal error ({type(error).__name__})",
-        "Check Vault's own log, and that of a proxy before it.",
+        "Check Vault's own log, and that of any proxy in front of it.",
     )
 
 

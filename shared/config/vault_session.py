@@ -1,4 +1,4 @@
-"""The HTTP session to Vault: which certificates it trusts, and which redirects it follows."""
+"""The HTTP session to Vault: the certificates that it trusts, and the redirects that it follows."""
 
 import re
 import urllib.parse
@@ -50,7 +50,7 @@ def open_session(environ: Mapping[str, str]) -> requests.Session:
 
 
 class _TrustingFolder(requests.adapters.HTTPAdapter):
-    """Trusts the certificates in all files of a folder, whatever their names; OpenSSL wants names that are hashes."""
+    """Trusts the certificates in all files of a folder, whatever their names; OpenSSL wants hashes as names."""
 
     def __init__(self, folder: Path) -> None:
         files = sorted(file for file in folder.rglob("*") if file.is_file())
@@ -75,7 +75,7 @@ class _TrustingFolder(requests.adapters.HTTPAdapter):
 
 
 def _judge(response: requests.Response, *_: Any, **__: Any) -> None:
-    """Look at a response before requests follows its redirect: token and secret id would be sent along."""
+    """Look at a response before requests follows its redirect: token and secret id would be sent with it."""
     error = _refusal(response)
     if error is not None:
         response.close()
@@ -94,7 +94,7 @@ def _refusal(response: requests.Response) -> requests.RequestException | None:
 
 
 def _may_follow(here: str, there: str) -> bool:
-    """Whether a redirect leads to the same host, and by TLS or to where the login was sent in plain text already."""
+    """Whether a redirect leads to the same host, over TLS or to an origin that already received the login."""
     old, new = urllib.parse.urlsplit(here), urllib.parse.urlsplit(there)
     if old.hostname != new.hostname:
         return False

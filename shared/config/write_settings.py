@@ -22,12 +22,12 @@ from shared.private_vault.layout import Layout
 
 @click.command("settings")
 @click.argument("file", type=click.File(encoding="utf-8"), required=False)
-@click.option("--show", is_flag=True, help="Print the settings that are in Vault, the password hidden.")
+@click.option("--show", is_flag=True, help="Print the settings in Vault, with the password hidden.")
 def main(file: TextIO | None, show: bool) -> None:
     """Write the settings that the daemons read into Vault.
 
-    Without FILE it asks for them and tries each answer on the server. FILE is JSON with the secrets by name (webdav,
-    scaler_constants, mover_constants); nothing is written unless all of it is right.
+    Without FILE it asks for them and tests each answer on the server. FILE is JSON with the secrets by name (webdav,
+    scaler_constants, mover_constants); nothing is written unless all of it is valid.
     """
     log.set_up("settings", "WARNING", None)
     try:
@@ -56,23 +56,23 @@ def _read(file: TextIO) -> dict[str, Any]:
     except ValueError as error:
         raise click.ClickException(f"{name} is not JSON: {error}") from None
     if problems := problems_of(found):
-        message = "\n  ".join([f"{name} is not right, so nothing was written:", *problems])
+        message = "\n  ".join([f"{name} is invalid; nothing was written:", *problems])
         raise click.ClickException(log.safe(message))
     return dict(found)
 
 
 def _open() -> SecretStore:
-    """The Vault of the environment, or the private one, which is offered where there is none."""
+    """The Vault of the environment, or the private one, which is offered if there is none."""
     layout = Layout.of(os.environ)
     if not names_vault(os.environ) and not layout.exists:
         log.show(
             "The settings are kept in a Vault, and VAULT_ADDR names none. If you have one, stop here and set VAULT_ADDR"
             " and a login."
         )
-        if click.confirm(f"Make a private one in {layout.folder}?", default=True):
+        if click.confirm(f"Create a private one in {layout.folder}?", default=True):
             _make_private(layout)
         elif not has_token_file(os.environ):
-            raise VaultForbidden("No Vault is set", "Set VAULT_ADDR and a login, or make a private Vault.")
+            raise VaultForbidden("No Vault is set", "Set VAULT_ADDR and a login, or create a private Vault.")
     return open_vault(os.environ, as_root=True)
 
 
@@ -104,7 +104,7 @@ def _write(store: SecretStore, secrets: Mapping[str, Mapping[str, Any]]) -> None
     for name, values in secrets.items():
         store.write(name, values)
         log.show(f"{store.path(name)}: {', '.join(values)}")
-    log.show(f"Written to {store.where}. Try it with {command_line('scaler')} --check")
+    log.show(f"Written to {store.where}. Test it with {command_line('scaler')} --check")
 
 
 def _show(store: SecretStore) -> None:

@@ -10,12 +10,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 class Kind(StrEnum):
     """What happened."""
 
-    STARTED = "started"  # a daemon watches a folder, from its start on or since its settings changed
+    STARTED = "started"  # a daemon watches a folder, from its start or since its settings changed
     UPSCALED = "upscaled"
     FILED = "filed"
     RECOVERED = "recovered"  # finished after an interruption
     SKIPPED = "skipped"  # not tried again until it changes
-    CHANGED = "changed"  # replaced or taken away meanwhile
+    CHANGED = "changed"  # replaced, removed or locked in the meantime
     FAILED = "failed"
     POLLED = "polled"  # a poll has ended; too frequent to be kept
     STOPPED = "stopped"
@@ -66,7 +66,7 @@ class Event(BaseModel):
         daemon, host, pid: filled in by the recorder.
         name: of the image, as it was found.
         target: where it is now, relative to the account's base folder, or its new name.
-        surprising: the new name is not what a person would expect.
+        surprising: the new name is not what a user would expect.
         link: the image's page in the Nextcloud.
         width, height: of the original, in pixels.
         bytes_before, bytes_after: sizes of the files.
@@ -120,7 +120,7 @@ class Event(BaseModel):
             case Kind.SKIPPED:
                 return f"{self.name} is skipped: {self.reason}"
             case Kind.CHANGED:
-                return f"{self.name} was {self.reason or 'replaced or removed'} meanwhile"
+                return f"{self.name} was {self.reason or 'replaced or removed'} in the meantime"
             case Kind.FAILED:
                 what = f"{self.name}: {self.reason}" if self.name else self.reason
                 return f"{what}. {self.hint}" if self.hint else what

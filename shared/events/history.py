@@ -91,7 +91,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def read(folder: Path, since: float = 0.0) -> Iterator[Event]:
-    """Yield the events since a time, file by file; what is no event, such as half a line, is left out.
+    """Yield the events since a time, file by file; anything that is not an event, such as half a line, is skipped.
 
     Args:
         since: seconds since 1970.

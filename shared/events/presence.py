@@ -18,9 +18,9 @@ from pydantic import AwareDatetime, BaseModel
 from shared.events.event import Event, Kind, Watch
 from shared.files import write_atomically
 
-# Seconds. While a poll works off many images, the file is rewritten at most this often.
+# Seconds. While a poll processes many images, the file is rewritten at most this often.
 _REWRITE_EVERY = 10.0
-# Seconds, beside three periods: how long a daemon on another host may be silent.
+# Seconds, in addition to three periods: how long a daemon on another host may be silent.
 _SILENT = 120.0
 _FORGOTTEN = 7 * 86_400.0
 
@@ -49,7 +49,7 @@ class Running(BaseModel):
     skipped: int = 0
 
     def is_alive(self, now: datetime) -> bool:
-        """Whether it still runs, as far as one can tell from here."""
+        """Whether it still runs, as far as can be seen from this machine."""
         if self.host == socket.gethostname():
             return self.process == _start_of(self.pid)
         return (now - self.seen).total_seconds() < 3 * self.watch.frequency + _SILENT
@@ -61,7 +61,7 @@ class Running(BaseModel):
 
 
 class Presence:
-    """Keeps the file of this process; tells at the start of another daemon that does the same.
+    """Keeps the file of this process; warns at its start if another daemon does the same work.
 
     Args:
         folder: of these files; created when first needed, for its owner alone.
@@ -148,7 +148,7 @@ def _told(state: Running, other: Running) -> str:
         where, how = f"on {other.host} as process {other.pid}", f"kill {other.pid} on {other.host}"
     return (
         f"Another {state.daemon} has been watching the same folders since {since}, {where}."
-        f" Two do no harm, but share the work; to stop the other one: {how}"
+        f" This is harmless: they share the work. To stop the other one: {how}"
     )
 
 

@@ -25,7 +25,7 @@ _CHANGES = (Kind.UPSCALED, Kind.FILED, Kind.RECOVERED)
 
 
 class Sink(Protocol):
-    """Where events go, apart from the log; as text it names itself at the beginning of a sentence."""
+    """Where events go, apart from the log; `str()` gives its name, capitalised."""
 
     def add(self, event: Event) -> None:
         """Take an event.
@@ -40,9 +40,9 @@ class Recorder:
 
     Args:
         daemon: its name.
-        frequency: seconds from the start of one poll to the start of the next; None if nobody asks what is watched.
-        activity: as a context, tells others of work that is in flight.
-        once: of `--once`, which also says that there was nothing to do.
+        frequency: seconds from the start of one poll to the start of the next; None to record no `Watch`.
+        activity: makes a context manager that reports work in flight.
+        once: with `--once`, which also reports that there was nothing to do.
         clock: seconds, monotonic.
     """
 
@@ -103,7 +103,7 @@ class Recorder:
             thumbnail: of the image, as JPEG.
             level: of the log line, if it is not the usual one.
         """
-        # A name may come from anybody, and what a server says too.
+        # Names and messages of servers are untrusted.
         texts = {field: log.safe(getattr(event, field)) for field in ("name", "target", "reason", "hint")}
         with self._lock:
             event = event.model_copy(update={**self._origin, **texts, **self._kept(thumbnail)})
@@ -119,13 +119,13 @@ class Recorder:
         return {"thumbnail": self._try(folder, lambda: folder.add(thumbnail)) or ""}
 
     def _try[T](self, sink: object, act: Callable[[], T]) -> T | None:
-        """Call `act`; the first time that it fails, say so."""
+        """Call `act`; log its first failure."""
         try:
             return act()
         except (OSError, ValueError) as error:
             if sink not in self._failed:
                 self._failed.add(sink)
-                logger.warning("{} cannot be written ({}); the work goes on without", sink, error)
+                logger.warning("{} cannot be written ({}); the work continues without it", sink, error)
             return None
 
     def _log(self, event: Event, level: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import override
 
 KEPT = 300
-# Looking through the folder costs more than a file does.
+# Scanning the folder costs more than writing a file.
 _PRUNE_EVERY = 20
 _NAME = re.compile(r"[0-9a-f]{32}\.jpg")
 

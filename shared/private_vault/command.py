@@ -1,4 +1,4 @@
-"""`./run.sh vault`: make, look at, stop and remove the private Vault."""
+"""`./run.sh vault`: create, inspect, stop and remove the private Vault."""
 
 import os
 import sys
@@ -12,14 +12,14 @@ from shared.private_vault.layout import Layout, try_lock
 
 
 @click.command("vault")
-@click.option("--status", "action", flag_value="status", help="Say whether there is one, and whether it runs.")
+@click.option("--status", "action", flag_value="status", help="Show whether there is one, and whether it is running.")
 @click.option("--stop", "action", flag_value="stop", help="Stop its server.")
 @click.option("--remove", "action", flag_value="remove", help="Remove it and the settings in it, after asking.")
 @click.option("--make", "action", flag_value="make", default=True, hidden=True)
 def main(action: str) -> None:
-    """Make a private Vault under your home, if you have no other.
+    """Create a private Vault in your home directory if you have none.
 
-    It keeps the settings. The scaler and the mover start it and stop it, unless the environment names another Vault or
+    It keeps the settings. The scaler and the mover start and stop it, unless the environment names another Vault or
     a login. It is as safe as your account's own files, and no safer.
     """
     from shared.private_vault.server import ServerError  # noqa: PLC0415 - usage errors need no client
@@ -33,19 +33,19 @@ def main(action: str) -> None:
 
 
 def make(layout: Layout) -> None:
-    """Make one, and say where and how safe it is.
+    """Create one, and say where and how safe it is.
 
     Raises:
-        ServerError: it cannot be made.
+        ServerError: it cannot be created.
     """
     from shared.private_vault.creation import create  # noqa: PLC0415 - only this needs the optional packages
 
-    click.echo("Making a private Vault …")
+    click.echo("Creating a private Vault …")
     if create(layout):
         show(
-            f"Made in {layout.folder}. It is as safe as your account's own files, and no safer: its unseal key"
-            " and its root token lie beside its data, readable by you alone. Whoever can read your files can read your"
-            " settings."
+            f"Created in {layout.folder}. It is as safe as your account's own files, and no safer: its unseal key"
+            " and its root token are stored next to its data, readable by you alone. Anyone who can read your files can"
+            " read your settings."
         )
 
 
@@ -55,20 +55,20 @@ def _make(layout: Layout) -> None:
     else:
         make(layout)
     _say_if_unused()
-    show(f"Write your settings into it with {command_line('settings')}; the daemons start it and stop it.")
+    show(f"Write your settings into it with {command_line('settings')}; the daemons start and stop it.")
 
 
 def _status(layout: Layout) -> None:
     from shared.private_vault.server import answers, installed_version  # noqa: PLC0415 - usage errors need no client
 
     if not layout.exists:
-        show(f"There is no private Vault. Make one with {command_line('vault')}.")
+        show(f"There is no private Vault. Create one with {command_line('vault')}.")
         return
     show(f"Private Vault in {layout.folder}, OpenBao {layout.holds('version')}")
     if answers(layout):
-        show(f"Runs at {layout.holds('address')}, and stops with the last process that uses it")
+        show(f"Running at {layout.holds('address')}; it stops with the last process that uses it")
     else:
-        click.echo("Does not run now; it starts with the daemons")
+        click.echo("Not running; it starts with the daemons")
     if layout.holds("version") != (installed := installed_version()):
         show(f"The next start upgrades it to OpenBao {installed}, after a copy of its data")
     for snapshot in sorted(layout.snapshots.glob("*")):
@@ -80,7 +80,7 @@ def _stop(layout: Layout) -> None:
     from shared.private_vault.supervisor import stop  # noqa: PLC0415 - usage errors need no client
 
     if not layout.exists or not stop(layout):
-        click.echo("It does not run.")
+        click.echo("It is not running.")
     elif _is_used(layout):
         click.echo("Stopped. A daemon uses it, and starts it again when it needs it.")
     else:

@@ -1,4 +1,4 @@
-"""Making and removing the private Vault."""
+"""Creates and removes the private Vault."""
 
 import shutil
 
@@ -19,12 +19,12 @@ POLICY = "\n".join(
 
 
 def create(layout: Layout) -> bool:
-    """Make the private Vault; False if there is one.
+    """Create the private Vault; return False if there is one.
 
-    It is made in a folder beside, which gets its name when all is done: what is interrupted leaves no half Vault.
+    It is built in a temporary folder that is renamed at the end, so an interruption leaves no partial Vault.
 
     Raises:
-        ServerError: OpenBao does not start, or the files cannot be kept from others.
+        ServerError: OpenBao does not start, or the files cannot be protected from other users.
     """
     version = installed_version()
     from shared.private_vault.certificates import write_certificates  # noqa: PLC0415 - it may not be installed either
@@ -39,7 +39,8 @@ def create(layout: Layout) -> bool:
         new.folder.mkdir(mode=0o700)
         if new.folder.stat().st_mode & 0o077:
             raise ServerError(
-                f"The file system of {new.folder.parent} lets others read what is private. Set XDG_DATA_HOME"
+                f"The file system of {new.folder.parent} does not protect private files. Set XDG_DATA_HOME to a folder"
+                " on another file system"
             )
         new.data.mkdir()
         write_certificates(new)

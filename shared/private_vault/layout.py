@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Self
 
 SECRETS = ("webdav", "scaler_constants", "mover_constants")
-"""What the daemons may read in it."""
+"""The secrets that the daemons may read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Everything lies in one folder that only its owner may enter.
+    """All files are in one folder that only its owner may enter.
 
     Attributes:
         folder: appears under this name once the Vault in it is complete.
@@ -151,7 +151,7 @@ class Lock:
         fcntl.flock(self._descriptor, how)
 
     def close(self) -> None:
-        """Release it; a child process that was forked meanwhile keeps it."""
+        """Release it; a child process that was forked in the meantime keeps it."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -177,7 +177,7 @@ def try_lock(file: Path) -> Lock | None:
 
 @contextlib.contextmanager
 def private_files() -> Iterator[None]:
-    """Let nobody else read what is created meanwhile."""
+    """Make files that are created in the block readable by the user alone."""
     before = os.umask(0o077)
     try:
         yield

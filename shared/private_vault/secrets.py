@@ -58,11 +58,11 @@ class PrivateVault:
         self._with_server(lambda vault: vault.write(name, values))
 
     def close(self) -> None:
-        """Use it no longer."""
+        """Stop using it."""
         self._in_use.close()
 
     def _with_server[T](self, work: Callable[[Vault], T]) -> T:
-        # It, or its supervisor, was killed, or its port is another program's now.
+        # The server or its supervisor may have been killed, or another program may have taken its port.
         again = Retrying(
             retry=retry_if_exception_type(VaultUnavailable),
             stop=stop_after_attempt(_ATTEMPTS),

@@ -186,7 +186,7 @@ class Server:
                         "tls_cert_file": str(self._layout.certificate),
                         "tls_key_file": str(self._layout.key),
                         "tls_min_version": "tls13",
-                        # Other people on this machine reach the port.
+                        # Other users of this machine can reach the port.
                         "disable_unauthed_rekey_endpoints": True,
                     }
                 }

@@ -2,9 +2,9 @@
 
     python -m shared.private_vault.supervisor FOLDER
 
-Returns once the server is ready, whoever started it, and leaves a process behind that restarts the server if it dies
-and stops it when nobody uses it any more. Users hold a lock that the kernel releases at their end, however they end. If
-this process is killed, so is the server, and the next user starts both anew.
+Returns once the server is ready, no matter who started it, and leaves a process behind that restarts the server if it
+dies and stops it when it is no longer used. Users hold a lock that the kernel releases when they end, however they
+end. If this process is killed, so is the server, and the next user starts both again.
 """
 
 import os
@@ -22,13 +22,13 @@ READY = "ready"
 LOOK_EVERY = 0.5
 SNAPSHOTS_KEPT = 3
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# A server that dies so often at once does not recover by another start.
+# A server that dies this often in a short time does not recover by another start.
 _MOST_RESTARTS = 5
 _RESTARTS_COUNT_FOR = 60.0
 
 
 def main() -> None:
-    """Start the server unless it runs, and say on standard error why it does not."""
+    """Start the server unless it runs, or report on standard error why it does not start."""
     layout = Layout(Path(sys.argv[1]))
     try:
         _start(layout)
@@ -48,7 +48,7 @@ def _start(layout: Layout) -> None:
 
 
 def _become(layout: Layout, held: Lock) -> None:
-    """Supervise in a process of its own; return when the server is ready."""
+    """Supervise in a separate process; return when the server is ready."""
     reader, writer = os.pipe()
     if os.fork():
         os.close(writer)
@@ -60,7 +60,7 @@ def _become(layout: Layout, held: Lock) -> None:
         return
     os.close(reader)
     os.setsid()
-    # Whoever waits for the output of this program must not wait for the server.
+    # A caller that waits for our output must not wait for the server.
     null = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(null, number)
@@ -76,13 +76,13 @@ def _become(layout: Layout, held: Lock) -> None:
 
 
 def supervise(layout: Layout, said: IO[str]) -> None:
-    """Keep the server running until a signal or a request comes, or nobody uses it.
+    """Keep the server running until a signal or a request arrives, or it is no longer used.
 
     Args:
         said: gets READY when the server is ready for the first time, and is closed.
 
     Raises:
-        ServerError: it does not start, or dies again and again.
+        ServerError: it does not start, or keeps dying.
     """
     layout.stop_request.unlink(missing_ok=True)
     _snapshot_before_upgrade(layout)
@@ -99,7 +99,7 @@ def supervise(layout: Layout, said: IO[str]) -> None:
                 return
         deaths = [when for when in deaths if time.monotonic() - when < _RESTARTS_COUNT_FOR] + [time.monotonic()]
         if len(deaths) > _MOST_RESTARTS:
-            raise ServerError(f"OpenBao ends again and again; see {layout.log}")
+            raise ServerError(f"OpenBao keeps exiting; see {layout.log}")
 
 
 def _end(layout: Layout, server: Server) -> bool:
@@ -109,7 +109,7 @@ def _end(layout: Layout, server: Server) -> bool:
         if (received and received.si_signo in _STOPS) or layout.stop_request.exists():
             return True
         if unused := try_lock(layout.use_lock):
-            # Whoever wants to use it now waits until it is stopped, and starts another.
+            # A process that wants to use it now waits until it is stopped, and starts another.
             with unused:
                 server.stop()
             return True

@@ -23,10 +23,10 @@ class WebDavAccount(BaseModel):
 
     Attributes:
         base_url: the folder that all others are relative to, percent-encoded, with a slash at its end.
-        cacert: a file with the certificate authority of the server, where it is one of the user's own.
+        cacert: a file with the certificate authority of the server, if it is private.
         is_host: `base_url` may be the root or a page of a Nextcloud; then the account's files are meant.
         timeout: seconds to wait for the next bytes of an answer.
-        longest: seconds for a whole answer, besides those for the bytes of a file.
+        longest: seconds for a whole answer, in addition to those for the bytes of a file.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,7 +44,7 @@ class WebDavAccount(BaseModel):
         return f"{urls.without_login(self.base_url)} as {self.username}"
 
     def open(self, retry: RetryPolicy) -> ConnectionPool:
-        """Find out what the server is, and the user id there: two requests at most.
+        """Detect the kind of server, and the user id there: two requests at most.
 
         Raises:
             ServerUnreachable, NotWebDav: the server did not answer, or not as a WebDAV server.
@@ -62,7 +62,7 @@ class WebDavAccount(BaseModel):
             connections.close()
             raise
         if urls.in_clear(base):
-            logger.warning("{} is plain http: the password and the images can be read on the way. Use https://.", root)
+            logger.warning("{} is plain http: the password and the images can be read in transit. Use https://.", root)
         return connections
 
     def _move_to_user(self, connections: ConnectionPool, root: str, folder: str) -> None:
@@ -73,7 +73,12 @@ class WebDavAccount(BaseModel):
                 entry = store.stat(top, (Prop.PRINCIPAL,))
         except NotAsked:
             raise
-        except (NotFound, NotWebDav):
+        except NotFound:
+            return
+        except NotWebDav:
+            # A Nextcloud has it, so this was a login page or a proxy, which is temporary.
+            if connections.is_nextcloud(_path(root)):
+                raise
             return
         user_id = _last_part(entry.principal if entry else None)
         if user_id:
@@ -99,10 +104,10 @@ def account_of(secret: WebDavSecret, cacert: Path | None) -> WebDavAccount:
 
 
 def open_as_nextcloud(account: Account, retry: RetryPolicy) -> Connections | None:
-    """Connections to the files of a Nextcloud, if that is what lies at an address where there is no WebDAV folder.
+    """Connections to the files of a Nextcloud, if the address, which is not a WebDAV folder, belongs to one.
 
-    Any folder of a host may be the root of a Nextcloud, so this is asked only once there is no such folder, and not
-    where the address itself speaks of WebDAV.
+    Any folder of a host may be the root of a Nextcloud, so this is tried only if there is no such folder, and not if
+    the address itself contains `dav`.
 
     Raises:
         Failure: the server does not answer, or rejected the password.

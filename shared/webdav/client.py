@@ -32,7 +32,8 @@ from shared.retry import RequestObserver
 from shared.webdav import http_errors
 from shared.webdav.destination import DestinationForm
 from shared.webdav.etags import normal_etag, same_etag
-from shared.webdav.multistatus import first_failure, http_time, parse
+from shared.webdav.http_dates import http_time
+from shared.webdav.multistatus import first_failure, parse
 from shared.webdav.store import (
     BASIC,
     Assembled,
@@ -58,12 +59,12 @@ with warnings.catch_warnings():
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
-# Seconds for a whole answer, besides those for its bytes (up or down) at the slowest rate, bytes per second.
+# Seconds for a whole answer, in addition to those for its bytes (up or down) at the slowest rate, bytes per second.
 LONGEST_ANSWER = 300.0
 SLOWEST_RATE = 4096
 LARGEST_LISTING = 256 * 2**20
 LARGEST_JSON = 16 * 2**20
-# Where the server says no length.
+# If the server states no length.
 LARGEST_DOWNLOAD = 4 * 2**30
 CHUNK = 2**20
 # The answers of a plain web server to a PROPFIND.
@@ -82,7 +83,7 @@ class Credentials(Protocol):
 
     @property
     def username(self) -> str:
-        """The login name."""
+        """The login name; empty to send none."""
 
     @property
     def password(self) -> SecretStr:
@@ -98,11 +99,11 @@ class Credentials(Protocol):
 
     @property
     def longest(self) -> float:
-        """Seconds for a whole answer, besides those for the bytes of a file."""
+        """Seconds for a whole answer, in addition to those for the bytes of a file."""
 
 
 class _OneServer(requests.adapters.HTTPAdapter):
-    """Looks up the connection pool of a session once; looking it up takes a fifth of each request's time."""
+    """Caches the connection pool of a session: the lookup takes a fifth of each request's time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,22 +130,22 @@ class _OneServer(requests.adapters.HTTPAdapter):
 
     @override
     def close(self) -> None:
-        # The pool manager only forgets its pools, which are closed once nobody refers to them.
+        # The pool manager only forgets its pools, which are closed once nothing refers to them.
         found, self._found = self._found, None
         if found is not None:
             found.close()
         super().close()
 
     def break_off(self) -> None:
-        """End the connection, whoever reads from it or writes to it."""
+        """Close the connection, even while it is in use."""
         if self._socket is not None:
             with contextlib.suppress(OSError):
-                # Not that of `SSLSocket`, which also forgets its state of TLS, which the reader is using.
+                # Not that of `SSLSocket`, which also drops the TLS state that the reader is still using.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 class _Digest(requests.auth.HTTPDigestAuth):
-    """Digest authentication (RFC 7616), with names beyond ASCII and without an endless answer."""
+    """Digest authentication (RFC 7616), with non-ASCII user names and bounded responses."""
 
     @override
     def build_digest_header(self, method: str, url: str) -> Any:
@@ -160,16 +161,16 @@ class _Digest(requests.auth.HTTPDigestAuth):
 
 
 class _WantsDigest(Exception):
-    """The server takes the password only as a digest."""
+    """The server accepts the password only as a digest."""
 
 
 @dataclass
 class Findings:
-    """What was found out about a server, shared by the clients of one account.
+    """Findings about a server, shared by the clients of one account.
 
     Attributes:
         destination: how the target of a MOVE is written.
-        digest: it takes the password only as a digest.
+        digest: it accepts the password only as a digest.
     """
 
     destination: DestinationForm
@@ -178,7 +179,7 @@ class Findings:
 
     @classmethod
     def at(cls, base_url: str) -> Self:
-        """Nothing yet, of the server at an address."""
+        """Empty findings for the server at this address."""
         return cls(DestinationForm(_host_of(base_url)))
 
 
@@ -194,7 +195,7 @@ class WebDavClient(Store):
         self._host = _host_of(account.base_url)
         self._root = _root_of(account.base_url)
         self._response: requests.Response | None = None
-        # The beginning of what the server says about an error.
+        # The beginning of the server's description of an error.
         self._said = b""
         self._reached = False
         self._broken_off = False
@@ -209,6 +210,8 @@ class WebDavClient(Store):
 
     def _authenticate(self) -> None:
         name, password = self._account.username, self._account.password.get_secret_value()
+        if not name:
+            return
         # As bytes, because requests encodes strings in Latin-1, and Nextcloud reads UTF-8 (RFC 7617, 2.1).
         basic = (name.encode(), password.encode())
         self._client.session.auth = _Digest(name, password) if self._findings.digest else basic
@@ -221,7 +224,7 @@ class WebDavClient(Store):
         session.trust_env = False
 
     def move_to(self, base_url: str) -> None:
-        """Take folders relative to another address of the same server from now on."""
+        """Use another base address on the same server from now on."""
         self._root = _root_of(base_url)
 
     def close(self) -> None:
@@ -270,7 +273,7 @@ class WebDavClient(Store):
         return str(response.headers.get("OC-Checksum", ""))
 
     def _check_unchanged(self, entry: Entry) -> None:
-        """Raise unless a file is still listed as it was: some servers send another ETag or date than they list."""
+        """Raise unless a file is still listed as it was: some servers send another ETag or date than listed."""
         there = None
         # Where even that fails nothing is known to be unchanged.
         with contextlib.suppress(NotWebDav):
@@ -361,7 +364,7 @@ class WebDavClient(Store):
                 raise self._unexpected("GET", href, response) from error
 
     def is_nextcloud(self, root: Href) -> bool:
-        """Whether a folder is the root of a Nextcloud, found out without sending the password.
+        """Whether a folder is the root of a Nextcloud, determined without sending the password.
 
         Raises:
             Failure: it does not answer, or not now.
@@ -468,7 +471,7 @@ class WebDavClient(Store):
         if self._broken_off:
             method = self._client.requests[action]
             return ServerUnreachable(
-                f"{self._host} was still answering {method} {_shown(href)} when its time was over",
+                f"{self._host} did not finish answering {method} {_shown(href)} in time",
                 "Is the server overloaded, or the connection to it very slow?",
             )
         if not isinstance(error, webdav3.exceptions.WebDavException) or response is None:
@@ -515,7 +518,7 @@ def _propfind_body(properties: Collection[Prop]) -> bytes:
 
 
 def _finish(response: requests.Response) -> bytes:
-    """Read the rest of an answer if it is short, since closing it unread would close the connection; give it."""
+    """Read the rest of an answer if it is short, since closing it unread would close the connection; return it."""
     rest = b""
     # A RuntimeError says that it is compressed and was read in part.
     with contextlib.suppress(urllib3.exceptions.HTTPError, OSError, RuntimeError):
@@ -541,13 +544,13 @@ def _body(response: requests.Response, limit: int) -> bytes:
 
 
 def _save(response: requests.Response, entry: Entry, target: Path) -> None:
-    """Write a body to a file, as far as it is as long as it has to be.
+    """Write a body to a file and check its length.
 
     Raises:
         IntegrityError: it is shorter or longer.
     """
     sent = response.headers.get("Content-Length", "")
-    # Of what is compressed the length says nothing.
+    # The length of compressed content says nothing.
     announced = int(sent) if sent.isdecimal() and "Content-Encoding" not in response.headers else None
     expected = announced if entry.size is None else entry.size
     length = 0

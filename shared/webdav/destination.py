@@ -9,7 +9,7 @@ _NOT_RECOGNIZED = (400, 502)
 
 
 class DestinationForm:
-    """The form of the Destination header that a server takes, learned from its answers; shared by all its clients.
+    """The form of the Destination header that a server accepts, learned from its answers; shared by all its clients.
 
     A URI is usual. Where a proxy ends TLS and passes the header on as it is, the server does not recognize itself in
     it: most then take a path, and Apache a URI with its own scheme. A MOVE that is rejected is not repeated here, since

@@ -1,4 +1,4 @@
-"""Entity tags (RFC 9110, 8.8.3), also as servers write them that are not careful."""
+"""Entity tags (RFC 9110, 8.8.3), also in the forms that careless servers send."""
 
 import re
 

@@ -21,6 +21,7 @@ from shared.errors import (
     Unauthorized,
 )
 from shared.transport_errors import Peer, TransportProblem, explain, proxy_rejected
+from shared.webdav.http_dates import http_time
 
 _ADDRESS = (
     "Is webdav/url the address of a WebDAV folder, and not of a login page? On a Nextcloud it is"
@@ -31,20 +32,20 @@ _WANTS_TLS = (b"to HTTPS port", b"SSL-enabled server port", b"to an HTTPS server
 
 
 def error_of(status: int, headers: Mapping[str, str], request: str, body: bytes = b"") -> Failure:
-    """The error that a status of 400 or more stands for (RFC 9110, 15.5 and 15.6; RFC 4918, 11).
+    """The error for a status of 400 or more (RFC 9110, 15.5 and 15.6; RFC 4918, 11).
 
     Args:
         status: the HTTP status.
         headers: of the response.
         request: the request, for the message.
-        body: the beginning of what the server says about it.
+        body: the beginning of the server's description of it.
     """
     message = f"{request} was answered with status {status}"
     match status:
         case 400 if any(words in body for words in _WANTS_TLS):
             return NotAsked(
                 f"{message}: that port expects TLS",
-                "Put https:// instead of http:// into webdav/url, or correct the port.",
+                "Use https:// instead of http:// in webdav/url, or correct the port.",
             )
         case 401:
             return _unauthorized(request, headers.get("WWW-Authenticate", ""))
@@ -62,15 +63,15 @@ def error_of(status: int, headers: Mapping[str, str], request: str, body: bytes 
             return ServerUnavailable(
                 f"{message}: the Nextcloud is in maintenance mode",
                 "Wait until its administrator ends that (`occ maintenance:mode --off`); the daemon then continues.",
-                retry_after=_seconds(headers.get("Retry-After")),
+                retry_after=_retry_after(headers),
                 status=status,
             )
         case 423:
-            return Locked(message, "Somebody is editing the file; it is tried again when it is unlocked.")
+            return Locked(message, "Someone is editing the file; it is tried again once it is unlocked.")
         case 501 | 505:
             return NotAccepted(message, "The server, or a proxy in front of it, does not support this request.")
         case _ if status >= 500 or status in (408, 425, 429):
-            return ServerUnavailable(message, retry_after=_seconds(headers.get("Retry-After")), status=status)
+            return ServerUnavailable(message, retry_after=_retry_after(headers), status=status)
         case _:
             return NotAccepted(message)
 
@@ -79,19 +80,25 @@ def _unauthorized(request: str, challenge: str) -> Unauthorized:
     schemes = [scheme for scheme in ("Bearer", "Negotiate", "NTLM") if scheme.lower() in challenge.lower()]
     if schemes and not any(known in challenge.lower() for known in ("basic", "digest")):
         return Unauthorized(
-            f"The image server takes no user name and password, but {' or '.join(schemes)} (status 401 to {request})",
-            "Ask its administrator for an address that takes them, such as one for app passwords.",
+            f"The image server does not accept a user name and password, only {' or '.join(schemes)}"
+            f" (status 401 to {request})",
+            "Ask its administrator for an address that accepts them, such as one for app passwords.",
         )
     return Unauthorized(
         f"The image server rejected the user name or password (status 401 to {request})",
-        "Check webdav/username and webdav/password in Vault. An app password goes only with the user name that was"
-        " shown when it was made, which may be neither the e-mail address nor the displayed name; an account with"
-        " single sign-on or a second factor needs one.",
+        "Check webdav/username and webdav/password in Vault. An app password works only with the user name shown"
+        " when it was created, which may be neither the e-mail address nor the displayed name; an account with single"
+        " sign-on or two-factor authentication needs one.",
     )
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after is not None and retry_after.strip().isdecimal() else None
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait (RFC 9110, 10.2.3). A date is compared with the server's own clock."""
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdecimal():
+        return float(asked)
+    until, now = http_time(asked), http_time(headers.get("Date"))
+    return None if until is None or now is None else max(until - now, 0.0)
 
 
 def not_webdav(status: int, headers: Mapping[str, str], request: str) -> NotWebDav:
@@ -101,23 +108,23 @@ def not_webdav(status: int, headers: Mapping[str, str], request: str) -> NotWebD
 
 
 def redirected(host: str, location: str) -> NotWebDav:
-    """A redirect; none is followed, since the password would be sent along.
+    """A redirect; none is followed, since the password would be sent with it.
 
     Args:
-        host: scheme, host and port that were asked.
+        host: scheme, host and port of the request.
         location: where the redirect leads.
     """
-    hint = "Put the address of the WebDAV folder itself into webdav/url. " + _ADDRESS
+    hint = "Set webdav/url to the address of the WebDAV folder itself. " + _ADDRESS
     try:
         where = urllib.parse.urlsplit(urllib.parse.urljoin(f"{host}/", location))
         port = f":{where.port}" if where.port else ""
         target = f"{where.scheme}://{where.hostname or ''}{port}{where.path}"
         asked = urllib.parse.urlsplit(host)
         if where.hostname == asked.hostname and (asked.scheme, where.scheme) == ("http", "https"):
-            hint = "Put https:// instead of http:// into webdav/url."
+            hint = "Use https:// instead of http:// in webdav/url."
         elif where.hostname == asked.hostname and (asked.scheme, where.scheme) == ("https", "http"):
             hint = (
-                "It leads away from TLS: the administrator has to tell the server that a proxy ends TLS before it"
+                "It leads away from TLS: the administrator must configure the server for the TLS-terminating proxy"
                 " (`overwriteprotocol` of a Nextcloud)."
             )
     except ValueError:
@@ -126,7 +133,7 @@ def redirected(host: str, location: str) -> NotWebDav:
 
 
 def transport_error(host: str, error: Exception, cacert: Path | None = None, *, reached: bool = False) -> Failure:
-    """The error that an exception of requests, urllib3 or niquests stands for.
+    """The error for an exception of requests, urllib3 or niquests.
 
     Args:
         host: scheme, host and port.

@@ -1,4 +1,4 @@
-"""Connections of which only so many are in use at once."""
+"""Connections limited in number at any one time."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from shared.webdav.store import Connections, Store
 
 @dataclass(frozen=True)
 class LimitedConnections:
-    """Connections that wait for a limit before they are lent, so that a server gets only so many requests at once.
+    """Connections that wait for a limit before they are lent, which bounds the requests to a server at one time.
 
     Attributes:
         limit: entered before a store is lent and left when it is returned; a semaphore, also one of several processes.

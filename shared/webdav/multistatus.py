@@ -1,17 +1,16 @@
 """Multistatus: the answer to a PROPFIND (RFC 4918, 9.1 and 13), from a server that is not trusted."""
 
-import email.utils
 import functools
 import re
 import unicodedata
 import urllib.parse
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from lxml import etree
 
 from shared.errors import NotWebDav, TruncatedListing
 from shared.webdav.etags import normal_etag
+from shared.webdav.http_dates import http_time
 from shared.webdav.http_errors import error_of
 from shared.webdav.store import Entry, Href, Listing, Prop, Tag, Wanted
 
@@ -21,7 +20,6 @@ _MULTISTATUS, _RESPONSE, _HREF, _PROPSTAT, _STATUS, _PROP = (
 )
 _COLLECTION = f"{_D}collection"
 _FEED_SIZE = 2**16
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # XML_WAR_NS_… and XML_NS_ERR_… of libxml2's xmlerror.h.
 _NAMESPACE_ERRORS = (99, 100, *range(200, 206))
 _END = re.compile(rb"</(?:[^<>:\s]+:)?multistatus\s*>|<(?:[^<>:\s]+:)?multistatus[^<>]*/>")
@@ -35,14 +33,14 @@ def parse(body: bytes, asked: Href, date: str | None, wanted: Wanted | None = No
 
     Args:
         body: the XML.
-        asked: what the PROPFIND was sent to.
+        asked: the address that the PROPFIND was sent to.
         date: the Date header of the answer.
-        wanted: children of other names are dropped as well,
-        marked: unless their checksums hold this text.
+        wanted: selects children by name; the others are dropped.
+        marked: children whose checksums contain this text are kept anyway.
 
     Raises:
         NotWebDav: no multistatus, a document type declaration, or an answer about something else.
-        TruncatedListing: a multistatus that breaks off, or has something else behind it.
+        TruncatedListing: a multistatus that breaks off, or is followed by something else.
         Failure: the server describes the resource by an error instead.
     """
     try:
@@ -68,7 +66,7 @@ def _parse(
         name = urllib.parse.unquote(last)
         if _is_name(name) and is_ours(parent):
             if not properties:
-                # 404: it was taken away while the server listed.
+                # 404: it was removed while the server listed.
                 if status not in (0, 404) and (wanted is None or wanted(name)):
                     unreadable.append((name, status))
             elif wanted is None or wanted(name):
@@ -217,7 +215,7 @@ def _read(response: etree._Element) -> tuple[str, list[etree._Element], int]:
             href = href or child.text or ""
         elif tag == _PROPSTAT:
             failed = _read_propstat(child, properties)
-            # A property that is not there (404) is no failure.
+            # A missing property (404) is not a failure.
             status = failed if status in (0, 404) else status
         elif tag == _STATUS:
             status = _code(child.text)
@@ -225,7 +223,7 @@ def _read(response: etree._Element) -> tuple[str, list[etree._Element], int]:
 
 
 def _read_propstat(propstat: etree._Element, properties: list[etree._Element]) -> int:
-    """Append what was found; else give the status."""
+    """Append what was found; otherwise return the status."""
     found = None
     status = 0
     for child in propstat:
@@ -310,24 +308,3 @@ def _signed(text: str) -> int | None:
 def _is_number(text: str) -> bool:
     # isdigit accepts "²", which int does not; int also rejects thousands of digits.
     return text.isdecimal() and len(text) < 20
-
-
-def http_time(http_date: str | None) -> float | None:
-    """Seconds since 1970 of a date in one of the three forms of HTTP (RFC 9110, 5.6.7), all of which mean GMT.
-
-    ISO 8601, which is that of `creationdate`, is read too.
-    """
-    text = (http_date or "").strip()
-    if not text:
-        return None
-    try:
-        # The form that servers have to send: `Sun, 22 Nov 2026 18:00:00 GMT`.
-        if text.endswith(" GMT") and len(text) == 29:
-            day, month, year = int(text[5:7]), _MONTHS.index(text[8:11]) + 1, int(text[12:16])
-            hour, minute, second = int(text[17:19]), int(text[20:22]), int(text[23:25])
-            return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
-        read = datetime.fromisoformat if text[:4].isdecimal() else email.utils.parsedate_to_datetime
-        date = read(text)
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None

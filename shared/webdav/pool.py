@@ -38,7 +38,7 @@ class ConnectionPool:
             yield RetryingStore(client, self._retry)
 
     def is_nextcloud(self, root: Href) -> bool:
-        """Whether a folder is the root of a Nextcloud, found out without sending the password.
+        """Whether a folder is the root of a Nextcloud, determined without sending the password.
 
         Raises:
             Failure: it does not answer, or not now.
@@ -57,7 +57,7 @@ class ConnectionPool:
             yield client
         finally:
             with self._lock:
-                # What was lent before `close` is nobody's any more.
+                # A client lent before `close` must not return to the pool.
                 kept = closed == self._closed
                 if kept:
                     self._idle.append(client)

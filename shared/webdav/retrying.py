@@ -9,9 +9,10 @@ from shared.webdav.store import BASIC, Assembled, Assembly, Entry, Href, Listing
 
 
 class RetryingStore(Store):
-    """A store that repeats requests, except those that are not idempotent (RFC 9110, 9.2.2).
+    """A store that repeats every request except MOVE.
 
-    A MOVE is sent once: if its answer was lost it may have worked, and the answer to a second one would be misleading.
+    A MOVE whose answer was lost may have worked. Then the answer to a second one is misleading, and another file may
+    be under the old name.
     """
 
     def __init__(self, store: Store, retry: RetryPolicy) -> None:

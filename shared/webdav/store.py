@@ -1,4 +1,4 @@
-"""The interface to an image server; tests/contract holds every supported server to it.
+"""The interface to an image server; every supported server passes its tests in tests/contract.
 
 Terms:
     Href: a percent-encoded absolute path, as sent over the wire (RFC 4918, 8.3). Hrefs from a listing are used
@@ -26,7 +26,7 @@ type Wanted = Callable[[str], bool]
 
 
 THROWAWAY = ".jupyterhub-images-"
-"""What the names of files of our own begin with that are only made to try something."""
+"""Prefix of the names of our throwaway test files."""
 
 
 class Prop(StrEnum):
@@ -52,7 +52,7 @@ class Prop(StrEnum):
 
 
 BASIC = (Prop.TYPE, Prop.SIZE, Prop.ETAG, Prop.MODIFIED, Prop.FILE_ID, Prop.UPLOADED)
-"""Distinguishes the versions of a file, on every server."""
+"""The properties that distinguish the versions of a file on every server."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -85,7 +85,7 @@ class Entry:
         available: bytes that can still be stored in a collection; negative if the server does not know.
         tags: of a file; None if the server does not list them.
         principal: the address of the account itself (RFC 5397).
-        locked: whether somebody has a WebDAV lock on it (RFC 4918, 15.8).
+        locked: whether it has a WebDAV lock (RFC 4918, 15.8).
     """
 
     name: str
@@ -128,12 +128,12 @@ class Listing:
     unreadable: tuple[tuple[str, int], ...] = ()
 
     def complaint(self, folder: str) -> str:
-        """What to say about the members that the server did not describe; empty if there are none."""
+        """A message about the members that the server did not describe; empty if there are none."""
         if not self.unreadable:
             return ""
         named = ", ".join(f"{name} (status {status})" for name, status in self.unreadable[:5])
         more = f" and {len(self.unreadable) - 5} more" if len(self.unreadable) > 5 else ""
-        return f"{len(self.unreadable)} in {folder} cannot be read, so they are passed over: {named}{more}"
+        return f"{len(self.unreadable)} in {folder} cannot be read and are ignored: {named}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ class Store(Protocol):
         ...
 
     def put(self, href: Href, data: bytes, *, chunk_of: Href | None = None) -> Stored:
-        """Upload to a name that nobody else uses.
+        """Upload to a name that is not used otherwise.
 
         Args:
             chunk_of: the file that this only chunk will replace, so that a full quota is reported here.
@@ -253,7 +253,7 @@ class Store(Protocol):
         ...
 
     def delete(self, href: Href, *, for_good: bool = False) -> None:
-        """Delete; it is no error if nothing is there.
+        """Delete; it is not an error if nothing is there.
 
         Args:
             for_good: bypass the trash bin if the server allows it; only for files that the scaler created.
@@ -281,7 +281,7 @@ def put_verified(store: Store, href: Href, data: bytes, *, chunk_of: Href | None
         NotFound, ParentNotFound: the folder does not exist.
     """
     size: int | None = 0
-    # Sent a second time, since it may arrive complete then.
+    # One retry, since it may arrive complete the second time.
     for _ in range(2):
         if store.put(href, data, chunk_of=chunk_of).confirmed:
             return
@@ -303,7 +303,7 @@ def _downloaded_size(store: Store, entry: Entry) -> int:
 
 
 class Connections(Protocol):
-    """Where threads borrow a store of one account."""
+    """Lends threads a store of one account."""
 
     @property
     def root_url(self) -> str:
@@ -314,7 +314,7 @@ class Connections(Protocol):
         """The id of the account there."""
 
     def connect(self) -> AbstractContextManager[Store]:
-        """A store that no other thread uses meanwhile."""
+        """A store for this thread alone."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A total time limit for requests: no timeout of a socket sees an answer that drips."""
+"""A total time limit for requests: socket timeouts do not catch a response that trickles in."""
 
 import contextlib
 import threading
@@ -9,12 +9,12 @@ _IDLE = 600.0
 
 
 class Watchdog:
-    """Breaks off what takes too long, in one thread for all that share it, which ends when idle."""
+    """Aborts requests that take too long; one thread serves all users and ends when idle."""
 
     def __init__(self) -> None:
         self._due: dict[object, tuple[float, Callable[[], None]]] = {}
         self._changed = threading.Condition()
-        # When the thread looks next; infinite where there is none.
+        # When the thread looks next; infinite if there is none.
         self._next = float("inf")
 
     @contextlib.contextmanager
@@ -35,7 +35,7 @@ class Watchdog:
                 self._due.pop(key, None)
 
     def close(self) -> None:
-        """End the thread if nothing is going on."""
+        """End the thread if it is idle."""
         with self._changed:
             self._changed.notify()
 

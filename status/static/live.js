@@ -9,7 +9,7 @@ source.onmessage = (message) => {
     const section = document.getElementById(id);
     const place = [...section.querySelectorAll("a")].indexOf(document.activeElement);
     section.innerHTML = html;
-    // Whoever moves by keyboard stays in place.
+    // Keep the keyboard focus in place.
     if (place >= 0) (section.querySelectorAll("a")[place] ?? section).focus();
   }
   said.textContent = `Updated at ${new Date().toLocaleTimeString()}`;

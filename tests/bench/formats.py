@@ -233,8 +233,8 @@ by Pillow and ExifTool; the tests compare the first table with the code.
 - **skipped**: there is no upscaled image; this project says why in the log.
 - **lost**: missing or wrong, without a message.
 
-*Depth* is 16 bits, 10 in AVIF, floating-point in TIFF. *Coding* is the chroma subsampling and progressive mode of a
-JPEG; in lossless formats it means that no pixel is off by more than rounding.
+*Depth*: more than 8 bits (16; 10 in AVIF; floating-point in TIFF). *Coding* is the chroma subsampling and progressive
+mode of a JPEG; in lossless formats it means that no pixel is off by more than rounding.
 """
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def _own_share(body: bytes) -> float:
     started = time.thread_time()
     wanted = image_names([PREFIX])
     found = parse(body, Href("/dav/raw/"), "Sun, 22 Nov 2026 20:00:00 GMT", wanted)
-    selection = select(found, wanted, skipped=lambda _: False, before={}, clock=0.0)
+    selection = select(found, wanted, skipped=lambda _: False, before={}, now=0.0)
     seconds = time.thread_time() - started
     assert len(selection.take) == MATCHING
     return seconds

@@ -111,6 +111,7 @@ def listed(row: dict[str, str]) -> Entry:
         modified=NOW - 3600,
         uploaded=NOW - age,
         checksums="" if row["Marker"] == "none" else MARKED,
+        locked="locked" in row["Name"],
     )
 
 
@@ -118,9 +119,9 @@ def listed(row: dict[str, str]) -> Entry:
 def test_a_listed_image_is_selected_as_the_table_says(row: dict[str, str]) -> None:
     entry, on_skip_list = listed(row), "skip list" in row["Name"]
     selection = select(
-        Listing(FOLDER, (entry,), NOW), image_names(["Unknown"]), skipped=lambda _: on_skip_list, before={}, clock=0.0
+        Listing(FOLDER, (entry,), NOW), image_names(["Unknown"]), skipped=lambda _: on_skip_list, before={}, now=0.0
     )
-    kinds = ("take", "finish", "wait", "skipped", "unreadable")
+    kinds = ("take", "finish", "wait", "skipped", "unreadable", "locked")
     assert [kind for kind in kinds if getattr(selection, kind)] == row["`select`"].split()
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: try every fault, and write docs/faults.md anew."""
+"""`python -m tests.faults`: try every fault, and write docs/faults.md."""
 
 import hashlib
 import sys
@@ -17,18 +17,18 @@ FILES = [
 ]
 SOURCES = ("scaler", "mover", "shared", "sandbox")
 
-TEXT = """# What was made to go wrong
+TEXT = """# Fault injection
 
-Between the daemons and real servers on loopback stood a proxy that injects faults into requests. The scaler replaced
-files in place on a Nextcloud (the sandbox's, held to recordings of a real one), and published copies by claims on a
+A proxy between the daemons and real servers on loopback injected faults into requests. The scaler replaced files in
+place on a Nextcloud (the sandbox's, compared with recordings of a real one), and published copies by claims on a
 Nextcloud without versions, on Apache's mod_dav, and on `rclone serve webdav`, which ignores `If-Match`. After every
-fault a fresh daemon without faults finished what was left, and then all images were counted: every original had to be
-in its folder, untouched, or to have exactly one complete copy of twice its size, and not of four times. In place, the
-original had to be a version of that file, and nothing but an empty throwaway file of a killed scaler was to be left
-in the raw folder. By claims, nothing was to be left in the hidden folders but uploads that nobody claims. Nothing
-around the folders was to be changed.
+fault a fresh daemon without faults finished the remaining work, and then all images were counted: every original had
+to be in its folder, untouched, or to have exactly one complete copy of twice its size, and not of four times. In
+place, the original had to be a version of that file, and only an empty throwaway file of a killed scaler was allowed
+in the raw folder. By claims, only uploads without a claim were allowed in the hidden folders. Nothing around the
+folders was allowed to change.
 
-`python -m tests.faults` does it all again and writes this page. "Instead" means that the request did not reach the
+`python -m tests.faults` repeats all of it and writes this page. "Instead" means that the request did not reach the
 server; "after", that it took effect there and its answer was replaced.
 
 These are the results for the sources of {sources} with the SHA-256 `{digest}`.
@@ -45,11 +45,12 @@ These are the results for the sources of {sources} with the SHA-256 `{digest}`.
 | By claims: Nextcloud, Apache mod_dav | `If-Match` rejects the claim, and the next poll upscales what is there now |
 | By claims: `rclone serve webdav` | `If-Match` is ignored: size and date are compared after the claim |
 
-By claims, one `MOVE` of an original wins on each of them, so two scalers do not publish it twice. In place there is one
-file, which two scalers can replace at the same moment but not duplicate: the marker tells both that it is upscaled.
+By claims, only one `MOVE` of an original succeeds on each of them, so two scalers do not publish it twice. In place
+there is one file, which two scalers can replace at the same moment but not duplicate: the marker shows both that it is
+upscaled.
 
 No client can close these gaps: a replacement of the same size and the same date, set by the client, keeps its ETag on
-a Nextcloud; a server may leave a file out of a listing *and* say 404 of it; and where two scalers publish under one
+a Nextcloud; a server may leave a file out of a listing *and* answer 404 for it; and where two scalers publish under one
 name at the same moment on Apache, both may get a 201, since its `MOVE` with `Overwrite: F` is not atomic.
 """
 

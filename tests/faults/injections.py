@@ -170,7 +170,7 @@ EVERYWHERE: list[Injection] = [
     *(injection for status in STATUSES for injection in _both(str(status), _reply, Answer(status, HTML, b"<html>no"))),
     *_both("429 with Retry-After", _reply, Answer(429, [("Retry-After", "7")])),
     *_both("503 with Retry-After", _reply, Answer(503, [("Retry-After", "120")])),
-    *_both("503 with a Retry-After that is none", _reply, Answer(503, [("Retry-After", "\xb2")])),
+    *_both("503 with an invalid Retry-After", _reply, Answer(503, [("Retry-After", "\xb2")])),
     *_both("200 with HTML", _reply, Answer(200, HTML, b"<!DOCTYPE html><html><body>Please log in</body></html>")),
     *_both("redirect", _reply, Answer(302, [("Location", "https://login.example.com/?next=/dav")])),
     *_both("redirect to nowhere", _reply, Answer(302, [("Location", "http://[")])),
@@ -191,21 +191,21 @@ SOMEWHERE: list[Injection] = [
     Injection("wrong hash", True, _changed(_with_header("X-Hash-SHA256", "0" * 64)), _has_body),
     Injection("another ETag", True, _changed(_with_header("ETag", '"another"')), _is_get),
     Injection("wrong length", True, _changed(_shorter), _is_get),
-    Injection("a length that is no number", True, _changed(_with_header("Content-Length", "many")), _is_get),
+    Injection("an invalid length", True, _changed(_with_header("Content-Length", "many")), _is_get),
     Injection("listing cut off", True, _changed(_listing(lambda xml: xml[: len(xml) * 2 // 3])), _is_listing),
     Injection("listing without children", True, _changed(_listing(_without_children)), _is_listing),
     *(
         Injection(f"listing with {what}", True, _changed(_listing(_children(rename))), _is_listing)
         for what, rename in {
-            "foreign addresses": lambda href: "http://elsewhere.example.com/dav" + href,
+            "addresses of another server": lambda href: "http://elsewhere.example.com/dav" + href,
             "absolute addresses": lambda href: "http://127.0.0.1" + href,
             ".. in it": _upwards,
             "addresses encoded letter by letter": _letter_by_letter,
-            "addresses that are none": lambda _href: "http://[",
+            "invalid addresses": lambda _href: "http://[",
         }.items()
     ),
     Injection(
-        "listing with a size that is none",
+        "listing with an invalid size",
         True,
         _changed(_listing(lambda xml: re.sub(r"(getcontentlength[^>]*>)\d+", "\\1\xb2", xml))),
         _is_listing,
@@ -233,7 +233,7 @@ _TYPICAL = {
         "wrong length",
         "listing cut off",
     ),
-    *("listing without children", "listing with foreign addresses", "listing with .. in it", "entity bomb"),
+    *("listing without children", "listing with addresses of another server", "listing with .. in it", "entity bomb"),
 }
 TYPICAL = [injection for injection in ALL if injection.name in _TYPICAL]
 """One of each kind."""

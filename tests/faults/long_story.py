@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 
 import scaler.main
-from shared.cli import Options
+from shared.cli import Options, state_folder
 from shared.retry import RetryPolicy
 from tests.fake_time import FakeTime
 
@@ -38,5 +38,6 @@ def run_scaler(events: Events, now: float = 1_000_000.0) -> Story:
     """Run the scaler's own loop through all events, with the settings that the environment leads to."""
     story = Story(events, now)
     options = Options(FREQUENCY, once=False, dry_run=False, check=False, log_level="INFO", log_file=None)
-    scaler.main.work(options, RetryPolicy(story.stop()), threads=10, max_memory=2**30, quality=95)
+    retry, state = RetryPolicy(story.stop()), state_folder("scaler")
+    scaler.main.work(options, retry, None, state, threads=10, max_memory=2**30, quality=95)
     return story

@@ -10,11 +10,12 @@ from tests.faults.proxy import Fault, Request, faulty
 from tests.faults.scenario import Scenario
 from tests.faults.tally import tally
 
-# Those that make it wait say nothing new in a crowd of others. One listing with holes is survived; but who leaves a
-# file out of a listing and then says 404 of it, too, is believed.
+# Those that make it wait show nothing new among so many others. One incomplete listing is survived; but a server that
+# leaves a file out of a listing and then also answers 404 for it is believed.
 WAITING = {"silence", "slow drip"}
 HOLES = {
-    f"listing with{rest}" for rest in ("out children", " foreign addresses", " .. in it", " addresses that are none")
+    f"listing with{rest}"
+    for rest in ("out children", " addresses of another server", " .. in it", " invalid addresses")
 }
 CHAOS = [injection for injection in ALL if injection.name not in WAITING | HOLES]
 SEEDS = 4

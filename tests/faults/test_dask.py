@@ -2,13 +2,16 @@
 
 import base64
 import contextlib
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from dask import config as dask_config
 
+from sandbox.vault import Vault
 from scaler.dask_cluster import Cluster, ClusterOptions
 from scaler.images.codecs import upscale
 from scaler.service import ScalerService
@@ -16,11 +19,13 @@ from shared.errors import Cancelled, Failure
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken
 from tests.faults.conftest import APACHE, KINDS, NEXTCLOUD, scenario_on
-from tests.faults.daemon_env import until
+from tests.faults.daemon_env import DaemonEnv, until
 from tests.faults.proxy import Fault, Hold, Request
 from tests.faults.scenario import Scenario, image
+from tests.scaler.cli import CONSTANTS, webdav_secret
 from tests.scaler.harness import LIMITS, RAW, UNSORTED
-from tests.servers.dask import DaskCluster, dask_cluster
+from tests.servers.dask import DaskCluster, dask_cluster, tls_settings
+from tests.servers.dask_gateway import GatewayCluster, dask_gateway
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LONG = 300.0
@@ -30,7 +35,7 @@ class Daemon:
     """A daemon in this process whose images are upscaled by the cluster."""
 
     def __init__(
-        self, scenario: Scenario, dask: DaskCluster, *, timeout: float = 600.0, fallback: bool = False
+        self, scenario: Scenario, dask: DaskCluster | GatewayCluster, *, timeout: float = 600.0, fallback: bool = False
     ) -> None:
         options = ClusterOptions(
             dask=dask.address,
@@ -68,17 +73,18 @@ class Daemon:
 
 @contextlib.contextmanager
 def a_daemon(
-    scenario: Scenario, dask: DaskCluster, *, timeout: float = 600.0, fallback: bool = False
+    scenario: Scenario, dask: DaskCluster | GatewayCluster, *, timeout: float = 600.0, fallback: bool = False
 ) -> Iterator[Daemon]:
     with contextlib.closing(Daemon(scenario, dask, timeout=timeout, fallback=fallback)) as daemon:
         yield daemon
 
 
 @pytest.fixture
-def dask(tmp_path: Path) -> Iterator[DaskCluster]:
-    """With two workers that wait for work."""
-    with dask_cluster(tmp_path / "dask", workers=2) as cluster:
-        until(lambda: cluster.registered == 2, LONG)
+def dask(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DaskCluster]:
+    """With workers that wait for work: two, or as many as the test asks for."""
+    workers = getattr(request, "param", 2)
+    with dask_cluster(tmp_path / "dask", workers) as cluster:
+        until(lambda: cluster.registered == workers, LONG)
         yield cluster
 
 
@@ -123,22 +129,79 @@ def assert_all_published(scenario: Scenario) -> None:
     assert sorted(scenario.visible(UNSORTED).values()) == expected
 
 
-def test_a_worker_that_is_killed_amid_an_image_loses_nothing(in_place: Scenario, dask: DaskCluster) -> None:
-    put_images(in_place)
-    in_place.proxy.rule = held = HeldDownloads()
-    with a_daemon(in_place, dask) as daemon:
+def upscale_while_a_worker_is_killed(scenario: Scenario, dask: DaskCluster | GatewayCluster) -> None:
+    """Kill a worker amid an image; nothing is lost, and the password is in no log."""
+    put_images(scenario)
+    scenario.proxy.rule = held = HeldDownloads()
+    with a_daemon(scenario, dask) as daemon:
         poll = daemon.poll()
         held.wait()
         dask.kill_worker(0)
         held.let_go()
         assert poll.result(LONG) == []
-    assert_all_published(in_place)
-    password = in_place.site.password
-    for spelled in (password, base64.b64encode(f"{in_place.site.username}:{password}".encode()).decode()):
+    assert_all_published(scenario)
+    password = scenario.site.password
+    for spelled in (password, base64.b64encode(f"{scenario.site.username}:{password}".encode()).decode()):
         assert spelled not in dask.said
 
 
+def test_a_worker_that_is_killed_amid_an_image_loses_nothing(in_place: Scenario, dask: DaskCluster) -> None:
+    upscale_while_a_worker_is_killed(in_place, dask)
+
+
 @pytest.mark.long
+def test_the_same_by_tls(in_place: Scenario, tmp_path: Path) -> None:
+    settings = tls_settings(tmp_path)
+    with dask_config.set(settings), dask_cluster(tmp_path / "dask", workers=2, tls=settings) as cluster:
+        until(lambda: cluster.registered == 2, LONG)
+        upscale_while_a_worker_is_killed(in_place, cluster)
+
+
+@pytest.mark.long
+@pytest.mark.server
+def test_the_same_on_a_gateway(in_place: Scenario, tmp_path: Path) -> None:
+    with dask_gateway(tmp_path / "gateway", workers=2) as cluster:
+        upscale_while_a_worker_is_killed(in_place, cluster)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dask", [2, 4], indirect=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_daemons_share_a_cluster(
+    request: pytest.FixtureRequest, tmp_path: Path, dask: DaskCluster, kind: str
+) -> None:
+    for scenario in scenario_on(request, kind, tmp_path):
+        put_images(scenario, 20)
+        with a_daemon(scenario, dask) as one, a_daemon(scenario, dask) as two:
+            for poll in [one.poll(), two.poll()]:
+                poll.result(LONG)
+            one.poll().result(LONG)
+        assert_all_published(scenario)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_daemon_that_is_killed_is_followed_by_another(
+    request: pytest.FixtureRequest, tmp_path: Path, the_vault: Vault, dask: DaskCluster, kind: str
+) -> None:
+    for scenario in scenario_on(request, kind, tmp_path):
+        put_images(scenario, 20)
+        login = webdav_secret(scenario.through_proxy)
+        environment = DaemonEnv(the_vault, tmp_path, {"webdav": login, "scaler_constants": CONSTANTS})
+        scenario.proxy.rule = held = HeldDownloads()
+        with environment.running("scaler", "--once", "--dask", dask.address) as running:
+            held.wait()
+            running.signal(signal.SIGKILL)
+            running.ends_within()
+        held.let_go()
+        with a_daemon(scenario, dask) as daemon:
+            daemon.poll().result(LONG)
+            daemon.poll().result(LONG)
+        assert_all_published(scenario)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dask", [2, 4], indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
 def test_several_polls_with_a_killed_worker(
     request: pytest.FixtureRequest, tmp_path: Path, dask: DaskCluster, kind: str

@@ -79,10 +79,10 @@ def test_it_is_skipped_after_three_deaths_and_the_others_are_upscaled(
 
     assert set(inside(nextcloud_site, RAW)) == {CULPRIT}
     assert len(inside(nextcloud_site, UNSORTED)) == 2
-    reason = f"the scaler was killed {DEATHS} times while it worked on this image"
+    reason = f"the scaler was killed {DEATHS} times while processing this image"
     assert f"1 image is skipped: 1 × {reason} ({CULPRIT})" in env.said
     # And so it stays.
     assert scaler.start("--once").wait() == 0
     assert scaler.start("--dry-run").wait() == 0
     assert f"would skip {RAW}/{CULPRIT}: {reason}" in env.said
-    assert env.said.count("retrying one at a time") == DEATHS
+    assert env.said.count("retrying these one at a time") == DEATHS

@@ -47,6 +47,6 @@ def test_a_request_takes_effect_late(scenario: Scenario, name: str, when: str, a
     rule.take_effect()
     scenario.recover()
     complaints = scenario.complaints()
-    tally.add("a request takes effect after it was given up", lost=len(complaints))
+    tally.add("a request takes effect after the client gave up", lost=len(complaints))
     assert not complaints
     assert not scenario.visible(RAW)

@@ -382,7 +382,7 @@ def test_a_claim_and_the_look_after_it_are_both_answered_wrongly(
         scenario.poll(scaler)
     scenario.recover()
     complaints = scenario.complaints()
-    tally.add("claim and the look after it answered wrongly", lost=len(complaints))
+    tally.add("wrong answers to the claim and to the check after it", lost=len(complaints))
     assert not complaints
 
 

@@ -183,7 +183,7 @@ def test_a_missing_certificate_file_is_named_whatever_else_is_set(home: Home, tm
     ("url", "how"),
     [
         ("http://127.0.0.1:1/", "refuses connections"),
-        ("http://no-such-host.invalid/", "cannot be found by its name"),
+        ("http://no-such-host.invalid/", "cannot be resolved"),
     ],
 )
 def test_a_server_that_is_not_there(home: Home, url: str, how: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from mover.move import ServerDown
 from sandbox.nextcloud import Nextcloud
 from shared.errors import Failure, Forbidden, NotWebDav, ServerUnavailable, ServerUnreachable, StorageFull, Unauthorized
+from shared.retry import ATTEMPTS
 from tests.fake_time import FakeTime
 from tests.mover.harness import IMAGES, UNSORTED, Polls, asked, config, files, inject, poll, put, state
 
@@ -56,7 +57,7 @@ def test_moved_elsewhere_by_someone(tagged: Nextcloud, monkeypatch: pytest.Monke
     inject(monkeypatch, "move", before=lambda: rename(tagged, f"{UNSORTED}/a.jpg", "elsewhere/z.jpg"))
     assert poll(tagged) == []
     assert tagged.tags_of("elsewhere/z.jpg") == {"ai:cats"}
-    assert [line for line in said if "a.jpg" in line] == ["INFO a.jpg was taken away meanwhile"]
+    assert [line for line in said if "a.jpg" in line] == ["INFO a.jpg was moved or removed in the meantime"]
 
 
 def test_deleted_and_the_name_taken_at_the_destination(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +83,7 @@ def test_changed_by_someone_is_filed_in_the_next_poll(
     with Polls(config(tagged)) as polls:
         assert polls.one() == []
         assert files(tagged) == {f"{UNSORTED}/a.jpg": b"another version"}
-        assert [line for line in said if "a.jpg" in line] == ["INFO a.jpg was changed meanwhile"]
+        assert [line for line in said if "a.jpg" in line] == ["INFO a.jpg was changed in the meantime"]
         assert polls.one() == []
     assert files(tagged) == {f"{CATS}/a.jpg": b"another version"}
 
@@ -177,15 +178,60 @@ def test_a_lost_answer_loses_nothing(
 
 def test_a_locked_image_waits_and_the_others_go_on(tagged: Nextcloud, said: list[str]) -> None:
     tagged.lock(f"{UNSORTED}/b.jpg")
-    with Polls(config(tagged)) as polls:
+    time = FakeTime()
+    with Polls(config(tagged), time.stop()) as polls:
         (failure,) = polls.one()
         assert isinstance(failure, ServerUnavailable)
         assert set(files(tagged)) == {f"{UNSORTED}/b.jpg", f"{CATS}/a.jpg", f"{CATS}/c.jpg"}
         polls.one()
         assert sum("b.jpg" in line for line in said) == 1
         tagged.unlock(f"{UNSORTED}/b.jpg")
+        time.now += 60
         assert polls.one() == []
     assert set(files(tagged)) == {f"{CATS}/a.jpg", f"{CATS}/b.jpg", f"{CATS}/c.jpg"}
+
+
+def test_an_image_that_stays_locked_is_tried_ever_less_often(tagged: Nextcloud) -> None:
+    tagged.lock(f"{UNSORTED}/b.jpg")
+    time = FakeTime()
+    with Polls(config(tagged), time.stop()) as polls:
+        polls.one()
+        tagged.clear_log()
+        for _ in range(100):
+            polls.one()
+            time.now += 30
+        assert asked(tagged)["MOVE"] <= 7 * ATTEMPTS
+        # A listing in each poll, a look after each MOVE, and now and then one for leftovers.
+        assert asked(tagged).total() <= 100 + 2 * 7 * ATTEMPTS + 2 * 6
+        tagged.unlock(f"{UNSORTED}/b.jpg")
+        time.now += 3600
+        assert polls.one() == []
+    assert f"{CATS}/b.jpg" in files(tagged)
+
+
+def test_a_tag_that_stays_on_is_tried_ever_less_often(tagged: Nextcloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(tagged)
+    tried = []
+
+    def rejected() -> None:
+        tried.append(1)
+        raise Forbidden("403")
+
+    inject(monkeypatch, "unassign", before=rejected, times=1000)
+    time = FakeTime()
+    with Polls(config(tagged), time.stop()) as polls:
+        polls.one()
+        tagged.clear_log()
+        for _ in range(100):
+            polls.one()
+            time.now += 30
+        # After one, two, four and eight minutes, then with every look for leftovers.
+        assert len(tried) <= 12
+        assert asked(tagged).total() <= 100 + 3 * len(tried)
+        monkeypatch.undo()
+        time.now += 600
+        assert polls.one() == []
+    assert tagged.tags_of(f"{CATS}/a.jpg") == set()
 
 
 def test_an_image_that_is_locked_for_a_moment_is_filed_in_the_same_poll(tagged: Nextcloud) -> None:

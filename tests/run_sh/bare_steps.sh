@@ -40,7 +40,7 @@ step 'nothing is set' 2 'type:  ./run.sh settings' ./run.sh
 step 'demo, from an empty home' 0 'Filed after' ./run.sh demo
 step 'demo, again' 0 'Filed after' ./run.sh demo
 step 'vault' 0 'as safe as your account' ./run.sh vault
-step 'vault --status' 0 'Does not run now' ./run.sh vault --status
+step 'vault --status' 0 'Not running' ./run.sh vault --status
 
 python=$(sed -n 4p ~/.local/share/jupyterhub-images/installed/*)/bin/python
 mkfifo servers

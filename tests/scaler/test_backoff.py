@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from scaler.backoff import LONGEST, Backoff, ImageBackoff, is_passing
+from scaler.backoff import ImageBackoff, is_passing
 from scaler.moves import OutcomeUnknown
+from shared.backoff import LONGEST, Backoff
 from shared.errors import (
     Failure,
     Forbidden,

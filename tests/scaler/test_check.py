@@ -50,7 +50,7 @@ def test_where_everything_is_right(request: pytest.FixtureRequest, home: Home, k
     if not in_place:
         assert ("If-Match is honoured" if site.conditional else "If-Match is ignored") in outcome.said
     assert ("keeps no versions of files" in outcome.said) == (kind == "nextcloud without versions")
-    assert ("its ETag shows changes" in outcome.said) == kind.startswith("nextcloud")
+    assert ("its ETag shows whether it changed" in outcome.said) == kind.startswith("nextcloud")
     left = {path for path in site.files() if not path.endswith(".txt")}
     assert left == {f"{RAW}/Unknown.png"}
     assert site.password not in outcome.said

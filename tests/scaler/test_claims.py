@@ -31,6 +31,11 @@ from tests.scaler.test_steps import NAME, after, before, die, is_claim, is_publi
 from tests.servers.site import Site
 
 
+def forbid_publication(call: Call) -> None:
+    if is_publication(call) and not call.after:
+        raise Forbidden("status 403")
+
+
 @pytest.mark.parametrize("conditional", [True, False])
 def test_a_forbidden_publication_and_a_kill_after_it_lose_nothing(conditional: bool, tmp_path: Path) -> None:
     """Died before and after each request that follows."""
@@ -61,6 +66,11 @@ def test_a_forbidden_publication_and_a_kill_after_it_lose_nothing(conditional: b
         assert rejected
         originals = {**inside(site, RAW), **claims(site)}
         assert list(originals.values()) == [image()], n
+
+        # While the right is still missing, the next scaler brings the original back into sight.
+        poll(SpiedAccount(site.account, forbid_publication), tmp_path / "next")
+        assert inside(site, RAW) == {NAME: image()}, n
+        assert claims(site) == {}
 
         # Somebody has granted the right.
         assert poll(site.account, tmp_path) == []
@@ -115,7 +125,7 @@ def test_a_claim_that_another_scaler_won_is_no_failure(
 
     with log_lines() as said:
         assert poll(SpiedAccount(memory_site.account, spy), tmp_path / "first") == []
-    assert any("was replaced or removed meanwhile" in line for line in said)
+    assert any("was replaced or removed in the meantime" in line for line in said)
     # An attempt may still take effect, so the copy stays: its claim would need it.
     assert len(uploads(memory_site)) == 1 + (not finished)
     assert poll(memory_site.account, tmp_path / "first") == []

@@ -8,8 +8,9 @@ from pydantic import SecretStr
 from scaler.dask_cluster import check_address
 from scaler.dask_worker import UpscaleTask, redacted, software, worker_limits
 from scaler.images.probe import UnsupportedImage
+from scaler.jobs import Upload, UpscaleJob
 from scaler.memory_budget import Limits
-from scaler.upscaling import AlreadyUpscaled, TooLarge, Upload, UploadFolderGone, UpscaleJob
+from scaler.upscaling import AlreadyUpscaled, TooLarge, UploadFolderGone
 from shared.errors import Failure, InvalidSettings, ServerUnavailable, Unauthorized
 from shared.logging import hide_login
 from shared.webdav.account import WebDavAccount

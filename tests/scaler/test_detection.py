@@ -183,7 +183,7 @@ def test_without_a_strong_etag_nothing_is_replaced(
     with log_lines("WARNING") as said:
         assert poll(spied(cloud_site, calls.append), tmp_path, until_settled=True) == []
     assert not [call for call in calls if call.method == "assemble" and NAME in decoded(call.target)]
-    assert "without an ETag" in said[0]
+    assert "without strong ETags" in said[0]
     assert_done(cloud_site, {NAME: image()})
 
 

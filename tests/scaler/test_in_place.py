@@ -11,6 +11,7 @@ import pytest
 from mover.service import MoverService
 from sandbox.nextcloud import Nextcloud
 from sandbox.uploads import Upload
+from scaler import names
 from scaler.in_place import _date_for
 from scaler.moves import OutcomeUnknown
 from shared.errors import (
@@ -274,6 +275,42 @@ def test_a_server_and_a_scaler_that_die_before_the_marker(
     assert_done(cloud_site, {NAME: image()})
 
 
+def test_a_server_that_dies_before_it_replaces_an_earlier_marker(
+    cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upscaled image was put back into the raw folder, so its file has a marker that says: published."""
+    cloud.write(FILE, image(), mtime=DATE)
+    new_id = names.new_id
+    monkeypatch.setattr(names, "new_id", lambda owner: new_id(owner, DATE))
+    assert poll(cloud_site.account, tmp_path) == []
+    monkeypatch.undo()
+    put_back = f"{RAW}/{cloud_site.published.rpartition('/')[2]}"
+    cloud.rename(cloud_site.published, put_back)
+    upscaled, earlier = cloud.read(put_back), cloud.checksum(put_back)
+
+    def keep_the_earlier_one() -> None:
+        cloud._entry(put_back).checksum = earlier
+        raise RuntimeError("the server dies")
+
+    def arm(_call: Call) -> None:
+        cloud.before_marker = keep_the_earlier_one
+
+    arming = before(is_assembly, arm)
+    dies = before(lambda call: call.method == "stat" and "Unknown" in call.href, die)
+
+    def spy(call: Call) -> None:
+        arming(call)
+        dies(call)
+
+    stop_at(cloud_site, tmp_path, spy)
+    assert is_upscaled(cloud.read(put_back), upscaled)
+    assert cloud.checksum(put_back) == earlier
+    cloud.before_marker = None
+
+    assert poll(cloud_site.account, tmp_path) == []
+    assert is_upscaled(cloud.read(cloud_site.published), upscaled)
+
+
 def test_what_looks_like_an_original_while_it_is_replaced_is_not_upscaled(
     cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path
 ) -> None:
@@ -359,6 +396,25 @@ def test_an_upload_is_deleted_only_where_its_assembly_is_over(
     assert len(cloud.uploads()) == stays
     assert poll(cloud_site.account, tmp_path) == []
     assert_done(cloud_site, {NAME: image()})
+
+
+@pytest.mark.parametrize("act", ["replace", "delete"])
+@pytest.mark.parametrize("error", [ServerUnreachable, ServerUnavailable, Locked])
+def test_an_upload_whose_original_is_another_or_gone_is_deleted(
+    cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path, error: type[Failure], act: str
+) -> None:
+    """Its condition cannot hold any more, however late it may be executed."""
+    cloud.write(FILE, image(), mtime=DATE)
+
+    def fail(_call: Call) -> None:
+        if act == "replace":
+            cloud.write(FILE, OTHER)
+        else:
+            cloud.delete(FILE)
+        raise error("no answer")
+
+    assert poll(spied(cloud_site, before(is_assembly, fail)), tmp_path) == []
+    assert cloud.uploads() == []
 
 
 def test_an_upload_is_not_deleted_before_a_look(cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path) -> None:

@@ -10,8 +10,16 @@ import pytest
 
 from scaler.recovery import OWN_ORPHAN_AFTER
 from scaler.service import ScalerService
-from shared.errors import Failure, Forbidden, Locked, ParentNotFound, ServerUnavailable, StorageFull
-from shared.retry import RetryPolicy
+from shared.errors import (
+    Failure,
+    Forbidden,
+    Locked,
+    ParentNotFound,
+    ServerUnavailable,
+    ServerUnreachable,
+    StorageFull,
+)
+from shared.retry import ATTEMPTS, RetryPolicy
 from shared.webdav.store import Href
 from tests.contract.memory import MemoryServer
 from tests.fake_time import FakeTime
@@ -174,11 +182,25 @@ def test_a_full_storage_takes_no_new_image_and_finishes_what_is_published(scene:
     assert_done(scene.site, originals)
 
 
+@pytest.mark.parametrize(
+    "error", [ServerUnavailable("status 503"), ServerUnreachable("no answer"), Locked("status 423")], ids=repr
+)
+def test_one_move_that_fails_for_now_does_not_mean_that_the_server_moves_nothing(scene: Scene, error: Failure) -> None:
+    scene.site.write(f"{RAW}/{NAME}", image())
+    rejected = iter([error] * ATTEMPTS)
+    scene.reject = lambda method, _path: next(rejected, None) if method == "MOVE" else None
+    said = [str(failure) for failure in scene.polls()]
+    assert not any("does not move files" in line for line in said)
+    scene.reject = lambda _method, _path: None
+    scene.polls(3, every=60)
+    assert_done(scene.site, {NAME: image()})
+
+
 def test_a_server_that_moves_nothing_is_tried_with_a_small_file(scene: Scene) -> None:
     originals = {f"Unknown {number}.png": image(number) for number in range(12)}
     for name, data in originals.items():
         scene.site.write(f"{RAW}/{name}", data)
-    scene.reject = lambda method, _path: ServerUnavailable("status 502") if method == "MOVE" else None
+    scene.reject = lambda method, _path: ServerUnavailable("status 502", status=502) if method == "MOVE" else None
     failures = scene.polls(100)
     assert "The server does not move files (status 502)" in str(failures[0])
     assert uploads(scene.site) == {}

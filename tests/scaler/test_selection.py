@@ -26,7 +26,7 @@ def listing(*entries: Entry, now: float | None = NOW) -> Listing:
 
 
 def chosen(*entries: Entry, prefixes: tuple[str, ...] = ("Unknown",), now: float | None = NOW) -> Selection:
-    return select(listing(*entries, now=now), image_names(prefixes), skipped=lambda _: False, before={}, clock=0.0)
+    return select(listing(*entries, now=now), image_names(prefixes), skipped=lambda _: False, before={}, now=0.0)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_waits_is_taken_when_it_was_seen_unchanged_for_two_seconds() -> Non
     new = entry(modified=None)
 
     def again(selection: Selection, seen: Entry, clock: float) -> Selection:
-        return select(listing(seen), WANTED, skipped=lambda _: False, before=selection.observations, clock=clock)
+        return select(listing(seen), WANTED, skipped=lambda _: False, before=selection.observations, now=clock)
 
     first = again(Selection((), (), {}, ()), new, 100.0)
     assert first.wait == (new,)
@@ -129,12 +129,12 @@ def test_what_waits_is_taken_when_it_was_seen_unchanged_for_two_seconds() -> Non
 def test_what_is_gone_is_forgotten() -> None:
     first = chosen(entry(modified=None))
     assert len(first.observations) == 1
-    assert select(listing(), WANTED, skipped=lambda _: False, before=first.observations, clock=1.0).observations == {}
+    assert select(listing(), WANTED, skipped=lambda _: False, before=first.observations, now=1.0).observations == {}
 
 
 def test_what_is_skipped_does_not_wait() -> None:
     bad, good = entry("Unknown bad.jpg", modified=None), entry("Unknown good.jpg")
-    selection = select(listing(bad, good), WANTED, skipped=lambda known: known is bad, before={}, clock=0.0)
+    selection = select(listing(bad, good), WANTED, skipped=lambda known: known is bad, before={}, now=0.0)
     assert (selection.take, selection.wait, selection.skipped) == ((good,), (), (bad,))
 
 

@@ -35,7 +35,7 @@ class Row:
         start: runs it.
         if_match: what it makes of the condition.
         quirks: what is done about them.
-        front: whether a proxy that ends TLS stands before it.
+        front: whether a proxy that ends TLS is in front of it.
     """
 
     name: str
@@ -52,7 +52,7 @@ def _nextcloud(*, versioning: bool = True) -> Iterator[OnDisk]:
         yield FilesOf(server)
 
 
-_DESTINATION = "it takes `Destination: https://…` for another server: {} is sent instead, once that is found out"
+_DESTINATION = "it treats `Destination: https://…` as another server, so {} is sent once this is detected"
 ROWS = [
     Row("Nextcloud (sandbox)", _nextcloud, "honoured", "files are replaced in place"),
     Row(
@@ -65,8 +65,8 @@ ROWS = [
         "Apache mod_dav",
         lambda: apache(autoindex=False),
         "honoured",
-        "the ETag of a fresh file is weak, so it is waited for; `Accept-Encoding: identity`, since compression changes"
-        " the ETag; threads take turns at a name, since its MOVE is not atomic",
+        "the ETag of a fresh file is weak at first, so the scaler waits; `Accept-Encoding: identity`, since compression"
+        " changes the ETag; threads take turns at a name, since its MOVE is not atomic",
     ),
     Row(
         "Apache behind a proxy that ends TLS",
@@ -82,8 +82,8 @@ ROWS = [
         "nginx dav-ext",
         nginx,
         "ignored",
-        "it lists no ETag, so an image is listed twice, and its date tells versions apart; names with a leading dot are"
-        " not listed, so the hidden folders are asked for by name",
+        "it lists no ETag, so an image is listed twice, and its date distinguishes versions; names with a leading dot"
+        " are not listed, so the hidden folders are asked for by name",
     ),
     Row("nginx behind a proxy that ends TLS", nginx, "ignored", _DESTINATION.format("a path"), front=True),
     Row("lighttpd mod_webdav", lighttpd, "honoured", "none"),
@@ -91,19 +91,19 @@ ROWS = [
         "WsgiDAV (and SeafDAV)",
         wsgidav,
         "honoured",
-        "it lists ETags without quotes: they are added; it cuts names at `;` and `?`: these become `_`",
+        "it lists ETags without quotes, so they are added; it truncates names at `;` and `?`, so these become `_`",
     ),
     Row(
-        "WsgiDAV with digests only",
+        "WsgiDAV with Digest only",
         lambda: wsgidav(basic=False),
         "honoured",
-        "digest authentication, found out by `WWW-Authenticate`",
+        "digest authentication, detected from `WWW-Authenticate`",
     ),
 ]
 
 
 def measure(row: Row, folder: Path) -> tuple[bool, float]:
-    """Whether images go all the way, and how many requests each takes."""
+    """Whether images are published, and how many requests each takes."""
     with contextlib.ExitStack() as stack:
         site = fresh_site(row.name, stack.enter_context(row.start()))
         account = site.account
@@ -119,7 +119,7 @@ def _count(site: DiskSite, account: SpiedAccount, calls: list[Call], folder: Pat
     prepare(site)
     counts = []
     with a_scaler(folder / "state") as scaler:
-        # The first finds out what the server can; the last has nothing to do.
+        # The first detects what the server can do; the last has nothing to do.
         for images in (1, IMAGES, 0):
             originals = {f"Unknown {images}-{number}.png": image(number) for number in range(images)}
             for name, data in originals.items():
@@ -139,7 +139,7 @@ def _count(site: DiskSite, account: SpiedAccount, calls: list[Call], folder: Pat
 
 
 def cells(row: Row, folder: Path) -> list[str]:
-    """A row as it stands in the table."""
+    """A row as it is in the table."""
     works, requests = measure(row, folder)
     return [row.name, "yes" if works else "no", row.if_match, f"{requests:.0f}", row.quirks]
 

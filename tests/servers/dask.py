@@ -5,10 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import trustme
+
 from tests.servers.program import free_port
+
+_WHO = ("scheduler", "worker", "client")
 
 
 class DaskCluster:
@@ -16,14 +20,16 @@ class DaskCluster:
 
     Args:
         folder: for logs and temporary files.
+        tls: Dask's settings for TLS; None for a cluster without.
 
     Attributes:
         workers: those that were started, in order.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: Mapping[str, str] | None = None) -> None:
         self._folder = folder
-        self.address = f"tcp://127.0.0.1:{free_port()}"
+        self._tls = {f"DASK_{name.upper().replace('.', '__')}": value for name, value in (tls or {}).items()}
+        self.address = f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}"
         self.workers: list[subprocess.Popen[bytes]] = []
         self._scheduler: subprocess.Popen[bytes] | None = None
 
@@ -37,9 +43,9 @@ class DaskCluster:
         assert self._scheduler
         _kill(self._scheduler)
 
-    def add_worker(self) -> None:
-        """Start a worker with one thread."""
-        options = ["--nthreads", "1", "--no-nanny", "--memory-limit", "2GiB", "--death-timeout", "200"]
+    def add_worker(self, threads: int = 1) -> None:
+        """Start a worker."""
+        options = ["--nthreads", str(threads), "--no-nanny", "--memory-limit", "2GiB", "--death-timeout", "200"]
         self.workers.append(self._start("worker", self.address, *options, "--local-directory", str(self._folder)))
 
     def kill_worker(self, number: int) -> None:
@@ -69,7 +75,12 @@ class DaskCluster:
         with (self._folder / "dask.log").open("a") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", f"distributed.cli.dask_{what}", *options, "--no-dashboard"],
-                env={**os.environ, "TMPDIR": str(self._folder), "DASK_LOGGING__DISTRIBUTED": "debug"},
+                env={
+                    **os.environ,
+                    **self._tls,
+                    "TMPDIR": str(self._folder),
+                    "DASK_LOGGING__DISTRIBUTED": "debug",
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -81,11 +92,21 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def tls_settings(folder: Path) -> dict[str, str]:
+    """Dask's settings for TLS, with certificates of an authority of the tests' own."""
+    authority, certificate = trustme.CA(), folder / "certificate.pem"
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    at = "distributed.comm.tls"
+    files = {f"{at}.{who}.{what}": str(certificate) for who in _WHO for what in ("cert", "key")}
+    return {f"{at}.ca-file": str(folder / "authority.pem"), **files}
+
+
 @contextlib.contextmanager
-def dask_cluster(folder: Path, workers: int) -> Iterator[DaskCluster]:
+def dask_cluster(folder: Path, workers: int, tls: Mapping[str, str] | None = None) -> Iterator[DaskCluster]:
     """A cluster with so many workers; they may still be starting."""
     folder.mkdir()
-    cluster = DaskCluster(folder)
+    cluster = DaskCluster(folder, tls)
     try:
         cluster.start_scheduler()
         for _ in range(workers):

@@ -79,13 +79,13 @@ def test_activity_is_reported_at_once_and_again_until_the_work_ends(hub: Hub, sa
     assert said.getvalue() == ""
 
 
-def test_a_hub_that_refuses_is_said_once_and_the_token_never(hub: Hub, said: io.StringIO) -> None:
+def test_a_hub_that_rejects_it_is_said_once_and_the_token_never(hub: Hub, said: io.StringIO) -> None:
     hub.status = 403
     activity = HubActivity(hub.environ, every=0.01)
     with activity.reported():
         for _ in range(4):
             assert hub.heard.acquire(timeout=60)
-    assert said.getvalue().count("cannot be told") == 1
+    assert said.getvalue().count("Cannot report activity") == 1
     log.hide(TOKEN)
     assert log.redact(f"token {TOKEN}") == f"token {log.HIDDEN}"
 

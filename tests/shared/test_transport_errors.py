@@ -89,7 +89,7 @@ def test_nobody_there(library: ModuleType) -> None:
     assert "refuses connections" in found.message
     assert "s3cret" not in found.message
     found = problem(library, "https://no-such-host.invalid:8443/dav/")
-    assert found.message == "https://no-such-host.invalid:8443 cannot be found by its name"
+    assert found.message == "https://no-such-host.invalid:8443 cannot be resolved"
     assert "DNS" in found.hint
     with silent() as port:
         assert "does not answer in time" in problem(library, f"http://127.0.0.1:{port}/").message
@@ -121,13 +121,13 @@ def test_proxies(library: ModuleType, scheme: str, variable: str, monkeypatch: p
     found = through(f"http://alice:s3cret@127.0.0.1:{port}")
     assert found.message == f"The proxy http://127.0.0.1:{port} does not answer"
     assert found.hint.startswith(f"Correct {variable}, or name images.invalid in NO_PROXY")
-    assert "cannot be found by its name" in through("http://no-such-proxy.invalid:3128").message
+    assert "cannot be resolved" in through("http://no-such-proxy.invalid:3128").message
     assert "cannot be used" in through("socks5://127.0.0.1:1080").message
     if scheme == "https":
         with replying(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as server:
             found = through(f"http://{server}")
             assert found == proxy_rejected(Peer("https://images.invalid/", "", ""))
-            assert "wants a user name and password" in found.message
+            assert "requires a user name and password" in found.message
             assert f"{variable} (http://USER" in found.hint
             assert found.permanent
         with replying(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n") as server:

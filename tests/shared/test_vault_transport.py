@@ -253,7 +253,7 @@ def test_a_slash_at_the_end_of_the_address_is_fine() -> None:
 
 
 def test_an_unknown_host_and_a_port_without_tls_have_their_own_words() -> None:
-    with pytest.raises(VaultUnavailable, match="cannot be found"):
+    with pytest.raises(VaultUnavailable, match="cannot be resolved"):
         Vault({"VAULT_ADDR": "http://vault.invalid:8200", "VAULT_TOKEN": TOKEN}).read("x")
     with canned(vault) as server, pytest.raises(VaultUnavailable, match="does not speak TLS"):
         read(server, VAULT_ADDR=server.url.replace("http:", "https:"))

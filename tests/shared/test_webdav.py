@@ -111,10 +111,22 @@ def test_every_status_is_an_error_of_ours(
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("7", 7.0), ("0", 0.0), ("Wed, 21 Oct 2015 07:28:00 GMT", None), ("²", None), ("-1", None)]
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("Wed, 21 Oct 2015 07:28:30 GMT", 30.0),
+        ("Wednesday, 21-Oct-15 07:28:30 GMT", 30.0),
+        ("Wed, 21 Oct 2015 07:27:00 GMT", 0.0),
+        ("²", None),
+        ("-1", None),
+        ("soon", None),
+    ],
 )
 def test_retry_after(server: Canned, store: Store, value: str, seconds: float | None) -> None:
-    server.answer = lambda _: Answer(503, headers={"Retry-After": value.encode().decode("latin-1")})
+    # A date is compared with the server's clock, not with that of this machine.
+    headers = {"Retry-After": value.encode().decode("latin-1"), "Date": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    server.answer = lambda _: Answer(503, headers=headers)
     with pytest.raises(ServerUnavailable) as caught:
         store.move(Href("/dav/a"), Href("/dav/b"))
     assert caught.value.retry_after == seconds

@@ -2,14 +2,13 @@
 
 import contextlib
 import os
-import shutil
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.daemon_env import until
+from tests.servers import venv
 from tests.servers.program import free_port, need
 
 PACKAGES = (
@@ -56,20 +55,9 @@ c.JupyterHub.last_activity_interval = 5
 
 
 def environment() -> Path:
-    """A virtual environment with a hub, made once; and configurable-http-proxy beside it."""
-    npm = need("npm")
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jupyterhub-images-tests" / "hub"
-    done = folder / "done"
-    if not done.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-        subprocess.run([folder / "venv/bin/pip", "install", "-q", *PACKAGES], check=True)
-        subprocess.run(
-            [npm, "install", "--silent", "--no-audit", "--no-fund", "configurable-http-proxy"], cwd=folder, check=True
-        )
-        done.touch()
-    return folder
+    """A virtual environment with a hub, and configurable-http-proxy beside it."""
+    npm = [need("npm"), "install", "--silent", "--no-audit", "--no-fund", "configurable-http-proxy"]
+    return venv.environment("hub", PACKAGES, lambda folder: subprocess.run(npm, cwd=folder, check=True))
 
 
 @contextlib.contextmanager

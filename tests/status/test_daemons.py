@@ -1,18 +1,24 @@
 """What real daemons record, from the first line of their log to the page."""
 
+import contextlib
+import errno
+import fcntl
 import os
 import re
 import socket
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGTERM
+from typing import IO
 
 import pytest
 
 from sandbox.nextcloud import Nextcloud
 from sandbox.vault import Vault
+from shared.events.history import read
 from shared.events.presence import running
 from shared.events.thumbnails import thumbnail_file
 from status.summary import load
@@ -95,9 +101,73 @@ def test_a_state_folder_that_cannot_be_used_costs_warnings_and_no_work(
     outcome = home.scaler("--once", "--metrics-file", str(tmp_path / "missing" / "file.prom"))
     assert outcome.status == 0
     assert len(list((cloud.folder / UNSORTED).iterdir())) == 1
-    warned = [line for line in outcome.said.splitlines() if "the work goes on without" in line]
-    assert len(warned) == 4  # history, state, thumbnails, metrics
+    warned = [line for line in outcome.said.splitlines() if "the work continues without it" in line]
+    assert len(warned) == 2  # the state folder, and the metrics
     assert outcome.errors == []
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """A small file system at a folder."""
+    folder.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("file systems may not be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("trouble", ["read-only", "full"])
+def test_a_file_system_that_takes_nothing_costs_one_warning(
+    home: Home, cloud: Nextcloud, tmp_path: Path, trouble: str
+) -> None:
+    state = tmp_path / "state"
+    with mounted(state, "ro" if trouble == "read-only" else "size=64k"):
+        if trouble == "full":
+            with contextlib.suppress(OSError), (state / "all").open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+        outcome = home.scaler("--once")
+        assert mover_says(home, "--once").status == 0
+    assert outcome.status == 0
+    assert len(list((cloud.folder / IMAGES / "cats").iterdir())) == 1
+    warned = [line for line in outcome.said.splitlines() if " WARNING " in line and "Unknown bad.png" not in line]
+    (line,) = warned
+    assert "The state folder" in line
+
+
+def test_a_file_system_without_locks_costs_nothing(
+    home: Home, cloud: Nextcloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def not_there(file: int | IO[bytes], operation: int) -> None:
+        number = file if isinstance(file, int) else file.fileno()
+        if Path(f"/proc/self/fd/{number}").readlink().is_relative_to(tmp_path / "state"):
+            raise OSError(errno.ENOLCK, "No locks available")
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", not_there)
+    for number in range(2):
+        (cloud.folder / RAW / f"Unknown {number}.png").write_bytes(image(number, 64, 48, ".png"))
+        outcome = home.scaler("--once")
+        assert outcome.status == 0
+        assert [line for line in outcome.said.splitlines() if " WARNING " in line and "bad.png" not in line] == []
+    assert len(list((cloud.folder / UNSORTED).iterdir())) == 3
+
+
+def test_the_way_that_was_found_out_is_recorded(home: Home, cloud: Nextcloud, tmp_path: Path) -> None:
+    cloud.versioning = False
+    said = [line for line in home.scaler("--once").said.splitlines() if " Watching " in line]
+    assert [line.rpartition("; ")[2] for line in said] == ["images are replaced in place", "copies are published"]
+    events = read(tmp_path / "state" / "jupyterhub-images" / "events")
+    assert [event.watch.way for event in events if event.watch] == [
+        "images are replaced in place",
+        "copies are published",
+    ]
 
 
 def test_a_failure_to_start_is_in_the_history(home: Home, tmp_path: Path) -> None:
@@ -158,7 +228,6 @@ def test_two_daemons_know_of_each_other_and_are_watched(the_vault: Vault, cloud:
 
 
 def test_no_option_costs_no_import(the_vault: Vault, cloud: Nextcloud, tmp_path: Path) -> None:
-    import subprocess
     import sys
 
     environment = DaemonEnv(the_vault, tmp_path, secrets(cloud))

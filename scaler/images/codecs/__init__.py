@@ -1,4 +1,4 @@
-"""Twice the pixels, and nothing else changed: bytes in, bytes out. The only place that imports OpenCV."""
+"""Doubles width and height and changes nothing else: bytes in, bytes out. The only place that imports OpenCV."""
 
 from collections.abc import Callable
 
@@ -42,7 +42,7 @@ _ANIMATED: dict[str, Callable[[bytes, int], bytes]] = {
 def upscale(data: bytes, *, quality: int = 95) -> bytes:
     """Return the image with twice the width and height, in the same format, with everything else it carries.
 
-    `quality` (1 to 100) is for the formats that lose some when encoding.
+    `quality` (1 to 100) is for lossy formats.
 
     Raises:
         UnsupportedImage: this image cannot be upscaled without losing something.
@@ -66,13 +66,11 @@ def upscale_with_thumbnail(data: bytes, *, quality: int = 95) -> tuple[bytes, by
 
 
 def _verify(original: Header, result: bytes) -> None:
-    """An encoder that fails without saying so must not cost an original."""
+    """A silent encoder failure must not cost an original."""
     try:
         header = describe(result)
     except UnsupportedImage as fault:
-        raise UnsupportedImage(f"the upscaled image came out wrong: {fault.reason}") from fault
+        raise UnsupportedImage(f"the upscaled image is wrong: {fault.reason}") from fault
     expected = (original.format, 2 * original.width, 2 * original.height, original.frames)
     if (header.format, header.width, header.height, header.frames) != expected:
-        raise UnsupportedImage(
-            f"the upscaled image came out as {header.format} of {header.width} x {header.height} pixels"
-        )
+        raise UnsupportedImage(f"the upscaled image is {header.format} of {header.width} x {header.height} pixels")

@@ -1,4 +1,4 @@
-"""AVIF: new images under the original's own description, in a file written anew."""
+"""AVIF: new images with the original's description, in a new file."""
 
 import struct
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ _SIZE_AND_CODING = {b"ispe", b"pixi", b"av1C"}
 _TURNS = {b"irot", b"imir"}
 _CHROMA = {(2, 2): "YUV420", (2, 1): "YUV422", (1, 1): "YUV444"}
 _SPEED = 9
-"""Of the encoder, from 0 to 10: the quickest but one, whose files are larger, but whose colours are as true."""
+"""Of the encoder, from 0 to 10: second fastest, with larger files and equally accurate colours."""
 _FINER = 4
-"""By how much more quality finer chroma takes, at this speed, to be as true as libheif's (in vips, ImageMagick)."""
+"""Extra quality that 4:2:2 and 4:4:4 need at this speed to match libheif (in vips, ImageMagick)."""
 _FINE = 6
 """Bits kept below the whole number until the last rounding."""
 _LEAN = (34, -20, 27, 0)
@@ -75,7 +75,7 @@ def _encoded(image: Pixels, bits: int, chroma: str, quality: int, *, lossless: b
 
 
 def _balanced(image: Pixels) -> Pixels:
-    """Upscale 8-bit colours, leaning against the shift that follows.
+    """Upscale 8-bit colours, compensating for the shift that follows.
 
     libavif's conversion to brightness and chroma rounds the chroma down, which would take a little red and blue away
     at each saving.
@@ -88,7 +88,7 @@ def _balanced(image: Pixels) -> Pixels:
 
 
 def _plain(original: Avif) -> bytes | memoryview:
-    """The file without its metadata: OpenCV passes over one whose metadata stand far from its start."""
+    """The file without its metadata: OpenCV ignores files whose metadata is far from the start."""
     if original.primary.kind == b"grid":
         return original.file
     images = []
@@ -108,7 +108,7 @@ def _boxed(box: Box) -> bytes:
 
 
 def _descriptions(original: Avif, encoded: Avif) -> list[Association]:
-    """What the original says of its image, but for size and coding; the matrix of colours is the encoder's."""
+    """The original's image properties except size and coding; the colour matrix is the encoder's."""
     found: list[Association] = []
     new = next((colour for colour in colours(encoded) if matrix(colour) is not None), None)
     stated = False
@@ -132,7 +132,7 @@ def _described(item: Item, more: Sequence[Association]) -> list[Association]:
 
 
 def _exif(block: bytes, width: int, height: int) -> bytes:
-    """An Exif item: the offset of the byte-order mark, what stands before it, and the block."""
+    """An Exif item: the offset of the byte-order mark, what precedes it, and the block."""
     start = 4 + int.from_bytes(block[:4])
     return block[:start] + exif.upscale_sizes(block[start:], width, height)
 
@@ -152,7 +152,7 @@ def _file(
 def _meta(
     kinds: Sequence[bytes], described: Sequence[list[Association]], data: Sequence[bytes | memoryview], at: int
 ) -> bytes:
-    """The description of all items, whose data stand one after the other from `at`."""
+    """The description of all items, whose data is contiguous from `at`."""
     infos, places = [], []
     for number, (kind, body) in enumerate(zip(kinds, data, strict=True), 1):
         infos.append(make_box(b"infe", struct.pack(">4B2H", 2, 0, 0, 0, number, 0), kind))

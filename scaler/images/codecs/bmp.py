@@ -34,7 +34,7 @@ def upscale(data: bytes, quality: int) -> bytes:
 
 
 def _file(image: Pixels, original: Bmp, data: memoryview) -> bytes:
-    """A file of these rows, which stand in the order of the original's."""
+    """A file with these rows, in the original's row order."""
     height, width = image.shape[:2]
     channels = image.size // (height * width)
     palette = _GREY.tobytes() if channels == 1 else b""

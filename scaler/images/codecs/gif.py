@@ -1,4 +1,4 @@
-"""GIF: frames as they are seen, upscaled, with colours chosen anew for each."""
+"""GIF: upscales composited frames, with a new palette for each."""
 
 import struct
 
@@ -17,7 +17,7 @@ _OPAQUE = 128
 
 
 def upscale(data: bytes, quality: int) -> bytes:
-    """Upscale a GIF: every frame, delay, loop count, comment; transparent pixels stay wholly so.
+    """Upscale a GIF: every frame, delay, loop count, comment; transparent pixels stay fully transparent.
 
     Raises:
         UnsupportedImage: damaged.
@@ -29,7 +29,7 @@ def upscale(data: bytes, quality: int) -> bytes:
     clear = any((frame[:, :, 3] < _OPAQUE).any() for frame in seen)
     written, before = [], None
     for old, frame in zip(original.frames, seen, strict=True):
-        # Where something shows through, each frame starts on a clear canvas; otherwise it repaints what changed.
+        # If any frame has transparent pixels, each frame starts on a clear canvas; otherwise it repaints what changed.
         part = frames.dirty_rectangle(None if clear else before, frame)
         written.append(_frame(frame, part, old.control, clear=clear))
         before = frame
@@ -59,7 +59,7 @@ def _frame(seen: Bytes, part: tuple[int, int, int, int], control: bytes, *, clea
 
 
 def _upscaled(seen: Bytes) -> tuple[Bytes, NDArray[np.bool]]:
-    """Colours, those of hidden pixels kept out of their neighbours, and which pixels are opaque."""
+    """Colours, without bleeding from transparent pixels, and which pixels are opaque."""
     alpha = np.where(seen[:, :, 3:] < _OPAQUE, 0, 1).astype(np.float32)
     weights = pixels.upscaled(alpha)[:, :, None]
     colours = pixels.upscaled(seen[:, :, :3] * alpha) / np.maximum(weights, 1 / 256)
@@ -81,5 +81,5 @@ def _file(original: Gif, written: list[bytes], appended: memoryview) -> bytes:
 
 
 def _extension(part: memoryview) -> bytes | memoryview:
-    """An extension in the upscaled file; an XMP packet stands in its as it is, ended by bytes that lead to a zero."""
+    """An extension in the upscaled file; an XMP packet is stored unescaped, followed by the magic trailer."""
     return xmp.upscale_sizes(part) if bytes(part[3:14]) == b"XMP DataXMP" else part

@@ -1,8 +1,8 @@
 """A second opinion: what Pillow, tifffile and imagecodecs read in an original and in its upscaled image.
 
-OpenCV misreads some files of almost every format without a word. For each format, the reader used here is another than
-the one that the upscaled image was made with, so what both read alike was read right. Only everyday kinds
-(`Header.everyday`) go without: `python -m tests.bench.corpus` proves their readers.
+OpenCV silently misreads some files of almost every format. For each format this module uses a different library from
+the codec: if both read the same, it is right. Only common kinds (`Header.everyday`) are exempt: `python -m
+tests.bench.corpus` proves their readers.
 """
 
 import contextlib
@@ -29,11 +29,11 @@ for _name in ("imagecodecs", "tifffile"):
 
 _ROWS = 256
 _MEAN, _PEAK, _PEAK_SHARE = 1.5, 8.0, 0.001
-"""By how much of 255 samples of lossy images may be off: on average, and all but this share of them."""
+"""Tolerances (of 255) for lossy images: on average, and for all but this share of the samples."""
 _FINE_QUALITY = 95
-"""Encoding quality for which these bounds hold; they widen with what lower ones give away."""
+"""Encoding quality for which these bounds hold; they grow as quality falls."""
 _PALETTE_MEAN, _PALETTE_PEAK = 6.0, 64.0
-"""The same where at most 256 colours stand for all: noise is off by so much, whoever chooses them."""
+"""The same for at most 256 colours: any palette is off by this much on noise."""
 _CHROMA_PEAK = 16.0
 """The same for lossy WebP, whose chroma has half the resolution: edges between colours are off by 10 at any quality.
 
@@ -80,7 +80,7 @@ def _verify(header: Header, original: bytes, result: bytes, quality: int) -> Non
     for frame in _frames(header, original):
         found = next(upscaled, None)
         if found is None:
-            raise UnsupportedImage("the upscaled image came out with fewer frames")
+            raise UnsupportedImage("the upscaled image has fewer frames")
         expected = pixels.upscaled(frame.pixels, alpha=frame.alpha)
         if header.format == "GIF":
             expected = _cut_out(expected)
@@ -97,8 +97,8 @@ def _frames(header: Header, data: bytes) -> Iterator[Frame]:
         yield from read.get(header.format, _pillow)(header, data)
     except UnsupportedImage:
         raise
-    except Exception as error:  # readers raise whatever a file makes them stumble over
-        raise UnsupportedImage(f"no second library reads it: {type(error).__name__}: {error}") from error
+    except Exception as error:  # readers raise arbitrary exceptions
+        raise UnsupportedImage(f"no second library can read it: {type(error).__name__}: {error}") from error
 
 
 def _alike(expected: Pixels, found: Pixels, frame: Frame, header: Header, quality: int) -> bool:
@@ -119,7 +119,7 @@ def _alike(expected: Pixels, found: Pixels, frame: Frame, header: Header, qualit
             continue
         off = np.abs(pixels.halved(one) - pixels.halved(other)).reshape(one.shape[0] * one.shape[1] // 4, -1)
         off *= 255 / frame.top
-        if frame.alpha:  # colours count as much as they are seen
+        if frame.alpha:  # colours are weighted by alpha
             off[:, :-1] *= pixels.halved(one).reshape(len(off), -1)[:, -1:] / np.float32(frame.top)
         total = total + off.sum(axis=0, dtype=np.float64)
         peaks = peaks + np.count_nonzero(off > peak * loss, axis=0)
@@ -171,7 +171,7 @@ def _bmp(header: Header, data: bytes) -> Iterator[Frame]:
 
 
 def _confirm(header: Header, data: bytes) -> None:
-    """Raise UnsupportedImage unless another reader sees in a BMP or GIF what Pillow, with which it is read, sees.
+    """Raise UnsupportedImage unless another reader sees the same pixels in a BMP or GIF as Pillow, the codec's.
 
     One of two is enough: giflib knows nothing of what no frame covers, and OpenCV does not read some files.
     """
@@ -201,7 +201,7 @@ def _rgba(image: Pixels) -> Pixels:
 
 
 def _cut_out(image: Pixels) -> NDArray[np.uint8]:
-    """Pixels either opaque or nothing, as GIF has them."""
+    """Pixels either fully opaque or fully transparent, as in GIF."""
     opaque = image[:, :, 3] >= 128 if image.shape[2] == 4 else np.ones(image.shape[:2], bool)
     cut_out = np.full((*image.shape[:2], 4), 255, np.uint8)
     cut_out[:, :, :3] = image[:, :, :3]
@@ -221,7 +221,7 @@ def _avif(header: Header, data: bytes) -> Iterator[Frame]:
 
 
 def _tiff(header: Header, data: bytes | bytearray) -> Iterator[Frame]:
-    """By libtiff. Inks, which it would convert to colours, are passed off as colours."""
+    """Read by libtiff. CMYK is relabelled as RGB, because libtiff would convert it."""
     file = Tiff(data)
     for number, page in enumerate(file.pages()):
         photometric = file.number(page, tiff.PHOTOMETRIC, -1)

@@ -15,8 +15,8 @@ _EXIF, _XMP, _MPF = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"MPF\0"
 _LONGEST = 0xFFFF - 2
 _MP_ENTRIES, _SEVERAL_VIEWS = 0xB002, 0x02_0000
 
-# Ratio of the luma's to the chroma's sampling, across and down. Others, at which edges between colours would blur even
-# at the original's size, or which libjpeg cannot be told, become 4:4:4.
+# Ratio of the luma's to the chroma's sampling, across and down. Others, which would blur colour edges or which
+# libjpeg does not support, become 4:4:4.
 _SUBSAMPLINGS = {
     (1, 1): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     (2, 1): cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
@@ -37,14 +37,14 @@ def upscale(data: bytes, quality: int) -> bytes:
     old = without_junk(memoryview(data), original)
     if len(original.frame.factors) == 4:  # OpenCV would turn CMYK into RGB, in other colours
         image = pixels.upscaled(next(pillow.frames(bytes(old), "CMYK")))
-        # Inks are not colour and brightness: none is stored coarser than the others.
+        # Inks are not colour and brightness: so none is subsampled.
         progressive = original.frame.progressive
         encoded = pillow.encode("JPEG", image, "CMYK", quality=quality, subsampling=0, progressive=progressive)
     else:
         image = pixels.upscale_fast(pixels.decode(old))
         encoded = pixels.encode(".jpg", image, _parameters(original, quality))
     if encoded[-2:] != bytes((0xFF, EOI)):
-        raise UnsupportedImage("the upscaled image came out cut off")
+        raise UnsupportedImage("the upscaled image is truncated")
     height, width = image.shape[:2]
     del image
     kept = [_upscaled(segment, width, height) for segment in segments if segment.marker != APP14]
@@ -96,7 +96,7 @@ def _assembled(kept: list[Segment], encoded: memoryview, data: memoryview, origi
 
 
 def _moved_index(index: bytes, at: int, end: int, data: memoryview, old_end: int) -> bytes:
-    """A multi-picture index (from its byte-order mark on, which comes to stand at `at`) for images that moved.
+    """A multi-picture index (from its byte-order mark on, which ends up at `at`) for images that moved.
 
     The other images are gain maps, previews and the like: they fit an image of any size and stay as they are. An index
     that is damaged or points outside of the file finds nothing, and so stays as it is.

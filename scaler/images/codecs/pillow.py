@@ -34,7 +34,7 @@ def frames(data: bytes, mode: str | None = None, count: int = 1) -> Iterator[Byt
             for number in range(count):
                 yield _frame(file, number, mode)
     except (OSError, EOFError, SyntaxError, ValueError) as error:
-        raise UnsupportedImage(f"Pillow does not read it: {error}") from error
+        raise UnsupportedImage(f"Pillow cannot read it: {error}") from error
 
 
 def _frame(file: Image.Image, number: int, mode: str | None) -> Bytes:

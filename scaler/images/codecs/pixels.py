@@ -1,4 +1,4 @@
-"""Pixels in and out of files: the only module that knows OpenCV."""
+"""Pixels in and out of files by OpenCV, and how they are upscaled."""
 
 import re
 from collections.abc import Buffer, Sequence
@@ -16,8 +16,8 @@ type Pixels = NDArray[np.integer | np.floating]
 
 _TILE, _MANY = 128, 1e9
 
-cv2.setNumThreads(1)  # images are worked on side by side; more threads in each only get in each other's way
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what went wrong is said by UnsupportedImage
+cv2.setNumThreads(1)  # images are processed in parallel; more threads per image would only compete
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # UnsupportedImage reports failures
 
 
 def decode(data: Buffer) -> Pixels:
@@ -41,7 +41,7 @@ def decode(data: Buffer) -> Pixels:
 
 
 def _is_padding(damage: str, data: Buffer) -> bool:
-    """Whether libjpeg only missed the end of a whole scan, which some cameras fill up."""
+    """Whether libjpeg only missed the end of a whole scan, which some cameras pad."""
     found = re.search(r": (\d+) extraneous bytes before marker 0xd9", damage)
     filling = bytes(memoryview(data)[-2 - int(found[1]) : -2]) if found else b""
     return len(set(filling)) == 1
@@ -51,8 +51,8 @@ def upscaled(pixels: Pixels, *, alpha: bool = False) -> Pixels:
     """Return twice the width and height, interpolated bilinearly.
 
     Args:
-        alpha: the last channel is transparency that the colours are not multiplied by. Where it differs, colours count
-            as much as they are opaque, so that hidden ones do not bleed into edges; elsewhere nothing is different.
+        alpha: the last channel is transparency that the colours are not multiplied by. Where alpha varies, colours
+            are weighted by it, so that hidden colours do not bleed into edges; elsewhere nothing changes.
     """
     twice: Pixels = cv2.resize(pixels, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
     if alpha and pixels.ndim == 3:
@@ -95,7 +95,7 @@ def _reweight(pixels: Pixels, twice: Pixels, top: int, left: int, mixed: NDArray
     *colours, alpha = cv2.split(part)
     depth = cv2.CV_64F if part.dtype.itemsize > 2 else cv2.CV_32F
     weights = np.ascontiguousarray(enlarged(alpha.astype(np.float64 if depth == cv2.CV_64F else np.float32)))
-    weights[seen == 0] = _MANY  # the rest is not used, and must fit
+    weights[seen == 0] = _MANY  # unused, but must not overflow
     planes = [cv2.divide(enlarged(cv2.multiply(colour, alpha, dtype=depth)), weights) for colour in colours]
     if target.dtype == np.uint8:
         planes = [cv2.convertScaleAbs(plane) for plane in planes]
@@ -111,9 +111,9 @@ def reversed_colours(pixels: Pixels) -> Pixels:
 
 
 def upscale_fast(pixels: Pixels) -> Pixels:
-    """The same but for a last step up or down; 8 bits take half the time where OpenCV was built with Intel's IPP.
+    """Like `upscaled`, with an error of one step at most; 8 bits take half the time with Intel's IPP in OpenCV.
 
-    IPP rounds to the nearest value. OpenCV, which calls that not exact, rounds down on the way, by up to 0.63 step.
+    IPP rounds to the nearest value. OpenCV, which calls this "not exact", rounds down on the way, by up to 0.63 step.
     """
     cv2.ipp.setUseIPP_NotExact(True)  # in this thread
     try:

@@ -19,7 +19,7 @@ _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
 
 
 def upscale(data: bytes, quality: int) -> bytes:
-    """Upscale a PNG: same depth, alpha kept, palettes turned into the colours they stand for.
+    """Upscale a PNG: same depth, alpha kept, palettes turned into their colours.
 
     Raises:
         UnsupportedImage: damaged, or with content that would be wrong in an upscaled copy.
@@ -39,7 +39,7 @@ def upscale(data: bytes, quality: int) -> bytes:
 
 
 def decode(data: bytes, original: Png) -> Pixels:
-    """Decode the (first) image, the transparency of grey images included, which OpenCV passes over."""
+    """Decode the (first) image, including the transparency of grey images, which OpenCV ignores."""
     image = pixels.decode(data)
     key = original.first(b"tRNS")
     if key is None or original.colour == PALETTE or (image.ndim == 3 and image.shape[2] == 4):
@@ -98,7 +98,7 @@ def around(original: Png, body: list[bytes], ihdr: bytes) -> list[bytes | memory
 
 
 def _kept(old: Chunk, original: Png, ihdr: bytes) -> bytes | memoryview | None:
-    """Payload of a chunk in the upscaled image; None where the new pixels make it pointless."""
+    """Payload of a chunk in the upscaled image; None if the new pixels make it pointless."""
     width, height, depth, colour = struct.unpack_from(">2L2B", ihdr)
     same = (depth, colour) == (original.depth, original.colour)
     if old.kind in _ANIMATION or old.kind == b"tRNS":

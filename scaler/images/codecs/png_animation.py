@@ -15,7 +15,7 @@ def upscale(data: bytes, quality: int) -> bytes:
     """Upscale every frame of an animated PNG, without loss.
 
     Raises:
-        UnsupportedImage: damaged, or of a kind whose frames OpenCV does not decode as they are.
+        UnsupportedImage: damaged, or of a kind whose frames OpenCV does not decode faithfully.
     """
     original = read(data)
     controls = [chunk.payload for chunk in original.chunks if chunk.kind == b"fcTL"]

@@ -39,7 +39,7 @@ def samples(data: bytes, original: Pnm) -> Pixels:
     found: Pixels
     if original.kind in PLAIN and _NO_NUMBER.search(body):
         raise UnsupportedImage("the PNM is damaged, or holds more than one image")
-    if original.kind == 1:  # bits, perhaps with nothing between them
+    if original.kind == 1:  # bits, possibly without separators
         found = np.frombuffer(b"".join(body.split()), np.uint8) ^ ord("1")
     elif original.kind in PLAIN:
         found = np.fromstring(body, np.int64, sep=" ")

@@ -51,7 +51,7 @@ class Collected:
         self._offered = True
         try:
             self.jpeg = _jpeg(_upright(_eight_bits(_small(pixels)), self._data))
-        except Exception as error:  # noqa: BLE001 - no image may be left because of its thumbnail
+        except Exception as error:  # noqa: BLE001 - a failed thumbnail must never cost an image
             logger.debug("No thumbnail: {!r}", error)
 
 
@@ -60,7 +60,7 @@ _current: ContextVar[Collected | None] = ContextVar("thumbnail", default=None)
 
 @contextlib.contextmanager
 def collecting(data: bytes) -> Iterator[Collected]:
-    """Make a thumbnail of what this thread decodes meanwhile."""
+    """Make a thumbnail of what this thread decodes in the block."""
     collected = Collected(data)
     before = _current.set(collected)
     try:
@@ -70,7 +70,7 @@ def collecting(data: bytes) -> Iterator[Collected]:
 
 
 def offer(pixels: NDArray[Any]) -> None:
-    """Decoded pixels, in OpenCV's order of channels; free of charge while nobody wants a thumbnail."""
+    """Decoded pixels, in OpenCV's order of channels; this costs nothing unless a thumbnail is wanted."""
     if (collected := _current.get()) is not None:
         collected.take(pixels)
 
@@ -80,7 +80,7 @@ def _small(pixels: NDArray[Any]) -> NDArray[Any]:
     scale = min(1.0, LONGEST_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if scale < 0.5:
-        # Averaging all pixels of a large image would take longer than all else here; four of many make do.
+        # Averaging all pixels of a large image would take longer than everything else; four samples per pixel suffice.
         pixels = cv2.resize(pixels, (2 * size[0], 2 * size[1]), interpolation=cv2.INTER_NEAREST)
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 

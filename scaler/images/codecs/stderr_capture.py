@@ -1,7 +1,7 @@
-"""What the C libraries below OpenCV say on standard error.
+"""Captures what the C libraries below OpenCV write to standard error.
 
-libjpeg reports damage in the middle of a file there and nowhere else, and then decodes on. Its words are caught, for
-the thread that caused them, by a stream of our own in place of C's `stderr`; everything else passes through.
+libjpeg reports damage in the middle of a file there and nowhere else, and then decodes on. Its messages are captured
+per thread by our own stream in place of C's `stderr`; everything else passes through.
 """
 
 import atexit
@@ -16,7 +16,7 @@ _local = threading.local()
 
 @contextmanager
 def capture() -> Iterator[list[str]]:
-    """Collect what this thread's C code says meanwhile, instead of showing it."""
+    """Collect what this thread's C code writes in the block, instead of showing it."""
     said: list[str] = []
     outer = getattr(_local, "said", None)
     _local.said = said

@@ -51,8 +51,8 @@ def upscale(data: bytes, quality: int) -> bytes:
                 del encoded
     except UnsupportedImage:
         raise
-    except Exception as error:  # decoders raise whatever a file makes them stumble over
-        raise UnsupportedImage(f"tifffile does not read it: {error}") from error
+    except Exception as error:  # decoders raise arbitrary exceptions
+        raise UnsupportedImage(f"tifffile cannot read it: {error}") from error
     return writer.file()
 
 
@@ -62,7 +62,7 @@ def shown(samples: Pixels, original: Tiff, page: Directory) -> Pixels:
         samples = np.moveaxis(samples, 0, 2)
     colours = np.array(original.numbers(page, tiff.COLOUR_MAP)).reshape(3, -1).T
     if original.number(page, tiff.PHOTOMETRIC, -1) == tiff.PALETTE:
-        # Some writers store bytes, against the specification, as libtiff knows.
+        # Some writers store bytes, against the specification, as libtiff also handles.
         return (colours >> (8 if colours.max() > 0xFF else 0)).astype(np.uint8)[samples.astype(np.intp)]
     bits = original.number(page, tiff.BITS, 1)
     if bits < 8:

@@ -36,7 +36,7 @@ def image_chunks(encoded: memoryview) -> list[Chunk]:
 
 def parameters(*, lossless: bool, quality: int) -> tuple[int, int]:
     """OpenCV's parameters for one image."""
-    if lossless:  # also of the colours under transparent pixels
+    if lossless:  # including colours under transparent pixels
         return cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR
     return cv2.IMWRITE_WEBP_QUALITY, quality
 

@@ -1,1 +1,1 @@
-"""What stands beside the pixels and states their number: EXIF blocks and XMP packets, and the table of such fields."""
+"""Metadata that states sizes in pixels: EXIF blocks and XMP packets, and the table of such fields."""

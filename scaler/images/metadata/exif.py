@@ -12,7 +12,7 @@ _SHORT, _LONG, _RATIONAL = 3, 4, 5
 
 
 def upscale_sizes(block: bytes | memoryview, width: int, height: int) -> bytes:
-    """Return an EXIF block (from its byte-order mark on) for the image of now `width` x `height` pixels.
+    """Return an EXIF block (from its byte-order mark on) for an image that is now `width` x `height` pixels.
 
     Nothing moves, so that the thumbnail and the camera maker's notes stay readable. The thumbnail shows the same
     image and keeps its own size. A block too damaged to be read is returned as it is.

@@ -35,4 +35,4 @@ XMP_REGIONS = {
     "stArea:unit": ("stArea:x", "stArea:y", "stArea:w", "stArea:h", "stArea:d"),
     "Iptc4xmpExt:rbUnit": tuple(f"Iptc4xmpExt:rb{name}" for name in ("X", "Y", "W", "H", "Rx")),
 }
-"""Numbers that are pixels where the unit beside them says `pixel`; else they are shares of the image."""
+"""Numbers that are pixels if the unit next to them is `pixel`, otherwise fractions of the image."""

@@ -12,7 +12,7 @@ from scaler.images.metadata.fields import XMP_NUMBERS, XMP_RATIONALS, XMP_REGION
 
 _NUMBER = re.compile(rb"\d{1,20}(?:\.\d{1,20})?(?![\d.])")
 _OPEN = rb"(?:\s*+=\s*+[\"']|(?:\s[^<>]{0,2000})?>)\s*+"
-"""From a property's name to its value, spelt as an attribute or as an element."""
+"""From a property's name to its value, written as an attribute or as an element."""
 
 
 def _any_of(names: Iterable[str]) -> bytes:
@@ -39,7 +39,7 @@ def upscale_sizes(packet: bytes | memoryview) -> bytes:
     for unit, values in _REGIONS.items():
         units = set(unit.findall(changed))
         if b"pixel" in units:
-            # If regions in shares of the image are there too, their numbers are at most 1.
+            # If there are also regions in fractions of the image, their numbers are at most 1.
             changed = values.sub(_twice if len(units) == 1 else _twice_above_one, changed)
     return changed
 

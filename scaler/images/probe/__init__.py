@@ -46,19 +46,19 @@ _FOREIGN = (
     (rb"\s*(?:<\?xml.*?)?<svg[\s>]", "it is an SVG drawing, which has no pixels to upscale"),
     (rb"8BPS", "it is a Photoshop document"),
     (rb"%PDF-", "it is a PDF document"),
-    (rb"P7\n|P[Ff]\s", "it is a PAM or PFM image, whose kind is not upscaled"),
+    (rb"P7\n|P[Ff]\s", "it is a PAM or PFM image, which is not supported"),
     (rb"\s*<(?:!doctype html|html)", "it is an HTML page, not an image"),
 )
 
 
 def _foreign(start: bytes) -> str:
-    """Why a file that starts so is skipped."""
+    """Why a file with this beginning is skipped."""
     named = (reason for kind, reason in _FOREIGN if re.match(kind, start, re.DOTALL | re.IGNORECASE))
     return next(named, "it is not an image of a known format")
 
 
 def read_header(data: bytes | memoryview | mmap) -> Header:
-    """Read an image's header. The content decides what it is, not the name.
+    """Read an image's header. The content decides the format, not the name.
 
     Raises:
         UnsupportedImage: not an image, a damaged one, or one that cannot be upscaled in its own format.

@@ -12,7 +12,7 @@ XMP_TYPE = b"application/rdf+xml"
 _DAMAGED = "the AVIF is damaged"
 _MOST_EXTENTS, _SEQUENCE_HEADER, _START = 10_000, 1, 256
 IDENTITY = 0
-"""The matrix of colours that are stored as they are, as lossless files do."""
+"""The matrix of colours that are stored without conversion, as in lossless files."""
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Item:
     kind: bytes
     content_type: bytes = b""
     parts: list[tuple[int, int, int]] = field(default_factory=list)
-    """Where its data stand: 0 for the file or 1 for the `idat` box, offset, length (0: all)."""
+    """Where its data is: 0 for the file or 1 for the `idat` box, offset, length (0: all)."""
     properties: list[Box] = field(default_factory=list)
     essential: set[bytes] = field(default_factory=set)
     references: dict[bytes, list[int]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Avif:
         """An item's data.
 
         Raises:
-            UnsupportedImage: they lie outside of the file.
+            UnsupportedImage: they are outside of the file.
         """
         return b"".join(self.parts(item))
 
@@ -90,7 +90,7 @@ def read(data: bytes | memoryview) -> Avif:
 
 
 def _sorted(items: dict[int, Item], first: int, file: memoryview, idat: memoryview) -> Avif:
-    """Find out what each item is for; skip a file with items that would be lost."""
+    """Determine what each item is for; skip a file with items that would be lost."""
     primary = items[first]
     if primary.kind not in (b"av01", b"grid"):
         raise UnsupportedImage("it is an AVIF composed of several images, which could not be kept")
@@ -128,7 +128,7 @@ class _Cursor:
         return int.from_bytes(self.view[start : self.at])
 
     def version(self) -> int:
-        """Read version and flags, which stand first in most boxes."""
+        """Read version and flags, which come first in most boxes."""
         return self.take(4) >> 24
 
 
@@ -207,7 +207,7 @@ def coding(avif: Avif) -> tuple[int, bool, tuple[int, int]]:
 
 
 def _check_sizes(avif: Avif) -> None:
-    """Libraries scale an image that is coded in another size than the file says, or do not."""
+    """Libraries disagree about images coded at a different size than the file states."""
     for item in (avif.coded, avif.alpha):
         if item is not None and item.kind == b"av01":
             stated = item.property(b"ispe") or avif.primary.property(b"ispe")

@@ -39,7 +39,7 @@ def read(data: bytes | memoryview) -> Bmp:
     try:
         start, size = struct.unpack_from("<2L", data, 10)
         if size in _OS2_SIZES:
-            raise UnsupportedImage("it is a BMP with an OS/2 header, a kind that is not upscaled")
+            raise UnsupportedImage("it is a BMP with an OS/2 header, which is not supported")
         if size not in _SIZES:
             raise UnsupportedImage(f"it is a BMP with a header of {size} bytes, which is not known")
         width, height, _, bits, compression = struct.unpack_from("<2l2HL", data, 18)

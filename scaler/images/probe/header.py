@@ -29,7 +29,7 @@ class Header:
     lossless: bool = False
     progressive: bool = False
     everyday: bool = False
-    """Of a kind whose readers are proven, so that no second library has to confirm what was read."""
+    """A common kind whose reader is proven, so no second library needs to confirm it."""
     chroma: float = 1.0
     """Share of the full resolution at which each colour-difference plane is coded (4:2:0 is 0.25)."""
     size: int = 0

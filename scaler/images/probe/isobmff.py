@@ -11,20 +11,15 @@ _MOST_BOXES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box, without length and type; `at` is the offset of its payload."""
+    """One box, without length and type."""
 
     kind: bytes
     payload: memoryview
-    at: int
 
     @property
     def children(self) -> list["Box"]:
         """The boxes in it."""
         return list(read_boxes(self.payload))
-
-    def child(self, kind: bytes) -> "Box | None":
-        """The first box of this kind in it."""
-        return next((box for box in self.children if box.kind == kind), None)
 
 
 def read_boxes(view: memoryview) -> Iterator[Box]:
@@ -48,7 +43,7 @@ def read_boxes(view: memoryview) -> Iterator[Box]:
         end = len(view) if size == 0 else position + size
         if not start <= end <= len(view):
             raise UnsupportedImage("the file is cut off, or something else follows it")
-        yield Box(kind, view[start:end], start)
+        yield Box(kind, view[start:end])
         position = end
 
 

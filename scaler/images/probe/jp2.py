@@ -29,8 +29,8 @@ class Jp2:
     def straight_alpha(self) -> bool:
         """Whether the last of four components is transparency that colours are not multiplied by.
 
-        Readers take it for that where the file says nothing of its channels. A profile may be one of CMYK, whose fourth
-        component is an ink: there only what the file says counts.
+        Readers assume so if the file does not describe its channels. With a profile, which may be CMYK, only an
+        explicit description counts.
         """
         inner = [box for outer in self.boxes if outer.kind == b"jp2h" for box in outer.children]
         defined = any(box.kind == b"cdef" for box in inner)

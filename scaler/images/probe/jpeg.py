@@ -21,7 +21,7 @@ type Buffer = bytes | memoryview
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One marker segment; `payload` stands without marker and length."""
+    """One marker segment; `payload` excludes marker and length."""
 
     marker: int
     payload: bytes
@@ -134,7 +134,7 @@ def _walk(data: Buffer) -> _Walk:
 
 
 def header(data: Buffer) -> Header:
-    """Read the header, up to the first scan: whether the scans are whole, `read` tells.
+    """Read the header, up to the first scan; `read` checks whether the scans are complete.
 
     Raises:
         UnsupportedImage: cut off, damaged, or coded in an unusual way.

@@ -4,7 +4,7 @@ from scaler.images.probe.header import Header
 
 _SMALL_THINGS = 16 << 20
 _COPIES = 4
-"""Copies of what stands beside the pixels: taken from the file, changed, put into the result, which is read again."""
+"""Copies of the non-pixel data: read, changed, written, and read back."""
 
 
 def needed(header: Header) -> int:

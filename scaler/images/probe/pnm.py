@@ -36,7 +36,7 @@ class Pnm:
 
     @property
     def least(self) -> int:
-        """Bytes that the pixels take; if they are plain, at least."""
+        """Bytes of the pixels; a lower bound for plain formats."""
         if self.kind == 4:
             return self.height * ((self.width + 7) // 8)
         return math.prod(self.shape) * (2 if self.kind in (2, 3) or self.top > 255 else 1)
@@ -61,11 +61,11 @@ def read(data: bytes | memoryview) -> Pnm:
         end, top = limit.end(), int(limit[1])
     pnm = Pnm(kind, width, height, top, tuple(_COMMENT.findall(text, 0, end)), end + 1)
     end = pnm.start + pnm.least
-    if end > len(data) + (kind in PLAIN):  # nothing need stand behind the last
+    if end > len(data) + (kind in PLAIN):  # the last separator is optional
         raise UnsupportedImage("the PNM is cut off")
     if kind not in PLAIN and bytes(data[end : end + 16]).strip():
         raise UnsupportedImage(
-            "it is a PNM with a second image or something else behind its first, which could not be kept"
+            "it is a PNM with a second image or something else after its first, which could not be kept"
         )
     return pnm
 

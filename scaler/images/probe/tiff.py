@@ -11,8 +11,7 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 _NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 7: "B", 8: "h", 9: "l", 11: "f", 12: "d", 13: "L"}
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS = 256, 257, 258, 259, 262, 273
-ORIENTATION, SAMPLES, STRIP_COUNTS, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = (
-    274,
+SAMPLES, STRIP_COUNTS, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = (
     277,
     279,
     322,
@@ -30,15 +29,16 @@ MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 
 _GEOGRAPHIC = {33550, 33922, 34264}
 _STACKED = {32997, 33628, 33629, 34412, 50838, 50839}
-"""Of volumes, MetaMorph, Zeiss and ImageJ, whose pages hold further images that other readers do not see."""
-_SELF_CONTAINED_NOTES = (b"Nikon\0\x02", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"Apple iOS\0")
+"""Tags of volumes, MetaMorph, Zeiss and ImageJ, which hold further images that other readers do not see."""
+_SELF_CONTAINED_NOTES = (b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"Apple iOS\0")
+_NIKON, _NIKON_HEADER, _NIKON_PREVIEW, _PREVIEW_AT, _PREVIEW_LENGTH = b"Nikon\0\x02", 10, 0x0011, 0x0201, 0x0202
 _MOST_PAGES, _MOST_FIELDS, _MOST_STRIPS, _LARGEST_TILE = 1000, 50_000, 1 << 16, 1 << 22
 _JPEG, _READABLE_COMPRESSIONS = 7, {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001}
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a directory; `raw` holds its items in the file's byte order, `at` says where they stand."""
+    """One field of a directory; `raw` holds its items in the file's byte order, `at` is where they are."""
 
     tag: int
     kind: int
@@ -50,7 +50,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Fields by tag, where the directory stands, and where the next one does (0: none)."""
+    """Fields by tag, and the offsets of the directory and of the next one (0: none)."""
 
     fields: dict[int, Field]
     at: int
@@ -65,27 +65,27 @@ class Tiff:
         start = bytes(self.data[:4])
         if start not in (b"II*\0", b"MM\0*"):
             big = start in (b"II+\0", b"MM\0+")
-            raise UnsupportedImage("it is a BigTIFF, which is not written here" if big else "the TIFF is damaged")
+            raise UnsupportedImage("it is a BigTIFF, which is not supported" if big else "the TIFF is damaged")
         self.order = "<" if start[:2] == b"II" else ">"
         self._unread, self._fields = len(data), 0
         self._followed: set[bytes] = set()
 
     @property
     def first(self) -> int:
-        """Where the first directory stands."""
+        """The offset of the first directory."""
         return int(struct.unpack(self.order + "L", bytes(self.data[4:8]).ljust(4, b"\0"))[0])
 
     def directory(self, offset: int) -> Directory:
         """Read the directory at `offset`.
 
         Raises:
-            UnsupportedImage: it, or what it points to, lies outside of the file.
+            UnsupportedImage: it, or what it points to, is outside of the file.
         """
         try:
             (count,) = struct.unpack_from(self.order + "H", self.data, offset)
             self._fields += count
             if self._fields > _MOST_FIELDS:
-                raise UnsupportedImage(f"it is a TIFF of more than {_MOST_FIELDS} fields")
+                raise UnsupportedImage(f"it is a TIFF with more than {_MOST_FIELDS} fields")
             fields = (self._field(offset + 2 + 12 * i) for i in range(count))
             found = {field.tag: field for field in fields if field is not None}
             (following,) = struct.unpack_from(self.order + "L", self.data, offset + 2 + 12 * count)
@@ -106,7 +106,7 @@ class Tiff:
         return Field(tag, kind, count, raw, entry, at)
 
     def _spend(self, size: int) -> None:
-        """Fields that overlap could take many times the file's size."""
+        """Overlapping fields could otherwise expand to many times the file's size."""
         self._unread -= size
         if self._unread < 0:
             raise UnsupportedImage("the TIFF is damaged: its fields take more than the file")
@@ -120,17 +120,17 @@ class Tiff:
                 raise UnsupportedImage("the TIFF's pages form a ring")
             seen.add(offset)
             if len(seen) > _MOST_PAGES:
-                raise UnsupportedImage(f"it is a TIFF of more than {_MOST_PAGES} pages")
+                raise UnsupportedImage(f"it is a TIFF with more than {_MOST_PAGES} pages")
             directory = self.directory(offset)
             self._followed = set()
             yield directory
             offset = directory.next
 
     def pointer(self, field: Field) -> int:
-        """Where the directory in a field stands; each is followed only once, since fields may point back.
+        """The offset of the directory in a field; each is followed only once, since fields may point back.
 
         Raises:
-            UnsupportedImage: it is no pointer, or was followed before.
+            UnsupportedImage: it is not a pointer, or was followed before.
         """
         if field.kind not in (4, 13) or field.count != 1 or bytes(field.raw) in self._followed:
             raise UnsupportedImage("the TIFF is damaged: its directories form a ring")
@@ -147,7 +147,7 @@ class Tiff:
     def straight_alpha(self, page: Directory) -> bool:
         """Whether the fourth sample is transparency that colours are not multiplied by.
 
-        So readers take it where RGB has a fourth sample and the file, against the specification, does not say for what.
+        Readers also assume so if RGB has an undeclared fourth sample, against the specification.
         """
         four = self.number(page, PHOTOMETRIC, -1) == RGB and self.number(page, SAMPLES, 1) == 4
         return four and self.number(page, EXTRA_SAMPLES, STRAIGHT_ALPHA) == STRAIGHT_ALPHA
@@ -182,7 +182,7 @@ def _page(file: Tiff, page: Directory) -> Header:
         raise UnsupportedImage("it is a microscope's TIFF, with images or data that could not be kept")
     if file.number(page, COMPRESSION, 1) not in _READABLE_COMPRESSIONS:
         raise UnsupportedImage(
-            f"it is a TIFF of compression {file.number(page, COMPRESSION, 1)}, which is not read here"
+            f"it is a TIFF with compression {file.number(page, COMPRESSION, 1)}, which is not supported"
         )
     _check_data(file, page)
     _check_tiles(file, page)
@@ -194,7 +194,7 @@ def _page(file: Tiff, page: Directory) -> Header:
 def _check_data(file: Tiff, page: Directory) -> None:
     for offsets, counts in ((STRIP_OFFSETS, STRIP_COUNTS), (TILE_OFFSETS, TILE_COUNTS)):
         if max((page.fields[tag].count for tag in (offsets, counts) if tag in page.fields), default=0) > _MOST_STRIPS:
-            raise UnsupportedImage(f"it is a TIFF of more than {_MOST_STRIPS} strips or tiles")
+            raise UnsupportedImage(f"it is a TIFF with more than {_MOST_STRIPS} strips or tiles")
         ends = map(sum, zip(file.numbers(page, offsets), file.numbers(page, counts), strict=False))
         if max(ends, default=0) > len(file.data):
             raise UnsupportedImage("the TIFF is cut off")
@@ -212,8 +212,25 @@ def _check_notes(file: Tiff, page: Directory) -> None:
     """Camera makers' notes mostly hold offsets from the start of the file, which break when they are moved."""
     pointer = file.number(page, EXIF, 0)
     note = file.directory(pointer).fields.get(MAKER_NOTE) if pointer else None
-    if note is not None and not bytes(note.raw[:16]).startswith(_SELF_CONTAINED_NOTES):
-        raise UnsupportedImage("it is a TIFF with a camera maker's notes, which cannot be moved unharmed")
+    if note is not None and not _is_self_contained(bytes(note.raw)):
+        raise UnsupportedImage("it is a TIFF with a camera maker's notes, which would break when moved")
+
+
+def _is_self_contained(note: bytes) -> bool:
+    """Whether notes count their offsets from their own start, and hold all that they point to."""
+    if not note.startswith(_NIKON):
+        return note.startswith(_SELF_CONTAINED_NOTES)
+    try:
+        # A TIFF structure, in which another directory may lead to a preview.
+        inner = Tiff(note[_NIKON_HEADER:])
+        directory = inner.directory(inner.first)
+        if pointer := inner.number(directory, _NIKON_PREVIEW, 0):
+            preview = inner.directory(pointer)
+            end = inner.number(preview, _PREVIEW_AT, 0) + inner.number(preview, _PREVIEW_LENGTH, 0)
+            return end <= len(inner.data)
+    except UnsupportedImage:
+        return False
+    return True
 
 
 def _samples(file: Tiff, page: Directory) -> tuple[int, int]:
@@ -225,7 +242,8 @@ def _samples(file: Tiff, page: Directory) -> tuple[int, int]:
     known = {MIN_IS_WHITE: {1}, MIN_IS_BLACK: {1}, RGB: {3, 4}, PALETTE: {1}, CMYK: {4}, YCBCR: {3}}
     if samples not in known.get(photometric, ()):
         raise UnsupportedImage(
-            f"it is a TIFF of {samples} samples and colour model {photometric}, which could not be kept"
+            f"it is a TIFF with {samples} sample{'s' * (samples != 1)} and colour model {photometric}, which could not"
+            " be kept"
         )
     if photometric == YCBCR and file.number(page, COMPRESSION, 1) != _JPEG:
         raise UnsupportedImage("it is a TIFF of YCbCr that is not compressed as JPEG, which tifffile does not convert")
@@ -233,6 +251,6 @@ def _samples(file: Tiff, page: Directory) -> tuple[int, int]:
     if bits not in depths.get(kind, ()):
         names = {1: "unsigned", 2: "signed", 3: "floating-point"}
         raise UnsupportedImage(
-            f"it is a TIFF of {bits}-bit {names.get(kind, 'unusual')} samples, which could not be kept"
+            f"it is a TIFF with {bits}-bit {names.get(kind, 'unusual')} samples, which could not be kept"
         )
     return (3 if photometric == PALETTE else samples), max(bits, 8)

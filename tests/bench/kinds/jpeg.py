@@ -115,7 +115,7 @@ def _colour_spaces() -> Iterator[tuple[Any, ...]]:
     yield "neither JFIF nor Adobe", bare
     plain = samples.saved(scene().convert("CMYK"), "JPEG", quality=92)
     at = plain.index(b"\xff\xee")
-    yield "four components without a word", plain[:at] + plain[at + 16 :]
+    yield "four unspecified components", plain[:at] + plain[at + 16 :]
     colours = samples.saved(scene(), "JPEG", quality=92, keep_rgb=True)
     at = colours.index(b"\xff\xee")
     yield "components named R, G, B", _renamed(colours[:at] + colours[at + 16 :], b"RGB")

@@ -22,7 +22,7 @@ def kinds() -> Iterator[tuple[Any, ...]]:
     yield "HEIC by vips", made("vips heifsave IN OUT --compression hevc", ".heic")
     for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"mif1", b"msf1", b"miaf"):
         yield f"HEIC of brand {brand.decode()}", b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(99)
-    yield "a film", b"\0\0\0\x18ftypisom\0\0\2\0isommp41" + bytes(99)
+    yield "a video", b"\0\0\0\x18ftypisom\0\0\2\0isommp41" + bytes(99)
     for name, start in {
         "CR3": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom",
         "RAF": b"FUJIFILMCCD-RAW 0201",

@@ -162,11 +162,11 @@ def _few_bits() -> Iterator[tuple[Any, ...]]:
         ),
     )
     yield (
-        "two samples without a word",
+        "two unspecified samples",
         _raw(base | {258: (3, (8, 8)), 262: (3, (1,)), 277: (3, (2,))}, np.dstack((grey(), ramp())).tobytes()),
     )
     yield (
-        "four samples without a word",
+        "four unspecified samples",
         _raw(base | {258: (3, (8,) * 4), 262: (3, (2,)), 277: (3, (4,))}, rgba().tobytes()),
     )
 

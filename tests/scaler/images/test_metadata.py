@@ -16,7 +16,7 @@ from PIL import GifImagePlugin, Image, PngImagePlugin, TiffImagePlugin
 from scaler.images.codecs import upscale
 from scaler.images.metadata import exif, fields, xmp
 from scaler.images.probe import UnsupportedImage, jpeg, png
-from tests.bench import oracles, samples
+from tests.bench import metadata, oracles, samples
 
 
 def _segments(data: bytes, marker: int) -> list[bytes]:
@@ -257,14 +257,32 @@ def test_tiff_pages_keep_their_own_tags_and_sizes() -> None:
     assert found == [((80, 60), "Page 0"), ((120, 60), "Page 1"), ((100, 60), "Page 2")]
 
 
-def test_notes_that_would_break_are_not_moved() -> None:
+def _with_notes(notes: bytes) -> bytes:
     fields = TiffImagePlugin.ImageFileDirectory_v2()
     inner = TiffImagePlugin.ImageFileDirectory_v2()
-    inner[37_500] = b"Canon notes with offsets" * 4
+    inner[37_500] = notes
     inner.tagtype[37_500] = 7
     fields[34_665] = dict(inner)
+    return samples.saved(samples.scene(), "TIFF", tiffinfo=fields)
+
+
+def _nikon(preview_at: int, cut: int = 0) -> bytes:
+    """Notes with a preview of 100 bytes, whose place counts from the tenth byte."""
+    preview = struct.pack("<HHHLLHHLLL", 2, 0x0201, 4, 1, preview_at, 0x0202, 4, 1, 100, 0)
+    first = struct.pack("<HHHLLL", 1, 0x0011, 4, 1, 26, 0)
+    return (b"Nikon\0\x02\x10\0\0II*\0" + struct.pack("<L", 8) + first + preview + bytes(100))[: -cut or None]
+
+
+@pytest.mark.parametrize(
+    "notes", [b"Canon notes with offsets" * 4, _nikon(5000), _nikon(56, cut=1), _nikon(56, cut=120), b"Nikon\0\x02"]
+)
+def test_notes_that_would_break_are_not_moved(notes: bytes) -> None:
     with pytest.raises(UnsupportedImage, match="notes"):
-        upscale(samples.saved(samples.scene(), "TIFF", tiffinfo=fields))
+        upscale(_with_notes(notes))
+
+
+def test_notes_that_hold_all_that_they_point_to_are_moved() -> None:
+    assert _nikon(56) in upscale(_with_notes(_nikon(56)))
 
 
 def test_comment_and_loop_of_a_gif() -> None:
@@ -285,3 +303,19 @@ def test_unknown_chunks_of_a_webp() -> None:
     data = samples.saved(samples.scene(), "WebP", exif=samples.exif())
     data = b"RIFF" + struct.pack("<L", len(data) - 8 + 12) + data[8:] + b"prvt\3\0\0\0abc\0"
     assert upscale(data).endswith(b"prvt\3\0\0\0abc\0")
+
+
+# Tags that ExifTool can write into a file of each format.
+WRITTEN = {"JPEG": 55, "PNG": 55, "WebP": 45, "TIFF": 50, "AVIF": 50, "GIF": 15, "BMP": 0, "JPEG 2000": 50, "PNM": 0}
+
+
+@pytest.mark.server
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
+@pytest.mark.parametrize("name", samples.EXTENSIONS)
+def test_whatever_exiftool_writes_is_kept(name: str) -> None:
+    original = metadata.with_metadata(samples.plain(name), samples.EXTENSIONS[name])
+    assert len(metadata.tags(original)) >= WRITTEN[name]
+    assert metadata.lost(original, upscale(original)) == ""
+    # It sees what plain OpenCV loses.
+    if WRITTEN[name]:
+        assert metadata.lost(original, samples.plain(name))

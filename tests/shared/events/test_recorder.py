@@ -72,7 +72,7 @@ def test_a_surprising_name_is_said(said: io.StringIO) -> None:
         (Event(kind=Kind.FILED, name="a.jpg", target="cats/a.jpg"), "a.jpg → cats/a.jpg"),
         (Event(kind=Kind.RECOVERED, name="a.jpg", target="b.jpg"), "a.jpg → b.jpg (finished after an interruption)"),
         (Event(kind=Kind.SKIPPED, name="a.jpg", reason="it is damaged"), "a.jpg is skipped: it is damaged"),
-        (Event(kind=Kind.CHANGED, name="a.jpg"), "a.jpg was replaced or removed meanwhile"),
+        (Event(kind=Kind.CHANGED, name="a.jpg"), "a.jpg was replaced or removed in the meantime"),
         (Event(kind=Kind.FAILED, name="a.jpg", reason="No", hint="Do."), "a.jpg: No. Do."),
         (Event(kind=Kind.FAILED, reason="No"), "No"),
         (
@@ -160,7 +160,7 @@ def test_what_cannot_be_written_costs_one_warning(said: io.StringIO) -> None:
         recorder.record(UPSCALED)
     assert full.asked == 3
     assert [line for line in info(said) if "cannot be written" in line] == [
-        "The history cannot be written ([Errno 28] No space left on device); the work goes on without"
+        "The history cannot be written ([Errno 28] No space left on device); the work continues without it"
     ]
     assert len(info(said)) == 4
 

@@ -28,7 +28,7 @@ def test_it_makes_one_and_says_how_safe_it_is(tmp_path: Path) -> None:
     made = run(tmp_path)
     assert (made.returncode, made.stderr) == (0, "")
     folder = Layout.of({"HOME": str(tmp_path)}).folder
-    assert f"Made in {folder}" in made.stdout
+    assert f"Created in {folder}" in made.stdout
     assert "as safe as your account's own files, and no safer" in made.stdout
     assert "./run.sh settings" in made.stdout
     assert [path.name for path in folder.parent.iterdir() if path.name != "vault.lock"] == ["vault"]
@@ -40,15 +40,15 @@ def test_it_makes_one_and_says_how_safe_it_is(tmp_path: Path) -> None:
 
 
 def test_the_status_of_none(tmp_path: Path) -> None:
-    assert run(tmp_path, "--status").stdout == "There is no private Vault. Make one with ./run.sh vault.\n"
+    assert run(tmp_path, "--status").stdout == "There is no private Vault. Create one with ./run.sh vault.\n"
 
 
 def test_the_status_and_the_end_of_one_that_is_used(layout: Layout, tmp_path: Path) -> None:
-    assert "Does not run now" in run(tmp_path, "--status").stdout
-    assert run(tmp_path, "--stop").stdout == "It does not run.\n"
+    assert "Not running" in run(tmp_path, "--status").stdout
+    assert run(tmp_path, "--stop").stdout == "It is not running.\n"
     vault = PrivateVault(layout)
     vault.read("webdav")
-    assert f"Runs at {layout.holds('address')}" in run(tmp_path, "--status").stdout
+    assert f"Running at {layout.holds('address')}" in run(tmp_path, "--status").stdout
     rejected = run(tmp_path, "--remove", answer="y\n")
     assert rejected.returncode == 2
     assert "It is in use: stop the scaler and the mover first." in rejected.stderr

@@ -90,7 +90,7 @@ CASES: dict[str, tuple[Callable[[Path], Place], str, str]] = {
         "http:// instead of https://",
     ),
     "http to a port for https": (lambda folder: _tls(folder, scheme="http"), "http", "https://"),
-    "unknown host": (lambda _: _at("http://no-such-host.invalid/dav/"), "cannot be found by its name", "DNS"),
+    "unknown host": (lambda _: _at("http://no-such-host.invalid/dav/"), "cannot be resolved", "DNS"),
     "refused": (lambda _: _at(f"http://127.0.0.1:{free_port()}/dav/"), "refuses connections", "Is the server running"),
     "expired": (lambda folder: _tls(folder, case="expired"), "has expired", "renew"),
     "wrong host": (lambda folder: _tls(folder, "images.example.com"), "another host name", "webdav/url"),
@@ -106,7 +106,11 @@ CASES: dict[str, tuple[Callable[[Path], Place], str, str]] = {
         "WEBDAV_CACERT",
     ),
     "dead proxy": (lambda _: _through(None), "The proxy http://127.0.0.1", "HTTP_PROXY"),
-    "proxy that wants a login": (lambda _: _through(407), "wants a user name and password", "HTTP_PROXY (http://USER"),
+    "proxy that requires a login": (
+        lambda _: _through(407),
+        "requires a user name and password",
+        "HTTP_PROXY (http://USER",
+    ),
     "proxy that maps paths": (lambda _: _answering(Answer(207, MAPPED)), "/behind/", "proxy"),
     "maintenance": (
         lambda _: _answering(Answer(503, headers={"X-Nextcloud-Maintenance-Mode": "1", "Retry-After": "120"})),

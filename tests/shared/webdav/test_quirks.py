@@ -235,8 +235,8 @@ def test_a_digest_is_asked_for_once_and_the_password_is_not_sent_as_it_is_again(
     ("challenge", "words"),
     [
         ('Basic realm="x", Digest realm="x", nonce="1"', "rejected the user name or password"),
-        ('Bearer realm="x"', "takes no user name and password, but Bearer"),
-        ("Negotiate, NTLM", "takes no user name and password, but Negotiate or NTLM"),
+        ('Bearer realm="x"', "does not accept a user name and password, only Bearer"),
+        ("Negotiate, NTLM", "does not accept a user name and password, only Negotiate or NTLM"),
         ("", "rejected the user name or password"),
     ],
 )
@@ -290,3 +290,28 @@ def test_the_address_of_a_nextcloud_leads_to_its_files(server: Canned, root: str
     account = WebDavAccount(base_url=url.rstrip("/") + "/", username="x", password=SecretStr("y"), is_host=True)
     with connected(account) as store:
         assert store.href("data") == f"{dav}files/a%20b/data/"
+
+
+def test_one_login_page_does_not_make_a_nextcloud_another_server(server: Canned) -> None:
+    principal = "<d:href>/remote.php/dav/principals/users/alice/</d:href>"
+    account = described("/remote.php/dav/", f"<d:current-user-principal>{principal}</d:current-user-principal>")
+    pages = [Answer(200, b"<html>Log in</html>", {"Content-Type": "text/html"}), account]
+
+    def answer(asked: Asked) -> Answer:
+        return Answer(200, b'{"versionstring": "32.0.0"}') if asked.path == "/status.php" else pages.pop(0)
+
+    server.answer = answer
+    url = server.url + "remote.php/webdav/"
+    login = WebDavAccount(base_url=url, username="alice", password=SecretStr("s3cret"))
+    with pytest.raises(NotWebDav):
+        login.open(RetryPolicy(FakeTime().stop()))
+    with contextlib.closing(login.open(RetryPolicy(FakeTime().stop()))) as connections:
+        assert (connections.root_url, connections.user_id) == (server.url, "alice")
+
+
+def test_a_server_that_only_looks_like_a_nextcloud_is_another_one(server: Canned) -> None:
+    server.answer = lambda _: Answer(405)
+    url = server.url + "remote.php/webdav/"
+    login = WebDavAccount(base_url=url, username="alice", password=SecretStr("s3cret"))
+    with contextlib.closing(login.open(RetryPolicy(FakeTime().stop()))) as connections:
+        assert connections.root_url == ""

@@ -1,0 +1,27 @@
+"""Virtual environments for servers whose packages the product does not need; made once, kept in the user's cache."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def environment(name: str, packages: Sequence[str], more: Callable[[Path], object] = lambda _: None) -> Path:
+    """A folder with the virtual environment `venv`.
+
+    Args:
+        packages: requirements for pip; another list makes the environment anew.
+        more: called with the folder once they are installed.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jupyterhub-images-tests" / name
+    done, wanted = folder / "done", "\n".join(packages)
+    if not done.exists() or done.read_text() != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+        subprocess.run([folder / "venv/bin/pip", "install", "-q", *packages], check=True)
+        more(folder)
+        done.write_text(wanted)
+    return folder
