@@ -14,7 +14,7 @@ from scaler.jobs import Published, Upload, Upscaled
 from scaler.move_traits import honours_if_match, is_odd, keeps_names, plain
 from scaler.moves import MovesRejected, OutcomeUnknown, inside
 from scaler.names import ClaimName
-from shared.errors import Failure, NotFound, PreconditionFailed
+from shared.errors import ErrorPolicy, Failure, NotFound, PreconditionFailed
 from shared.scheduler import ends_poll
 from shared.webdav.store import Entry, Href, Store, strong
 
@@ -134,7 +134,9 @@ class ClaimPublisher:
                 if not honoured:
                     store.move(elsewhere.href, upload.href)
             except Failure as error:
-                if ends_poll(error) or (is_passing(error) and getattr(error, "status", None) != 502):
+                # An answer that only means "not now" says nothing; 502 to every form of the target does.
+                may_pass = error.policy is ErrorPolicy.RETRY and getattr(error, "status", None) != 502
+                if may_pass or ends_poll(error):
                     raise
                 for left in (upload, elsewhere):
                     store.delete(left.href)

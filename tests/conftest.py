@@ -51,6 +51,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 # Debian's package for what a test needs, by the word that its reason names.
 _PACKAGES = {
     "apache2": "apache2",
+    "nginx": "nginx libnginx-mod-http-dav-ext",
+    "lighttpd": "lighttpd lighttpd-mod-webdav",
+    "chromium": "chromium",
+    "npm": "npm",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
     "mod_dav": "apache2",
     "rclone": "rclone",
     "openssl": "openssl",

@@ -1,5 +1,6 @@
 """Virtual environments for servers whose packages the product does not need; made once, kept in the user's cache."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -17,11 +18,15 @@ def environment(name: str, packages: Sequence[str], more: Callable[[Path], objec
     """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jupyterhub-images-tests" / name
     done, wanted = folder / "done", "\n".join(packages)
-    if not done.exists() or done.read_text() != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-        subprocess.run([folder / "venv/bin/pip", "install", "-q", *packages], check=True)
-        more(folder)
-        done.write_text(wanted)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # The tests run in several processes.
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists() or done.read_text() != wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+            subprocess.run([folder / "venv/bin/pip", "install", "-q", *packages], check=True)
+            more(folder)
+            done.write_text(wanted)
     return folder

@@ -5,24 +5,32 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from sandbox.nextcloud import Nextcloud
+from sandbox.vault import Vault
 from shared.activity import HubActivity
 from shared.events.thumbnails import Thumbnails
 from status.jupyter import NAME
 from status.jupyter import main as jupyter
 from tests.bench.samples import scene
-from tests.faults.daemon_env import until
+from tests.faults.daemon_env import DaemonEnv, until
+from tests.faults.proxy import Fault, Proxy, Request
+from tests.faults.steps import step
+from tests.scaler.cli import CONSTANTS
+from tests.scaler.harness import RAW, UNSORTED, image
 from tests.servers.program import need
 from tests.status import hub
 from tests.status.recorded import HOSTILE, record, run_daemon, some, upscaled
 
-pytestmark = [pytest.mark.long, pytest.mark.server, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def test_the_tile_opens_the_page_in_jupyterlab(tmp_path: Path) -> None:
@@ -77,25 +85,71 @@ def runs(address: str) -> bool:
     return bool(user["server"])
 
 
+def start(address: str, folder: Path) -> dict[str, str]:
+    """Start alice's server; the environment that its terminals have."""
+    ask(address, "users/alice/server", "POST", {})
+    until(lambda: runs(address), 120)
+    (server,) = [
+        pid
+        for pid in Path("/proc").glob("[0-9]*")
+        if b"jupyterhub.singleuser" in command_of(pid) and is_of(pid, folder)
+    ]
+    return dict(entry.split("=", 1) for entry in (server / "environ").read_text().split("\0") if "=" in entry)
+
+
 def test_a_server_is_culled_unless_activity_is_reported(tmp_path: Path) -> None:
     with hub.running(tmp_path, timeout=8) as address:
         ask(address, "users/alice", "POST", {})
-        ask(address, "users/alice/server", "POST", {})
-        until(lambda: runs(address), 120)
-        # As the server's own terminals have it.
-        (server,) = [
-            pid
-            for pid in Path("/proc").glob("[0-9]*")
-            if b"jupyterhub.singleuser" in command_of(pid) and is_of(pid, tmp_path)
-        ]
-        environ = dict(entry.split("=", 1) for entry in (server / "environ").read_text().split("\0") if "=" in entry)
-        activity = HubActivity(environ, every=1.0)
+        activity = HubActivity(start(address, tmp_path), every=1.0)
         with activity.reported():
             # Three times as long as an idle server may live.
             with pytest.raises(AssertionError):
                 until(lambda: not runs(address), 24)
             assert runs(address)
         until(lambda: not runs(address), 120)
+
+
+@pytest.fixture
+def daemon_env(the_vault: Vault, tmp_path: Path) -> Iterator[DaemonEnv]:
+    """What a scaler needs whose only image stays in flight: nobody answers its download."""
+    done = threading.Event()
+
+    def rule(request: Request) -> Fault | None:
+        return (lambda _: threading.Event.wait(done, 600)) if step(request) == "download" else None
+
+    with Nextcloud() as cloud, Proxy(cloud.files_url) as proxy:
+        for folder in (RAW, UNSORTED):
+            cloud.mkdir(folder)
+        (cloud.folder / RAW / "Unknown.png").write_bytes(image(1))
+        proxy.rule = rule
+        login = {"url": proxy.url, "username": cloud.user, "password": cloud.password}
+        (tmp_path / "daemon").mkdir()
+        try:
+            yield DaemonEnv(the_vault, tmp_path / "daemon", {"webdav": login, "scaler_constants": CONSTANTS})
+        finally:
+            done.set()
+
+
+@pytest.mark.long
+def test_a_daemon_with_images_in_flight_keeps_its_server_alive_if_asked_to(
+    daemon_env: DaemonEnv, tmp_path: Path
+) -> None:
+    # Longer than the minute between two reports. No page is open, whose requests would count as activity.
+    timeout = 75
+    with hub.running(tmp_path, timeout=timeout) as address:
+        ask(address, "users/alice", "POST", {})
+        for options in ([], ["--report-activity"]):
+            environment = start(address, tmp_path)
+            daemon_env.environment |= {
+                name: environment[name] for name in environment if name.startswith("JUPYTERHUB_")
+            }
+            with daemon_env.running("scaler", *options):
+                if options:
+                    with pytest.raises(AssertionError):
+                        until(lambda: not runs(address), 2 * timeout)
+                else:
+                    until(lambda: not runs(address), 2 * timeout)
+        until(lambda: not runs(address), 2 * timeout)
 
 
 def command_of(pid: Path) -> bytes:

@@ -71,8 +71,8 @@ def test_rules_dashboard_and_page_name_only_metrics_that_exist() -> None:
     assert {name.removesuffix("_total") for name in described} == ours
 
 
-@pytest.mark.long
 @pytest.mark.server
+@pytest.mark.slow
 def test_prometheus_scrapes_both_daemons_and_an_alert_fires_when_one_stops(the_vault: Vault, tmp_path: Path) -> None:
     prometheus = need("prometheus")
     ports = {"scaler": free_port(), "mover": free_port(), "prometheus": free_port()}
