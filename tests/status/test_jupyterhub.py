@@ -22,7 +22,7 @@ from status.jupyter import NAME
 from status.jupyter import main as jupyter
 from tests.bench.samples import scene
 from tests.faults.daemon_env import DaemonEnv, until
-from tests.faults.proxy import Fault, Proxy, Request
+from tests.faults.proxy import Exchange, Fault, Proxy, Request
 from tests.faults.steps import step
 from tests.scaler.cli import CONSTANTS
 from tests.scaler.harness import RAW, UNSORTED, image
@@ -114,8 +114,11 @@ def daemon_env(the_vault: Vault, tmp_path: Path) -> Iterator[DaemonEnv]:
     """What a scaler needs whose only image stays in flight: nobody answers its download."""
     done = threading.Event()
 
+    def hold(_exchange: Exchange) -> None:
+        done.wait(600)
+
     def rule(request: Request) -> Fault | None:
-        return (lambda _: threading.Event.wait(done, 600)) if step(request) == "download" else None
+        return hold if step(request) == "download" else None
 
     with Nextcloud() as cloud, Proxy(cloud.files_url) as proxy:
         for folder in (RAW, UNSORTED):
