@@ -203,20 +203,9 @@ class Cluster:
         return client
 
     def _open_gateway(self, name: str) -> Client:
-        from dask_gateway import Gateway  # noqa: PLC0415 - not needed for other clusters
-
-        gateway = self._closing.enter_context(Gateway(loop=self._loop.loop))
-        if not name:
-            running = [report.name for report in gateway.list_clusters()]
-            if len(running) != 1:
-                raise ClusterUnavailable(
-                    f"{len(running)} clusters are running on the Dask gateway",
-                    f"Choose one with --dask gateway:NAME ({', '.join(running)})." if running else "Start one first.",
-                )
-            (name,) = running
-        cluster = self._closing.enter_context(gateway.connect(name))
-        client: Client = cluster.get_client(set_as_default=False)
-        return client
+        found = asyncio.run_coroutine_threadsafe(_gateway_cluster(name), self._loop.loop.asyncio_loop)
+        address, security = found.result()
+        return Client(address, security=security, timeout=CONNECT_TIMEOUT, set_as_default=False, loop=self._loop.loop)
 
     def _close_later(self, connected: Client | LocalCluster) -> None:
         def close() -> None:
@@ -357,6 +346,28 @@ def check_address(address: str, *, insecure: bool) -> None:
             f"Over {address} the password of the image server would travel unencrypted",
             "Use tls://, gateway or a scheduler on this machine, or allow it with --dask-insecure.",
         )
+
+
+async def _gateway_cluster(name: str) -> tuple[str, object]:
+    """The address of a cluster's scheduler and how it is encrypted; without a name, of the only one.
+
+    A gateway's client complains when it is collected after it was closed, unless it is asynchronous.
+    """
+    from dask_gateway import Gateway  # noqa: PLC0415 - not needed for other clusters
+
+    async with Gateway(asynchronous=True) as gateway:
+        if not name:
+            running = [report.name for report in await gateway.list_clusters()]
+            if len(running) != 1:
+                raise ClusterUnavailable(
+                    f"{len(running)} clusters are running on the Dask gateway",
+                    f"Choose one with --dask gateway:NAME ({', '.join(running)})." if running else "Start one first.",
+                )
+            (name,) = running
+        report = await gateway.get_cluster(name)
+        if not report.scheduler_address:
+            raise ClusterUnavailable(f"The cluster {name} of the Dask gateway is not running", "Start it first.")
+        return report.scheduler_address, report.security
 
 
 def _is_confidential(address: str) -> bool:

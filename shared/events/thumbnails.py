@@ -1,6 +1,6 @@
 """The folder of thumbnails: a bounded number of small JPEG files, readable by their owner alone."""
 
-import contextlib
+import errno
 import os
 import re
 import secrets
@@ -34,21 +34,26 @@ class Thumbnails:
         Raises:
             OSError: it could not be written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._until_pruned == 0:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._prune()
             self._until_pruned = _PRUNE_EVERY
         self._until_pruned -= 1
         name = f"{secrets.token_hex(16)}.jpg"
         file = self._folder / name
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            with os.fdopen(descriptor, "wb") as opened:
-                opened.write(jpeg)
-        except OSError:
-            with contextlib.suppress(OSError):
-                file.unlink()
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            # Somebody has removed the folder.
+            self._until_pruned = 0
             raise
+        try:
+            written = os.write(descriptor, jpeg)
+        finally:
+            os.close(descriptor)
+        if written < len(jpeg):
+            file.unlink(missing_ok=True)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return name
 
     def _prune(self) -> None:

@@ -36,7 +36,8 @@ class DaskCluster:
     def start_scheduler(self) -> None:
         """Start the scheduler, also again at its address."""
         port = self.address.rpartition(":")[2]
-        self._scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", port)
+        protocol = self.address.partition(":")[0]
+        self._scheduler = self._start("scheduler", "--protocol", protocol, "--host", "127.0.0.1", "--port", port)
 
     def kill_scheduler(self) -> None:
         """Kill the scheduler; workers end with it."""

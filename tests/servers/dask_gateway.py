@@ -1,5 +1,6 @@
 """A Dask gateway on loopback with its local backend; its clusters run this Python."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -69,7 +70,7 @@ class GatewayCluster:
 
 @contextlib.contextmanager
 def dask_gateway(folder: Path, workers: int) -> Iterator[GatewayCluster]:
-    """A gateway with one cluster of so many workers, which have registered."""
+    """A gateway with one cluster of so many workers; they may still be starting."""
     folder.mkdir()
     public = free_port()
     config = folder / "config.py"
@@ -84,13 +85,22 @@ def dask_gateway(folder: Path, workers: int) -> Iterator[GatewayCluster]:
         until(lambda: _answers(address), 60)
         # Where `Gateway()` looks for it.
         stack.enter_context(dask.config.set({"gateway.address": address, "gateway.proxy-address": None}))
-        gateway = stack.enter_context(Gateway(asynchronous=False))
-        cluster = gateway.new_cluster(shutdown_on_close=True)
-        stack.callback(cluster.close)
-        cluster.scale(workers)
-        client = stack.enter_context(cluster.get_client(set_as_default=False))
-        client.wait_for_workers(workers, timeout=120)
-        yield GatewayCluster(folder, cluster.name)
+        name = asyncio.run(_start(workers))
+        stack.callback(lambda: asyncio.run(_stop(name)))
+        yield GatewayCluster(folder, name)
+
+
+async def _start(workers: int) -> str:
+    async with Gateway(asynchronous=True) as gateway:
+        name: str = await gateway.submit()
+        async with gateway.connect(name, shutdown_on_close=False) as cluster:
+            await cluster.scale(workers)
+        return name
+
+
+async def _stop(name: str) -> None:
+    async with Gateway(asynchronous=True) as gateway:
+        await gateway.stop_cluster(name)
 
 
 def _answers(address: str) -> bool:

@@ -78,15 +78,22 @@ def ask(address: str, path: str, method: str = "GET", body: object = None) -> ob
     return json.loads(text) if text else None
 
 
-def runs(address: str) -> bool:
-    """Whether alice's server runs."""
+def alice(address: str) -> dict[str, object]:
+    """What the hub knows of her and her server."""
     user = ask(address, "users/alice")
     assert isinstance(user, dict)
-    return bool(user["server"])
+    return user
+
+
+def runs(address: str) -> bool:
+    """Whether alice's server runs."""
+    return bool(alice(address)["server"])
 
 
 def start(address: str, folder: Path) -> dict[str, str]:
     """Start alice's server; the environment that its terminals have."""
+    # A server that ends is there until it has ended.
+    until(lambda: not alice(address)["pending"], 60)
     ask(address, "users/alice/server", "POST", {})
     until(lambda: runs(address), 120)
     (server,) = [

@@ -14,6 +14,8 @@ from scaler.images.probe import UnsupportedImage
 from scaler.images.probe.tiff import Tiff
 
 LONGEST_SIDE = 256
+# That of a small image is smaller, or it would take a considerable part of the time for upscaling.
+_PART, _SMALLEST = 8, 96
 _QUALITY = 80
 _WHITE = 255
 
@@ -27,7 +29,7 @@ _TURNS: dict[int, tuple[int | None, int | None]] = {
     7: (1, cv2.ROTATE_90_CLOCKWISE),
     8: (None, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
-_EXIF, _NEAR = b"Exif\0\0", 2**17
+_EXIF, _NEAR = b"Exif\0\0", 2**14
 _TIFF = (b"II*\0", b"MM\0*")
 _ORIENTATION = 0x0112
 
@@ -77,7 +79,8 @@ def offer(pixels: NDArray[Any]) -> None:
 
 def _small(pixels: NDArray[Any]) -> NDArray[Any]:
     height, width = pixels.shape[:2]
-    scale = min(1.0, LONGEST_SIDE / max(height, width))
+    longest = max(height, width)
+    scale = min(LONGEST_SIDE, max(longest // _PART, _SMALLEST), longest) / longest
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if scale < 0.5:
         # Averaging all pixels of a large image would take longer than everything else; four samples per pixel suffice.
