@@ -85,6 +85,8 @@ class Cluster:
 
     Attributes:
         own_requests: limits those of the daemon itself.
+        workers: how many there were at the last poll.
+        description: the cluster in words; empty before it was connected to.
 
     Raises:
         InvalidSettings: the address is invalid, or the password would travel unencrypted.
@@ -95,6 +97,8 @@ class Cluster:
         _log_as_we_do()
         own = max(1, round(options.dask_requests * _OWN_SHARE))
         self.own_requests = threading.BoundedSemaphore(own)
+        self.workers = 0
+        self.description = ""
         self._requests = options.dask_requests - own
         self._options = options
         self._limits = limits
@@ -122,12 +126,14 @@ class Cluster:
     def window(self) -> int:
         """Connect for the next poll; return how many images to keep in flight. Without a cluster, each image fails."""
         self._unauthorized = None
-        try:
-            threads = sum(self._connect().nthreads().values())
-        except ClusterUnavailable:
-            threads = 0
+        threads: Mapping[str, int] = {}
+        with contextlib.suppress(ClusterUnavailable):
+            client = self._connect()
+            threads = client.nthreads()
+            self.description = f"the Dask cluster {self._options.dask}: {_describe(client)}"
+        self.workers = len(threads)
         # A cluster that starts workers on demand needs something to do first.
-        return self._options.in_flight or 2 * threads or 10
+        return self._options.in_flight or 2 * sum(threads.values()) or 10
 
     def upscaler(self, account: Account) -> Callable[[UpscaleJob, Resources], Upscaled]:
         """The equivalent of `upscale_image` on the cluster.

@@ -1,6 +1,5 @@
 """The images of one poll that are in flight: processed by threads, then counted and logged."""
 
-import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed
@@ -26,6 +25,7 @@ from shared.errors import (
 from shared.events.event import Event, Kind
 from shared.events.recorder import Recorder
 from shared.poll_report import PollReport
+from shared.retry import RequestObserver
 from shared.scheduler import ends_poll
 from shared.webdav.store import Connections, Entry, Href
 
@@ -47,6 +47,7 @@ class InFlight:
         clock: seconds, monotonic.
         recorder: records what happens to each image.
         link: the page of an image in the Nextcloud; empty where there is none.
+        observer: hears how many images are in flight.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class InFlight:
         clock: Callable[[], float],
         recorder: Recorder,
         link: Callable[[Entry], str],
+        observer: RequestObserver,
     ) -> None:
         self._executor = executor
         self._cleanup_executor = cleanup_executor
@@ -71,6 +73,7 @@ class InFlight:
         self._clock = clock
         self._recorder = recorder
         self._link = link
+        self._observer = observer
         # What ended the poll; not logged for each image.
         self._halted: list[Failure] = []
         self._cleanups: list[tuple[Entry, Future[None]]] = []
@@ -84,8 +87,7 @@ class InFlight:
         Raises:
             Cancelled: the daemon was asked to stop.
         """
-        work = functools.partial(self._process, process)
-        futures = {self._executor.submit(self._unless_halted, work, entry): entry for entry in entries}
+        futures = {self._executor.submit(self._process, process, entry): entry for entry in entries}
         try:
             for future in _with_progress(as_completed(futures), len(futures)):
                 self._record(futures[future], future)
@@ -100,8 +102,18 @@ class InFlight:
             self._skip_list.save()
 
     def _process(self, process: Callable[[Entry], Published], entry: Entry) -> Published:
-        """Process an image; another thread deletes its claim, so that this one can continue."""
-        published = process(entry)
+        """Process an image, unless the poll has to end; another thread deletes its claim, so this one can continue."""
+        if self._halted:
+            raise _NotStarted
+        self._observer.in_flight(1)
+        try:
+            published = process(entry)
+        except Failure as error:
+            if ends_poll(error):
+                self._halted.append(error)
+            raise
+        finally:
+            self._observer.in_flight(-1)
         if published.leftover:
             cleanup = self._cleanup_executor.submit(self._delete, published.leftover)
             self._cleanups.append((entry, cleanup))
@@ -113,17 +125,6 @@ class InFlight:
             raise _NotStarted
         with self._connections.connect() as store:
             store.delete(href)
-
-    def _unless_halted[A, T](self, work: Callable[[A], T], argument: A) -> T:
-        """Call `work`, unless the poll has to end."""
-        if self._halted:
-            raise _NotStarted
-        try:
-            return work(argument)
-        except Failure as error:
-            if ends_poll(error):
-                self._halted.append(error)
-            raise
 
     def _record(self, entry: Entry, future: "Future[Published]") -> None:
         """Count and log what happened to an image; an error with one image never ends the daemon.

@@ -63,8 +63,8 @@ class ScalerService:
         self._threads = threads
         self._quality = quality
         self._recorder = recorder or Recorder("scaler")
-        # What was recorded as watched: the settings, and how results are published.
-        self._watching: tuple[ScalerConfig, type[Session]] | None = None
+        # What was recorded as watched: the settings, and how results are published and computed.
+        self._watching: tuple[ScalerConfig, str] | None = None
         self._retry = retry
         self._stop = retry.stop
         self._closing = contextlib.ExitStack()
@@ -177,14 +177,18 @@ class ScalerService:
 
     def _record_watching(self, session: Session) -> None:
         """Record what is watched, unless that is known."""
-        config, watching = session.config, (session.config, type(session))
-        if self._recorder.wants_watch and self._watching != watching:
-            self._watching = watching
+        config, cluster = session.config, self._cluster
+        way = "images are replaced in place" if isinstance(session, InPlaceSession) else "copies are published"
+        if cluster and cluster.description:
+            way += f"; upscaled by {cluster.description}"
+        if self._recorder.wants_watch and self._watching != (config, way):
+            self._watching = config, way
             self._recorder.watching(
                 account=str(config.account),
                 folders=(config.raw, config.unsorted),
                 prefixes=config.prefixes,
-                way="images are replaced in place" if isinstance(session, InPlaceSession) else "copies are published",
+                way=way,
+                workers=cluster.workers if cluster else None,
             )
 
     def _limited(self, connections: Connections) -> Connections:
@@ -203,6 +207,7 @@ class ScalerService:
                 self._recorder.failed(failure)
         if self._cluster and work.take:
             self._resize(self._cluster.window())
+            self._record_watching(session)
         in_flight = InFlight(
             executor=self.executor,
             cleanup_executor=self.cleanup_executor,
@@ -213,6 +218,7 @@ class ScalerService:
             clock=self._stop.clock,
             recorder=self._recorder,
             link=session.link,
+            observer=self._retry.observer,
         )
         before = len(report.failed)
         in_flight.process_all(session.finish, work.finish)

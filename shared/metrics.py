@@ -78,6 +78,8 @@ class Metrics(RequestObserver):
         self._retries = made(Counter, "retries_total", "Requests that were sent again after a pause.")
         self._polls = made(Counter, "polls_total", "Polls by outcome.", "outcome")
         self._skipped = made(Gauge, "skipped_images", "Images that are skipped until they change.")
+        self._in_flight = made(Gauge, "images_in_flight", "Images that are being processed.")
+        self._workers = made(Gauge, "dask_workers", "Workers of the Dask cluster at the last poll.")
         self._last_poll = made(Gauge, "last_poll_timestamp_seconds", "When the last poll ended.")
         self._last_success = made(Gauge, "last_success_timestamp_seconds", "When the last poll ended without an error.")
         self._interval = made(Gauge, "poll_interval_seconds", "Time from the start of one poll to the next.")
@@ -90,7 +92,7 @@ class Metrics(RequestObserver):
         self._interval.labels(daemon).set(frequency)
         for outcome in _OUTCOMES:
             self._images.labels(daemon, outcome)
-        for series in (self._retries, self._skipped):
+        for series in (self._retries, self._skipped, self._in_flight):
             series.labels(daemon)
         for ending in ("success", "failure"):
             self._polls.labels(daemon, ending)
@@ -115,6 +117,8 @@ class Metrics(RequestObserver):
             self._bytes.labels(self._daemon, "uploaded").inc(event.bytes_after)
         if event.kind is Kind.POLLED:
             self._polled(event)
+        if event.watch is not None and event.watch.workers is not None:
+            self._workers.labels(self._daemon).set(event.watch.workers)
         if self._file is not None and event.kind in (Kind.STARTED, Kind.POLLED, Kind.STOPPED):
             write_to_textfile(str(self._file), self.registry)
 
@@ -135,6 +139,10 @@ class Metrics(RequestObserver):
     def repeated(self) -> None:
         self._progress()
         self._retries.labels(self._daemon).inc()
+
+    @override
+    def in_flight(self, images: int) -> None:
+        self._in_flight.labels(self._daemon).inc(images)
 
     @override
     def token_expires(self, timestamp: float | None) -> None:

@@ -17,13 +17,16 @@ PAUSE_AFTER_UNAUTHORIZED = 60.0
 
 
 class RequestObserver:
-    """Takes note of requests and logins; this one does not."""
+    """Takes note of requests, logins and images in flight; this one does not."""
 
     def answered(self, method: str, status: int) -> None:
         """A request was answered."""
 
     def repeated(self) -> None:
         """A request will be sent again."""
+
+    def in_flight(self, images: int) -> None:
+        """So many more images are being processed, or fewer if it is negative."""
 
     def token_expires(self, timestamp: float | None) -> None:
         """When the Vault token expires, in seconds since 1970; None if it does not."""

@@ -41,7 +41,8 @@ class Watch(BaseModel):
         folders: first the one that is polled, then where images go.
         prefixes: of the names of raw images; empty for the mover.
         frequency: seconds from the start of one poll to the start of the next; 0 with `--once`.
-        way: how results are published, in a few words.
+        way: how results are published, and where they are computed if it is not here, in a few words.
+        workers: of a Dask cluster; None without one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +52,7 @@ class Watch(BaseModel):
     prefixes: tuple[str, ...] = ()
     frequency: float
     way: str = ""
+    workers: int | None = None
 
     def __str__(self) -> str:
         named = f", names that start with {', '.join(map(repr, self.prefixes))}" if self.prefixes else ""

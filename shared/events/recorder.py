@@ -80,10 +80,23 @@ class Recorder:
         return self._frequency is not None
 
     def watching(
-        self, *, account: str, folders: tuple[str, ...], prefixes: tuple[str, ...] = (), way: str = ""
+        self,
+        *,
+        account: str,
+        folders: tuple[str, ...],
+        prefixes: tuple[str, ...] = (),
+        way: str = "",
+        workers: int | None = None,
     ) -> None:
         """Record what is watched from now on; the arguments are those of `Watch`."""
-        watch = Watch(account=account, folders=folders, prefixes=prefixes, frequency=self._frequency or 0, way=way)
+        watch = Watch(
+            account=account,
+            folders=folders,
+            prefixes=prefixes,
+            frequency=self._frequency or 0,
+            way=way,
+            workers=workers,
+        )
         self.record(Event(kind=Kind.STARTED, watch=watch))
 
     def failed(self, failure: Failure, name: str = "", *, link: str = "", level: str = "") -> None:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import signal
 import threading
+import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from scaler.dask_cluster import Cluster, ClusterOptions
 from scaler.images.codecs import upscale
 from scaler.service import ScalerService
 from shared.errors import Cancelled, Failure
+from shared.events.presence import running
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken
 from tests.faults.conftest import APACHE, KINDS, NEXTCLOUD, scenario_on
@@ -26,6 +28,7 @@ from tests.scaler.cli import CONSTANTS, webdav_secret
 from tests.scaler.harness import LIMITS, RAW, UNSORTED
 from tests.servers.dask import DaskCluster, dask_cluster, tls_settings
 from tests.servers.dask_gateway import GatewayCluster, dask_gateway
+from tests.servers.program import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LONG = 300.0
@@ -180,6 +183,22 @@ def test_two_daemons_share_a_cluster(
 
 
 @pytest.mark.long
+def test_the_cluster_is_named_where_people_look(
+    in_place: Scenario, tmp_path: Path, the_vault: Vault, dask: DaskCluster
+) -> None:
+    put_images(in_place)
+    login = webdav_secret(in_place.through_proxy)
+    environment = DaemonEnv(the_vault, tmp_path, {"webdav": login, "scaler_constants": CONSTANTS})
+    port = free_port()
+    with environment.running("scaler", "--dask", dask.address, "--metrics-port", str(port)):
+        until(lambda: in_place.visible(RAW) == {}, LONG)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            assert 'jupyterhub_images_dask_workers{daemon="scaler"} 2.0' in answer.read().decode()
+        ((_, found),) = running(tmp_path / "state" / "jupyterhub-images" / "running")
+        assert found.watch.way.endswith(f"upscaled by the Dask cluster {dask.address}: 2 workers with 2 threads")
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_daemon_that_is_killed_is_followed_by_another(
     request: pytest.FixtureRequest, tmp_path: Path, the_vault: Vault, dask: DaskCluster, kind: str
@@ -189,10 +208,10 @@ def test_a_daemon_that_is_killed_is_followed_by_another(
         login = webdav_secret(scenario.through_proxy)
         environment = DaemonEnv(the_vault, tmp_path, {"webdav": login, "scaler_constants": CONSTANTS})
         scenario.proxy.rule = held = HeldDownloads()
-        with environment.running("scaler", "--once", "--dask", dask.address) as running:
+        with environment.running("scaler", "--once", "--dask", dask.address) as killed:
             held.wait()
-            running.signal(signal.SIGKILL)
-            running.ends_within()
+            killed.signal(signal.SIGKILL)
+            killed.ends_within()
         held.let_go()
         with a_daemon(scenario, dask) as daemon:
             daemon.poll().result(LONG)

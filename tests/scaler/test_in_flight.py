@@ -17,7 +17,7 @@ from shared.errors import Cancelled, Forbidden
 from shared.events.event import Event
 from shared.events.recorder import Recorder
 from shared.poll_report import PollReport
-from shared.retry import RetryPolicy
+from shared.retry import RequestObserver, RetryPolicy
 from shared.webdav.store import Entry, Href
 from tests.contract.memory import MemoryServer
 from tests.fake_time import FakeTime
@@ -56,6 +56,7 @@ class Poll:
             clock=lambda: 0.0,
             recorder=self.recorder,
             link=lambda _: "",
+            observer=RequestObserver(),
         )
 
     def _forbid(self, method: str, _href: Href, after: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.events.event import Event, Kind
+from shared.events.event import Event, Kind, Watch
 from shared.metrics import Metrics, PortTaken, serve
 from tests.fake_time import FakeTime
 from tests.servers.program import need
@@ -41,6 +41,9 @@ def filled(file: Path | None = None) -> Metrics:
     metrics.answered("PUT", 201)
     metrics.repeated()
     metrics.token_expires(1_800_000_000.0)
+    for images in (1, 1, 1, -1):
+        metrics.in_flight(images)
+    metrics.add(Event(kind=Kind.STARTED, watch=Watch(account="alice", folders=("raw",), frequency=30, workers=4)))
     return metrics
 
 
@@ -57,6 +60,8 @@ def test_what_is_served() -> None:
         'jupyterhub_images_requests_total{daemon="scaler",method="PUT",status="201"} 1.0',
         'jupyterhub_images_retries_total{daemon="scaler"} 1.0',
         'jupyterhub_images_skipped_images{daemon="scaler"} 7.0',
+        'jupyterhub_images_images_in_flight{daemon="scaler"} 2.0',
+        'jupyterhub_images_dask_workers{daemon="scaler"} 4.0',
         'jupyterhub_images_last_poll_timestamp_seconds{daemon="scaler"} 1.70000006e+09',
         'jupyterhub_images_last_success_timestamp_seconds{daemon="scaler"} 1.7e+09',
         'jupyterhub_images_vault_token_expiry_timestamp_seconds{daemon="scaler"} 1.8e+09',
