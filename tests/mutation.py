@@ -40,6 +40,7 @@ TESTS: dict[str, str] = {
     "scaler/names.py": "tests/scaler/test_names.py",
     "scaler/moves.py": "tests/scaler/test_claims.py tests/scaler/test_steps.py -k 'not nextcloud'",
     "scaler/claims.py": "tests/scaler/test_claims.py tests/scaler/test_steps.py -k 'not nextcloud'",
+    "scaler/claim_moves.py": "tests/scaler/test_claims.py tests/scaler/test_steps.py -k 'not nextcloud'",
     "scaler/recovery.py": "tests/scaler/test_recovery.py tests/scaler/test_claims.py tests/faults/test_state_gaps.py",
     "scaler/in_place.py": "tests/scaler/test_in_place.py",
     "scaler/detection.py": "tests/scaler/test_detection.py",

@@ -8,7 +8,7 @@ import click
 from shared.cli import command_line
 from shared.config.source import NAMING
 from shared.logging import show
-from shared.private_vault.layout import Layout, try_lock
+from shared.private_vault.layout import Layout, lock, try_lock
 
 
 @click.command("vault")
@@ -96,6 +96,8 @@ def _remove(layout: Layout) -> None:
         click.echo("There is no private Vault.")
         return
     click.confirm(f"Remove {layout.folder} and the settings in it, for good?", abort=True)
+    # While the last user's server stops, nobody uses it any more.
+    lock(layout.use_lock, shared=True).close()
     unused = try_lock(layout.use_lock)
     if unused is None:
         raise ServerError("It is in use: stop the scaler and the mover first")

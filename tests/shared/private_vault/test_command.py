@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from shared.private_vault.layout import Layout
+from shared.private_vault.layout import Layout, lock
 from shared.private_vault.secrets import PrivateVault
 from tests.shared.private_vault.processes import wait_for_end
 
@@ -81,3 +82,13 @@ def test_usage_errors_name_run_sh(tmp_path: Path) -> None:
     assert wrong.returncode == 2
     assert "Usage: ./run.sh vault" in wrong.stderr
     assert "python" not in wrong.stderr
+
+
+def test_one_whose_server_is_stopping_can_be_removed(layout: Layout, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as other, lock(layout.use_lock):
+        removing = other.submit(run, tmp_path, "--remove", answer="y\n")
+        with pytest.raises(TimeoutError):
+            removing.result(3)
+        assert layout.exists
+    assert "Removed." in removing.result().stdout
+    assert not layout.folder.exists()
