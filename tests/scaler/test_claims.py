@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from scaler.moves import OutcomeUnknown
 from scaler.session import ClaimSession
-from shared.errors import Failure, Forbidden, NotAccepted, ServerUnavailable
+from shared.errors import Failure, Forbidden, NotAccepted, NotFound, ServerUnavailable
 from shared.webdav.store import Href
 from tests.contract.memory import MemoryServer
 from tests.contract.spy import Call, Killed, SpiedAccount
 from tests.scaler.cloud import log_lines
 from tests.scaler.harness import (
+    HIDDEN,
     RAW,
     UNSORTED,
     a_scaler,
@@ -222,3 +224,44 @@ def test_a_claim_that_is_rejected_is_a_lost_race_only_if_the_original_is_gone(
     assert inside(site, RAW) == ({} if gone else {"Unknown.png": image()})
     assert inside(site, UNSORTED) == {}
     assert uploads(site) == {}
+
+
+def test_a_claim_that_is_rejected_after_one_without_an_answer_keeps_its_copy(tmp_path: Path) -> None:
+    """The first attempt may still take effect, although the original is gone now."""
+    site = MemoryServer()
+    prepare(site)
+    site.write(f"{RAW}/Unknown.png", image())
+    attempts: list[Href] = []
+
+    def reject(method: str, href: Href, after: bool) -> None:
+        if method == "MOVE" and not after and href.endswith(f"{RAW}/Unknown.png"):
+            attempts.append(href)
+            if len(attempts) == 1:
+                raise ServerUnavailable("status 503")
+            site.remove(f"{RAW}/Unknown.png")
+            raise Forbidden("status 403")
+
+    site.interfere = reject
+    poll(site.account, tmp_path)
+    assert len(attempts) == 2
+    assert len(uploads(site)) == 1
+
+
+def test_a_claim_is_kept_where_only_404_says_that_its_upload_is_gone(tmp_path: Path) -> None:
+    """Somebody else may have published it, which a listing would show; a proxy may just as well answer 404."""
+    site = MemoryServer()
+    prepare(site)
+    site.write(f"{RAW}/Unknown.png", image())
+
+    def lie(method: str, href: Href, after: bool) -> None:
+        in_hidden = f"{UNSORTED}/{HIDDEN}/" in href and not href.endswith("/")
+        if method in ("MOVE", "PROPFIND") and not after and in_hidden and claims(site):
+            raise NotFound("status 404")
+
+    site.interfere = lie
+    (failure,) = poll(site.account, tmp_path)
+    assert isinstance(failure, OutcomeUnknown)
+    assert list(claims(site).values()) == [image()]
+    site.interfere = lambda *_: None
+    assert poll(site.account, tmp_path) == []
+    assert_done(site, {"Unknown.png": image()})
