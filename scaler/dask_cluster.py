@@ -42,6 +42,8 @@ CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 3.0
 # How often a waiting thread checks for a stop request, and where its task is.
 _GLANCE = 1.0
+# A result is a few hundred bytes.
+_FETCH = 60.0
 _LOOK = 30.0
 # The daemon publishes with this part of the requests that all may send at once.
 _OWN_SHARE = 0.3
@@ -278,9 +280,12 @@ class Cluster:
         interval = min(_LOOK, limit / 2)
         worker, since = None, clock()
         next_look = since + interval
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
         while True:
-            with contextlib.suppress(TimeoutError):
-                return future.result(timeout=_GLANCE)
+            # Clients fetch the results of several threads at once, and one that times out would cancel them all.
+            if done.wait(_GLANCE):
+                return future.result(timeout=_FETCH)
             self._stop.check()
             if self._unauthorized:
                 raise self._unauthorized

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import click
+from loguru import logger
 from pydantic import SecretStr
 
 from scaler.config import ScalerConfig
@@ -127,6 +128,7 @@ def main(what: str = "", number: str = "") -> None:
         return
     if what in ("", "names"):
         click.echo(names())
+    logger.remove()
     with scenario() as servers:
         if what in ("", "overhead"):
             click.echo(overhead(servers))
