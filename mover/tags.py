@@ -1,16 +1,16 @@
 """Tags of a Nextcloud, through nc_py_api; the only module that imports it.
 
-nc_py_api is asynchronous, so it runs in its own thread and event loop, one request at a time. What it cannot list in
-one request (which tags are in use, and whether they may be removed) is listed by the WebDAV client instead.
+nc_py_api is asynchronous, so it runs in its own thread and event loop. What it cannot list in one request (which tags
+are in use, and whether they may be removed) is listed by the WebDAV client instead.
 """
 
 import asyncio
 import os
+import threading
 import unicodedata
 import urllib.parse
 import weakref
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine
 from typing import Any
 
 from shared.config import urls
@@ -49,20 +49,23 @@ class TagClient:
             npa_timeout_dav=(CONNECT_TIMEOUT, READ_TIMEOUT),
             npa_nc_cert=str(account.cacert) if account.cacert else True,
         )
-        self._runner = asyncio.Runner(loop_factory=_ClosableLoop)
-        self._thread = ThreadPoolExecutor(1, "tags")
+        # One loop for all threads, whose requests then wait for the server at the same time.
+        self._loop = _ClosableLoop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tags", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Close the connections."""
-        with self._thread:
-            self._thread.submit(self._runner.run, _close_connections()).result()
-            self._thread.submit(self._runner.close).result()
+        self._run(_close_connections())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def unassign(self, file: Entry, tag: Tag) -> bool:
         """Remove a tag from a file; False if the file did not have it, or either is gone. One request."""
         request = f"DELETE {self._dav}/systemtags-relations/files/{file.file_id}/{tag.id}"
         try:
-            self._call(request, lambda: self._nextcloud.files.unassign_tag(file.file_id, tag.id))
+            self._call(request, self._nextcloud.files.unassign_tag(file.file_id, tag.id))
         except NotFound:
             return False
         return True
@@ -76,7 +79,7 @@ class TagClient:
         try:
             nodes = self._call(
                 f"REPORT {self._dav}/files/{self._user_id}",
-                lambda: self._nextcloud.files.list_by_criteria(tags=[tag.id]),
+                self._nextcloud.files.list_by_criteria(tags=[tag.id]),
             )
         except PreconditionFailed:
             # The tag is gone.
@@ -101,9 +104,12 @@ class TagClient:
             tags=(tag,),
         )
 
-    def _call[T](self, request: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def _run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _call[T](self, request: str, call: Coroutine[Any, Any, T]) -> T:
         try:
-            return self._thread.submit(lambda: self._runner.run(call())).result()
+            return self._run(call)
         except NextcloudException as error:
             headers = error.response.headers if error.response is not None else {}
             kind = http_errors.error_of if error.status_code >= 400 else http_errors.not_webdav

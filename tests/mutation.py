@@ -113,6 +113,9 @@ def mutants_of(source: str) -> Iterator[Mutant]:
     tree = ast.parse(source)
     seen = {ast.unparse(tree)}
     for parent in list(ast.walk(tree)):
+        # How a data class is stored is no behaviour.
+        if isinstance(parent, ast.keyword) and parent.arg in ("frozen", "slots", "repr"):
+            continue
         for field, value in list(ast.iter_fields(parent)):
             places = enumerate(value) if isinstance(value, list) else [(None, value)]
             for place, node in places:
