@@ -135,6 +135,11 @@ class _ClosableLoop(asyncio.SelectorEventLoop):
 async def _close_connections() -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, _ClosableLoop)  # noqa: S101 - for mypy
+    # urllib3-future watches idle connections.
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
     for transport in list(loop.transports):
         transport.abort()
     # The transports close in the loop's next turn.
