@@ -38,7 +38,7 @@ def _check_server(checks: Checks, store: Store, root_url: str, rules: Rules) -> 
     with contextlib.suppress(Skip), checks.trying(f"Tags that begin with {rules.parent!r}") as found:
         tags = list_tags(store, root_url, "systemtags")
         notes = notes_of(tags, rules)
-        found += [f"{len(naming_tags(tags, rules)) - len(notes)} name a category", *notes]
+        found += [f"categories: {len(naming_tags(tags, rules)) - len(notes)}", *notes]
 
 
 def _check_unsorted(store: Store, rules: Rules) -> list[str]:
@@ -53,7 +53,7 @@ def _check_unsorted(store: Store, rules: Rules) -> list[str]:
             f"the account may not move {first.name}", "Give the account the right to delete in that folder."
         )
     way = "tags come with the listing" if has_tags(listing) else "older Nextcloud: images are searched for tag by tag"
-    return [f"{len(images)} images", way]
+    return [f"images: {len(images)}", way]
 
 
 def _check_images(store: Store, images: str) -> str:

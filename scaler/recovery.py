@@ -120,7 +120,15 @@ class Recovery:
 
         Raises:
             NotFound: the raw or the unsorted folder itself is not there.
+            FolderStateUnknown: the server gives contradictory answers.
         """
+        try:
+            return self._run()
+        except FolderStateUnknown:
+            # Another scaler may have created a folder in between. A fresh look is what a scaler has that starts now.
+            return self._run()
+
+    def _run(self) -> UnfinishedWork:
         unfinished = self._list_made()
         if unfinished.uploads is None:
             # Claims made after the first listing, before the folder vanished, must be released too.

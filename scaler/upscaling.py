@@ -19,9 +19,9 @@ from scaler.images.probe import Header, UnsupportedImage, memory_needed, read_he
 from scaler.jobs import Resources, Upload, Upscaled, UpscaleJob
 from scaler.marker import Marker, checksums_with_marker, marker_in
 from scaler.upload_notes import Note
-from shared.errors import Cancelled, ErrorPolicy, Failure, NotFound, ParentNotFound
+from shared.errors import Cancelled, ErrorPolicy, Failure, Forbidden, NotFound, ParentNotFound
 from shared.events.event import Stage
-from shared.webdav.store import Href, put_verified
+from shared.webdav.store import Entry, Href, Store, put_verified
 
 
 class OpenCvMissing(Failure):
@@ -122,7 +122,7 @@ def _downloaded(job: UpscaleJob, resources: Resources) -> Iterator[mmap.mmap]:
     file = resources.folder / secrets.token_hex(8)
     try:
         with resources.connections.connect() as store:
-            checksums = store.get(job.entry, file)
+            checksums = _download(store, job.entry, file)
         for marker in (marker_in(checksums), _marker_noted(job.note, file)):
             if marker and marker.is_unfinished(job.entry.name):
                 raise AlreadyUpscaled(marker.id)
@@ -133,6 +133,16 @@ def _downloaded(job: UpscaleJob, resources: Resources) -> Iterator[mmap.mmap]:
             yield mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
     finally:
         file.unlink(missing_ok=True)
+
+
+def _download(store: Store, entry: Entry, file: Path) -> str:
+    try:
+        return store.get(entry, file)
+    except Forbidden as error:
+        # So Apache answers when a file is moved away while it opens it.
+        if store.stat(entry.href) is None:
+            raise NotFound(f"{entry.name} was removed since it was listed") from error
+        raise
 
 
 def _marker_noted(note: Note | None, file: Path) -> Marker | None:

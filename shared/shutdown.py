@@ -67,6 +67,13 @@ class StopToken:
         return DEADLINE if self._since is None else max(0.0, DEADLINE - (self.clock() - self._since))
 
 
+def _take(items: list[bool]) -> bool:
+    try:
+        return items.pop()
+    except IndexError:
+        return False
+
+
 @contextlib.contextmanager
 def stop_on_signals(stop: StopToken) -> Iterator[None]:
     """Let SIGTERM, SIGINT and SIGHUP (unless it was ignored, as under nohup) request a stop.
@@ -82,8 +89,11 @@ def stop_on_signals(stop: StopToken) -> Iterator[None]:
         finally:
             os._exit(0)
 
+    # Taken by the first signal: a second one may interrupt its handler anywhere, and taking is atomic.
+    first = [True]
+
     def on_signal(signum: int, _frame: FrameType | None) -> None:
-        if stop.requested:
+        if stop.requested or not _take(first):
             if signum == signal.SIGINT and DEADLINE - stop.time_left >= SECOND_SIGNAL_AFTER:
                 end()
             return

@@ -1,5 +1,6 @@
 """`./run.sh status`."""
 
+import contextlib
 import os
 import secrets
 import socket
@@ -69,7 +70,9 @@ def _serve(state: Path, port: int, socket_file: Path | None) -> None:
         # Open pages keep a connection.
         timeout_graceful_shutdown=1,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    # uvicorn passes the signal on once it has ended.
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _unix_socket(file: Path) -> socket.socket:

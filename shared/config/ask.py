@@ -11,7 +11,7 @@ import click
 
 from shared.cli import cacert
 from shared.config.settings import WebDavSecret, folder, json_list
-from shared.errors import Failure, Forbidden
+from shared.errors import Failure, Forbidden, NotFound
 from shared.logging import show
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken
@@ -52,7 +52,8 @@ def _again[T](question: Callable[[], T]) -> T:
         try:
             return question()
         except (Failure, ValueError) as error:
-            show(f"  {error}")
+            # The answers are not in Vault yet.
+            show(f"  {error}".replace(" in Vault", ""))
 
 
 def _prompt(text: str, default: str = "") -> str:
@@ -165,7 +166,10 @@ class _Folders:
         return _again(once)
 
     def _list(self, path: str) -> None:
-        listing = self._store.list_folder(self._store.href(path), (Prop.TYPE,))
+        try:
+            listing = self._store.list_folder(self._store.href(path), (Prop.TYPE,))
+        except NotFound as error:
+            raise ValueError(f"{path} does not exist.") from error
         names = sorted(entry.name for entry in listing.entries if entry.is_folder and not entry.name.startswith("."))
         more = ", …" if len(names) > _FOLDERS_SHOWN else ""
         show(f"  Folders in {path or 'the account'}: {', '.join(names[:_FOLDERS_SHOWN]) or 'none'}{more}")
@@ -194,6 +198,7 @@ class _Folders:
     def _create(self, path: str) -> None:
         if self._stat(path) is None:
             self._store.make_folder(self._store.href(path))
+            show(f"  Created {path}")
 
     def _try_upload(self, path: str) -> None:
         """Test by uploading, for servers that list no rights."""
@@ -210,7 +215,10 @@ class _Folders:
         return prefixes
 
     def _ask_parent(self) -> str:
-        answer = _prompt("Prefix of the tags that file an image", self._defaults["PARENT_TAG_VALUE"]).removesuffix(":")
+        text = "Prefix of the tags that file an image (ai for tags such as ai:landscapes)"
+        answer = _prompt(text, self._defaults["PARENT_TAG_VALUE"]).removesuffix(":")
+        if ":" in answer:
+            raise ValueError("It must not contain a colon, which ends it.")
         if not answer:
             raise ValueError("It must not be empty: with ai, the tag ai:landscapes files an image under landscapes.")
         return answer

@@ -38,7 +38,7 @@ def main(file: TextIO | None, show: bool) -> None:
         store = _open()
         _write(store, _ask(store) if given is None else given)
     except click.Abort:
-        raise click.ClickException("Nothing was written.") from None
+        raise click.ClickException("Stopped: no settings were written.") from None
     except Failure as failure:
         log.show(str(failure), err=True)
         sys.exit(2)

@@ -356,9 +356,9 @@ def test_check_says_what_it_found_and_changes_nothing(home: Home, nextcloud: Nex
     for part in (
         "login by VAULT_TOKEN",
         "id is alice",
-        "1 images",
+        "images: 1",
         "tags come with the listing",
-        "1 name a category",
+        "categories: 1",
     ):
         assert part in outcome.said
     assert "'ai:..' stay where they are" in outcome.said

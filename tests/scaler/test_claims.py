@@ -265,3 +265,45 @@ def test_a_claim_is_kept_where_only_404_says_that_its_upload_is_gone(tmp_path: P
     site.interfere = lambda *_: None
     assert poll(site.account, tmp_path) == []
     assert_done(site, {"Unknown.png": image()})
+
+
+def test_a_download_that_is_rejected_because_another_scaler_was_faster_is_no_failure(tmp_path: Path) -> None:
+    """Apache answers 403 if the file is moved away while it opens it."""
+    site = MemoryServer()
+    prepare(site)
+    site.write(f"{RAW}/Unknown.png", image())
+
+    def lose(method: str, href: Href, after: bool) -> None:
+        if method == "GET" and not after and href.endswith("Unknown.png"):
+            site.remove(f"{RAW}/Unknown.png")
+            raise Forbidden("status 403")
+
+    site.interfere = lose
+    assert poll(site.account, tmp_path) == []
+
+
+def test_two_scalers_that_create_the_hidden_folders_at_the_same_moment(
+    memory_site: MemoryServer, tmp_path: Path
+) -> None:
+    """The other one has claimed an image before this one has looked again."""
+    prepare(memory_site)
+    memory_site.write(f"{RAW}/{NAME}", image())
+    first: list[Href] = []
+
+    def act(method: str, href: Href, after: bool) -> None:
+        if method == "MKCOL" and after and not first:
+            first.append(href)
+            stop_at(memory_site, tmp_path / "other", after_claim)
+
+    after_claim = after(is_claim, die)
+    memory_site.interfere = act
+    assert poll(memory_site.account, tmp_path / "first") == []
+    assert_done(memory_site, {NAME: image()})
+
+
+def test_what_was_published_is_logged(memory_site: MemoryServer, tmp_path: Path) -> None:
+    prepare(memory_site)
+    memory_site.write(f"{RAW}/Unknown.png", image())
+    with log_lines() as said:
+        assert poll(memory_site.account, tmp_path) == []
+    assert [line.partition(",")[0] for line in said if "Unknown" in line] == ["SUCCESS Unknown.png 9x7 → 18x14"]

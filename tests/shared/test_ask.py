@@ -129,6 +129,8 @@ def test_the_next_time_the_answers_are_the_defaults(vault: Vault, nextcloud: Nex
             6, ["shared"], "create files (right C) or create folders (right K) in shared", id="no right for the mover"
         ),
         pytest.param(7, [":"], "must not be empty", id="no parent tag"),
+        pytest.param(7, ["a:i"], "must not contain a colon", id="a parent tag with a colon"),
+        pytest.param(3, ["missing/"], "missing does not exist", id="a listing of a missing folder"),
     ],
 )
 def test_a_wrong_answer_is_asked_for_again_with_the_reason(
@@ -145,7 +147,7 @@ def test_a_wrong_answer_is_asked_for_again_with_the_reason(
     without = settings(vault, [*right[:place], *wrong])
     assert reason in without.stdout
     assert without.exit_code == 1
-    assert "Nothing was written" in without.stderr
+    assert "no settings were written" in without.stderr
     assert written(vault) == {}
     done = settings(vault, [*right[:place], *wrong, *right[place:]])
     assert (done.exit_code, done.stderr) == (0, "")

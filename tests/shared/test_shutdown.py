@@ -68,6 +68,24 @@ def test_signals_ask_to_stop_and_are_ignored_afterwards(number: signal.Signals) 
             signal.signal(each, handler)
 
 
+def test_a_signal_within_the_handler_of_another_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C reaches a daemon twice: from the terminal, and from run.sh."""
+    start, seen = threading.Timer.start, list[threading.Timer]()
+
+    def interrupted(timer: threading.Timer) -> None:
+        seen.append(timer)
+        if len(seen) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        start(timer)
+
+    monkeypatch.setattr(threading.Timer, "start", interrupted)
+    stop = StopToken()
+    with stop_on_signals(stop):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.pause(20)
+    assert len(seen) == 1
+
+
 def test_signals_are_handed_back_where_nobody_asked_to_stop() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_signals(StopToken()):
