@@ -9,7 +9,8 @@ import pytest
 
 from scaler.moves import OutcomeUnknown
 from scaler.session import ClaimSession
-from shared.errors import Failure, Forbidden, NotAccepted, NotFound, ServerUnavailable
+from shared.errors import Failure, Forbidden, NotAccepted, NotFound, PreconditionFailed, ServerUnavailable
+from shared.retry import ATTEMPTS
 from shared.webdav.store import Href
 from tests.contract.memory import MemoryServer
 from tests.contract.spy import Call, Killed, SpiedAccount
@@ -307,3 +308,26 @@ def test_what_was_published_is_logged(memory_site: MemoryServer, tmp_path: Path)
     with log_lines() as said:
         assert poll(memory_site.account, tmp_path) == []
     assert [line.partition(",")[0] for line in said if "Unknown" in line] == ["SUCCESS Unknown.png 9x7 → 18x14"]
+
+
+def test_a_publication_that_is_answered_412_though_the_name_is_free_ends(tmp_path: Path) -> None:
+    """Other names would be answered in the same way, and there is no last one."""
+    site = MemoryServer()
+    prepare(site)
+    site.write(f"{RAW}/Unknown.png", image())
+    moves: list[Href] = []
+
+    def reject(method: str, href: Href, after: bool) -> None:
+        if method == "MOVE" and not after and f"{UNSORTED}/{HIDDEN}/" in href and claims(site):
+            moves.append(href)
+            if len(moves) > 2 * ATTEMPTS:
+                raise AssertionError("it goes on and on")
+            raise PreconditionFailed("status 412")
+
+    site.interfere = reject
+    (failure,) = poll(site.account, tmp_path)
+    assert isinstance(failure, OutcomeUnknown)
+    assert len(moves) <= ATTEMPTS
+    site.interfere = lambda *_: None
+    assert poll(site.account, tmp_path) == []
+    assert_done(site, {"Unknown.png": image()})
