@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.nextcloud import Nextcloud
-from scaler.rights import MissingRight
+from scaler.rights import Allowed, MissingRight, allowed, movable
+from shared.webdav.store import Entry, Href
 from tests.fake_time import FakeTime
 from tests.scaler.cli import Home
 from tests.scaler.cloud import DATE, FILE, NAME, CloudSite, is_upscaled, leave_unfinished, log_lines
@@ -119,3 +120,21 @@ def test_the_right_to_share_is_not_needed(cloud: Nextcloud, cloud_site: CloudSit
     cloud.set_rights(UNSORTED, share=False, update=False, delete=False)
     assert poll(cloud_site.account, tmp_path) == []
     assert is_upscaled(cloud.read(cloud_site.published), image())
+
+
+PATHS = (RAW, UNSORTED)
+
+
+def folder(permissions: str) -> Entry:
+    return Entry("folder", Href("/folder/"), True, None, None, None, permissions=permissions, available=10**9)
+
+
+def test_the_rights_that_are_needed_suffice() -> None:
+    images = (Entry("Unknown.png", Href("/folder/Unknown.png"), False, 5, '"1"', 0.0, permissions="WD"),)
+    assert allowed(images, folder("C"), folder("C"), PATHS) == Allowed(images, ())
+    assert movable(images, folder("C"), PATHS) == Allowed(images, ())
+
+
+def test_no_right_is_missing_where_there_is_nothing_to_do() -> None:
+    assert allowed((), folder(""), folder(""), PATHS) == Allowed((), ())
+    assert movable((), folder(""), PATHS) == Allowed((), ())
