@@ -1,11 +1,14 @@
 """Rights that are missing in a shared folder: nothing is touched, and what is missing is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox.nextcloud import Nextcloud
+from scaler.rights import _GROWTH as GROWTH
 from scaler.rights import Allowed, MissingRight, allowed, movable
+from shared.errors import StorageFull
 from shared.webdav.store import Entry, Href
 from tests.fake_time import FakeTime
 from tests.scaler.cli import Home
@@ -138,3 +141,44 @@ def test_the_rights_that_are_needed_suffice() -> None:
 def test_no_right_is_missing_where_there_is_nothing_to_do() -> None:
     assert allowed((), folder(""), folder(""), PATHS) == Allowed((), ())
     assert movable((), folder(""), PATHS) == Allowed((), ())
+
+
+ROOM = 100 * (1 + GROWTH)
+"""What an image of 100 bytes needs: itself, and what it becomes."""
+
+
+def sized(*sizes: int | None) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(f"{number}.png", Href(f"/folder/{number}.png"), False, size, '"1"', 0.0, permissions="WD")
+        for number, size in enumerate(sizes)
+    )
+
+
+@pytest.mark.parametrize(
+    ("available", "fitting"),
+    [(2 * ROOM, 0), (2 * ROOM + 1, 1), (3 * ROOM, 1), (3 * ROOM + 1, 2), (9 * ROOM, 3), (None, 3), (-3, 3), (0, 0)],
+)
+@pytest.mark.parametrize("scarce", ["raw", "unsorted"])
+def test_each_image_needs_its_room_twice_and_takes_it_once(available: int | None, fitting: int, scarce: str) -> None:
+    images = sized(100, 100, 100)
+    ample, short = folder("C"), replace(folder("C"), available=None if available is None else int(available))
+    found = allowed(images, *((short, ample) if scarce == "raw" else (ample, short)), PATHS)
+    assert found.entries == images[:fitting]
+    assert [type(failure) for failure in found.failures] == ([StorageFull] if fitting < 3 else [])
+
+
+def test_an_image_without_a_size_and_a_server_without_a_quota_are_no_obstacle() -> None:
+    for available in (None, -3, 1):
+        place = replace(folder("C"), available=available)
+        assert allowed(sized(None), place, place, PATHS).failures == ()
+
+
+def test_how_many_images_lack_a_right_is_said() -> None:
+    images = tuple(replace(entry, permissions="W") for entry in sized(1, 2, 3))
+    (failure,) = allowed(images, folder("C"), folder("C"), PATHS).failures
+    assert failure.message == f"The account may not move (right D) 0.png and 2 more in {RAW}"
+    (failure,) = allowed(images[:1], folder("C"), folder("C"), PATHS).failures
+    assert failure.message == f"The account may not move (right D) 0.png in {RAW}"
+    # A server that does not list rights may grant them.
+    unknown = tuple(replace(entry, permissions=None) for entry in images)
+    assert allowed(unknown, folder("C"), folder("C"), PATHS) == Allowed(unknown, ())
