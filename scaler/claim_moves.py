@@ -151,8 +151,12 @@ class ClaimMoves:
         return None
 
     def release(self, store: Store, claimed: Href, original: str) -> str | None:
-        """Move a claimed original back to its name, or to a numbered one; None if the claim is gone."""
-        return move_numbered(
+        """Move a claimed original back to its name, or to a numbered one; None if the claim is gone.
+
+        Raises:
+            OutcomeUnknown: it is said to be gone, and is listed: what tells that it is to be released must stay.
+        """
+        name = move_numbered(
             store,
             self.retry,
             claimed,
@@ -160,6 +164,9 @@ class ClaimMoves:
             name=lambda number: numbered(original, number),
             lock=self.name_lock,
         )
+        if name is None and is_listed(store, claimed):
+            raise OutcomeUnknown("The server gave contradictory answers about a claim; will retry")
+        return name
 
 
 def is_listed(store: Store, href: Href) -> bool:

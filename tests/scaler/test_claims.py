@@ -331,3 +331,28 @@ def test_a_publication_that_is_answered_412_though_the_name_is_free_ends(tmp_pat
     site.interfere = lambda *_: None
     assert poll(site.account, tmp_path) == []
     assert_done(site, {"Unknown.png": image()})
+
+
+def test_a_discarded_upload_stays_where_only_404_says_that_its_claim_is_gone(tmp_path: Path) -> None:
+    """It is all that tells that the claim is to be released: without it the original would count as published."""
+    site = MemoryServer()
+    prepare(site)
+    site.write(f"{RAW}/Unknown.png", image())
+
+    def reject(method: str, href: Href, after: bool) -> None:
+        if after or not claims(site) or href.endswith("/"):
+            return
+        if method == "MOVE" and f"{UNSORTED}/{HIDDEN}/" in href and not discarding:
+            discarding.append(href)
+            raise Forbidden("status 403")
+        if method in ("MOVE", "PROPFIND") and f"{RAW}/{HIDDEN}/" in href:
+            raise NotFound("status 404")
+
+    discarding: list[Href] = []
+    site.interfere = reject
+    poll(site.account, tmp_path)
+    assert discarding
+    assert list(claims(site).values()) == [image()]
+    site.interfere = lambda *_: None
+    poll(site.account, tmp_path / "next")
+    assert_done(site, {"Unknown.png": image()})
