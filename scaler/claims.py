@@ -4,6 +4,7 @@ Of several scalers that hold a copy of one original, the one whose MOVE of the o
 may publish. docs/design.md has the table of states; `recovery` finishes the work of a stopped scaler.
 """
 
+import contextlib
 import threading
 from dataclasses import replace
 
@@ -57,6 +58,16 @@ class ClaimPublisher:
         """A file in the hidden folder under a unique name."""
         upload_id = names.new_id(self._owner)
         return Upload(upload_id, inside(self._folders.uploads, upload_id))
+
+    def abandon(self, store: Store, upload: Upload) -> None:
+        """Delete an upload that is not to be published, unless its original is claimed.
+
+        What has the original's name now may be another file. Without its upload a claim counts as published.
+        """
+        with contextlib.suppress(NotFound):
+            claims = store.list_folder(self._folders.claims).entries
+            if not any(claim and claim.id == upload.id for claim in map(ClaimName.parse, (c.name for c in claims))):
+                store.delete(upload.href)
 
     def publish(self, store: Store, entry: Entry, upload: Upload, upscaled: Upscaled) -> Published:
         """Claim the original and publish its copy; the caller deletes the claim.

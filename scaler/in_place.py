@@ -89,6 +89,10 @@ class InPlacePublisher:
         folder = Href(inside(self.folders.uploads, upload_id) + "/")
         return Upload(upload_id, Href(folder + "00001"), folder)
 
+    def abandon(self, store: Store, upload: Upload) -> None:
+        """Delete an upload that is not to be published."""
+        store.delete(upload.whole)
+
     def publish(self, store: Store, entry: Entry, upload: Upload, upscaled: Upscaled) -> Published:
         """Replace the content of the original, and publish the file.
 

@@ -66,7 +66,7 @@ class Pipeline:
             return self._publish(entry, earlier)
         if earlier:
             with self.resources.connections.connect() as store:
-                store.delete(earlier.upload.whole)
+                self.publisher.abandon(store, earlier.upload)
             del self.kept[entry.href]
         upload = self.publisher.new_upload()
         job = UpscaleJob(entry, upload, self.in_place.notes.get(entry.file_id), self.quality, self.thumbnails)

@@ -33,8 +33,10 @@ from tests.scaler.harness import (
     config,
     image,
     inside,
+    pixels,
     prepare,
     uploads,
+    upscaled_pixels,
 )
 
 NAME = "Unknown.png"
@@ -209,3 +211,20 @@ def test_a_server_that_moves_nothing_is_tried_with_a_small_file(scene: Scene) ->
     scene.polls(2, every=3600)
     scene.polls()
     assert_done(scene.site, originals)
+
+
+def test_a_copy_whose_original_is_claimed_outlives_another_image_of_the_same_name(scene: Scene) -> None:
+    """Whether it was published is not known; without it, recovery would take the original for published."""
+    scene.site.write(f"{RAW}/{NAME}", image(1))
+    scene.reject = lambda method, path: (
+        ServerUnavailable("status 503") if method == "MOVE" and claims(scene.site) and UNSORTED in path else None
+    )
+    scene.polls()
+    assert list(claims(scene.site).values()) == [image(1)]
+    scene.site.write(f"{RAW}/{NAME}", image(2))
+    scene.polls(3)
+    assert image(1) in claims(scene.site).values()
+    scene.reject = lambda _method, _path: None
+    scene.polls(3, every=3600)
+    upscaled = [pixels(data) for data in inside(scene.site, UNSORTED).values()]
+    assert sorted(upscaled) == sorted(upscaled_pixels(image(number)) for number in (1, 2))
