@@ -30,7 +30,8 @@ from tests.servers.program import need
 from tests.status import hub
 from tests.status.recorded import HOSTILE, record, run_daemon, some, upscaled
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(1800)]
+# Not marked as `server`: its packages come from the registries of Python and Node, which not every network reaches.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def test_the_tile_opens_the_page_in_jupyterlab(tmp_path: Path) -> None:
