@@ -18,7 +18,7 @@ HOLES = {
     for rest in ("out children", " addresses of another server", " .. in it", " invalid addresses")
 }
 CHAOS = [injection for injection in ALL if injection.name not in WAITING | HOLES]
-SEEDS = 4
+SEEDS, LONG_SEEDS = 4, 60
 POLLS = 12
 IMAGES = 3
 
@@ -44,7 +44,9 @@ class Chaos:
         return self._random.choice(fitting)
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize(
+    "seed", [*range(SEEDS), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(SEEDS, LONG_SEEDS))]
+)
 def test_nothing_is_lost_in_chaos(scenario: Scenario, seed: int) -> None:
     chance = random.Random(seed)
     chaos = Chaos(seed, hashes=scenario.site.hashes)
