@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Callable
 
-from scaler.moves import inside
+from scaler.moves import OutcomeUnknown, inside, parent_and_name
 from shared.errors import Failure, NotAccepted, PreconditionFailed, ServerUnavailable
 from shared.webdav.store import Href, Store
 
@@ -40,7 +40,12 @@ def honours_if_match(store: Store, upload: Href, elsewhere: Href) -> bool:
         except (NotAccepted, ServerUnavailable) as error:
             if not left or getattr(error, "status", None) not in (None, 502):
                 raise
-    return store.stat(elsewhere) is None
+    # A listing, since a single 404 may come from a proxy, and the upload must be where it is looked for later.
+    folder, name = parent_and_name(upload)
+    there = {entry.name for entry in store.list_folder(folder).entries}
+    if name not in there and parent_and_name(elsewhere)[1] not in there:
+        raise OutcomeUnknown("The server gave contradictory answers about an upload; will retry")
+    return name in there
 
 
 def keeps_names(store: Store, folder: Href, new_name: Callable[[], str]) -> bool:
