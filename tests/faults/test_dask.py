@@ -182,13 +182,18 @@ def test_two_daemons_share_a_cluster(
         assert_all_published(scenario)
 
 
+def daemon_env(vault: Vault, folder: Path, scenario: Scenario) -> DaemonEnv:
+    """For daemons that reach the server of a scenario through its proxy."""
+    login = webdav_secret(scenario.through_proxy)
+    return DaemonEnv(vault, folder, {"webdav": login, "scaler_constants": CONSTANTS})
+
+
 @pytest.mark.long
 def test_the_cluster_is_named_where_people_look(
     in_place: Scenario, tmp_path: Path, the_vault: Vault, dask: DaskCluster
 ) -> None:
     put_images(in_place)
-    login = webdav_secret(in_place.through_proxy)
-    environment = DaemonEnv(the_vault, tmp_path, {"webdav": login, "scaler_constants": CONSTANTS})
+    environment = daemon_env(the_vault, tmp_path, in_place)
     port = free_port()
     with environment.running("scaler", "--dask", dask.address, "--metrics-port", str(port)):
         until(lambda: in_place.visible(RAW) == {}, LONG)
@@ -205,8 +210,7 @@ def test_a_daemon_that_is_killed_is_followed_by_another(
 ) -> None:
     for scenario in scenario_on(request, kind, tmp_path):
         put_images(scenario, 20)
-        login = webdav_secret(scenario.through_proxy)
-        environment = DaemonEnv(the_vault, tmp_path, {"webdav": login, "scaler_constants": CONSTANTS})
+        environment = daemon_env(the_vault, tmp_path, scenario)
         scenario.proxy.rule = held = HeldDownloads()
         with environment.running("scaler", "--once", "--dask", dask.address) as killed:
             held.wait()

@@ -191,15 +191,20 @@ def test_a_locked_image_waits_and_the_others_go_on(tagged: Nextcloud, said: list
     assert set(files(tagged)) == {f"{CATS}/a.jpg", f"{CATS}/b.jpg", f"{CATS}/c.jpg"}
 
 
+def poll_for_long(polls: Polls, time: FakeTime) -> None:
+    """A hundred polls, one every half minute."""
+    for _ in range(100):
+        polls.one()
+        time.now += 30
+
+
 def test_an_image_that_stays_locked_is_tried_ever_less_often(tagged: Nextcloud) -> None:
     tagged.lock(f"{UNSORTED}/b.jpg")
     time = FakeTime()
     with Polls(config(tagged), time.stop()) as polls:
         polls.one()
         tagged.clear_log()
-        for _ in range(100):
-            polls.one()
-            time.now += 30
+        poll_for_long(polls, time)
         assert asked(tagged)["MOVE"] <= 7 * ATTEMPTS
         # A listing in each poll, a look after each MOVE, and now and then one for leftovers.
         assert asked(tagged).total() <= 100 + 2 * 7 * ATTEMPTS + 2 * 6
@@ -222,9 +227,7 @@ def test_a_tag_that_stays_on_is_tried_ever_less_often(tagged: Nextcloud, monkeyp
     with Polls(config(tagged), time.stop()) as polls:
         polls.one()
         tagged.clear_log()
-        for _ in range(100):
-            polls.one()
-            time.now += 30
+        poll_for_long(polls, time)
         # After one, two, four and eight minutes, then with every look for leftovers.
         assert len(tried) <= 12
         assert asked(tagged).total() <= 100 + 3 * len(tried)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from dask_gateway import Gateway
 
 from tests.faults.daemon_env import until
 from tests.servers import venv
-from tests.servers.program import free_port
+from tests.servers.program import answers, free_port
 
 PACKAGES = ("dask-gateway-server[local]>=2026.3",)
 CONFIG = """
@@ -82,7 +81,7 @@ def dask_gateway(folder: Path, workers: int) -> Iterator[GatewayCluster]:
         server = subprocess.Popen([program, "-f", config], cwd=folder, stdout=log, stderr=log)
         stack.callback(server.wait, 60)
         stack.callback(server.terminate)
-        until(lambda: _answers(address), 60)
+        until(lambda: answers(f"{address}/api/health"), 60)
         # Where `Gateway()` looks for it.
         stack.enter_context(dask.config.set({"gateway.address": address, "gateway.proxy-address": None}))
         name = asyncio.run(_start(workers))
@@ -101,11 +100,3 @@ async def _start(workers: int) -> str:
 async def _stop(name: str) -> None:
     async with Gateway(asynchronous=True) as gateway:
         await gateway.stop_cluster(name)
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/api/health", timeout=10) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def free_port() -> int:
         return port
 
 
+def answers(url: str) -> bool:
+    """Whether a server answers a GET with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def silent() -> Iterator[int]:
     """A port that takes connections and says nothing."""
@@ -75,7 +85,7 @@ def running(prepare: Callable[[Path, int], tuple[Sequence[str], Mapping[str, str
         assert process.stdin
         try:
             # Another program may have taken the port meanwhile.
-            if _answers(port) or attempt == ATTEMPTS:
+            if _listens(port) or attempt == ATTEMPTS:
                 yield folder, port
                 return
         finally:
@@ -83,7 +93,7 @@ def running(prepare: Callable[[Path, int], tuple[Sequence[str], Mapping[str, str
             process.wait()
 
 
-def _answers(port: int) -> bool:
+def _listens(port: int) -> bool:
     deadline = time.monotonic() + SECONDS_TO_START
     while time.monotonic() < deadline:
         try:

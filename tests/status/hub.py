@@ -3,13 +3,12 @@
 import contextlib
 import os
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.daemon_env import until
 from tests.servers import venv
-from tests.servers.program import free_port, need
+from tests.servers.program import answers, free_port, need
 
 PACKAGES = (
     "jupyterhub>=5",
@@ -99,7 +98,7 @@ def running(folder: Path, *, timeout: int) -> Iterator[str]:
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: _answers(address), 120)
+        until(lambda: answers(f"{address}/hub/health"), 120)
         yield address
     finally:
         hub.terminate()
@@ -107,11 +106,3 @@ def running(folder: Path, *, timeout: int) -> Iterator[str]:
 
 
 TOKEN = "of-the-tests-0123456789abcdef"
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/hub/health", timeout=10) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
