@@ -103,8 +103,8 @@ class ClaimMoves:
 
     def _has_claim(self, store: Store, original: str) -> bool:
         """Whether an original of this name has been claimed."""
-        entries = store.list_folder(self.folders.claims).entries
-        return any(claim.original == original for entry in entries if (claim := ClaimName.parse(entry.name)))
+        listing = store.list_folder(self.folders.claims)
+        return any(claim.original == original for claim in names.claims_among(listing.names))
 
     def publish(self, store: Store, upload: Href, folder: Href, claimed: Href, claim: ClaimName) -> str | None:
         """Move the copy of a claimed original to its final name, or to the first number of it that is free.
@@ -173,20 +173,19 @@ def is_listed(store: Store, href: Href) -> bool:
     """Whether a listing of its folder shows a file: a 404 may come from a proxy."""
     folder, name = parent_and_name(href)
     try:
-        listing = store.list_folder(folder)
+        return name in store.list_folder(folder).names
     except NotFound:
         return False
     except Failure as error:
         raise OutcomeUnknown(f"Whether an image was claimed is not known yet ({error.message})") from error
-    return any(entry.name == name for entry in listing.entries)
 
 
 def _confirm_gone(store: Store, upload: Href) -> None:
     """Raise unless a listing of its folder shows that an upload is gone: a 404 may come from a proxy."""
     folder, name = parent_and_name(upload)
     try:
-        listing = store.list_folder(folder)
+        there = store.list_folder(folder).names
     except NotFound as error:
         raise UploadFolderGone from error
-    if {entry.name for entry in listing.entries} & {name, name + names.DISCARDED}:
+    if there & {name, name + names.DISCARDED}:
         raise OutcomeUnknown("The server gave contradictory answers about an upload; will retry")

@@ -65,8 +65,8 @@ class ClaimPublisher:
         What has the original's name now may be another file. Without its upload a claim counts as published.
         """
         with contextlib.suppress(NotFound):
-            claims = store.list_folder(self._folders.claims).entries
-            if not any(claim and claim.id == upload.id for claim in map(ClaimName.parse, (c.name for c in claims))):
+            there = store.list_folder(self._folders.claims).names
+            if all(claim.id != upload.id for claim in names.claims_among(there)):
                 store.delete(upload.href)
 
     def publish(self, store: Store, entry: Entry, upload: Upload, upscaled: Upscaled) -> Published:

@@ -42,7 +42,7 @@ def honours_if_match(store: Store, upload: Href, elsewhere: Href) -> bool:
                 raise
     # A listing, since a single 404 may come from a proxy, and the upload must be where it is looked for later.
     folder, name = parent_and_name(upload)
-    there = {entry.name for entry in store.list_folder(folder).entries}
+    there = store.list_folder(folder).names
     if name not in there and parent_and_name(elsewhere)[1] not in there:
         raise OutcomeUnknown("The server gave contradictory answers about an upload; will retry")
     return name in there

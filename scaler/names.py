@@ -4,6 +4,7 @@ import hashlib
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.filenames import fit, split
@@ -96,6 +97,11 @@ class ClaimName:
         """The parts of a claim's name; None for any other name."""
         match = _CLAIM.fullmatch(name)
         return ClaimName(match["id"], match["destination"], match["name"], match["version"] or "") if match else None
+
+
+def claims_among(listed: Iterable[str]) -> list[ClaimName]:
+    """The claims among the names in a folder."""
+    return [claim for name in listed if (claim := ClaimName.parse(name))]
 
 
 def is_usual(original: str, published: str) -> bool:

@@ -44,7 +44,7 @@ def action_for(claimed: Entry, claim: ClaimName, uploads: Listing | None) -> Rec
     """The action for a claim. `uploads` must be listed after the claims; None if that folder is gone."""
     if uploads is None or not is_as_read(claimed, claim):
         return RecoveryAction.RELEASE
-    there = {entry.name for entry in uploads.entries}
+    there = uploads.names
     if claim.id + names.DISCARDED in there:
         return RecoveryAction.RELEASE
     return RecoveryAction.PUBLISH if claim.id in there else RecoveryAction.DELETE
@@ -137,7 +137,7 @@ class Recovery:
         for entry, claim in unfinished.claimed:
             self._finish_or_defer(unfinished, entry, claim)
         if unfinished.claims and unfinished.uploads:
-            claims = [claim for _, claim in unfinished.claimed]
+            claims = names.claims_among(unfinished.claims.names)
             for orphan in orphans(unfinished.uploads, claims, self._owner, unfinished.claims.now):
                 if orphan.name not in self._kept:
                     self._remove(orphan)
@@ -154,13 +154,13 @@ class Recovery:
         for entry, claim in unfinished.claimed:
             self._finish_or_defer(unfinished, entry, claim)
         left = list_unfinished(self._store, self._folders)
-        if left.claims is None or any(not names.is_destination_record(entry.name) for entry in left.claims.entries):
+        if left.claims is None or not all(map(names.is_destination_record, left.claims.names)):
             return
         if left.uploads is not None:
             for orphan in orphans(left.uploads, [], self._owner, left.claims.now):
                 self._remove(orphan)
         uploads = _list_if_there(self._store, self._folders.uploads)
-        if uploads is None or not uploads.entries:
+        if uploads is None or not uploads.names:
             self._store.delete(self._folders.uploads, for_good=True)
             # Through the trash bin, in case an older scaler claims an original at this moment.
             self._store.delete(self._folders.claims)
@@ -227,17 +227,25 @@ class Recovery:
         return action
 
     def _folders_of(self, unfinished: UnfinishedWork, destination: str) -> Folders | None:
-        """The folders of a claim made while another unsorted folder was set, from the record next to it."""
-        for entry in unfinished.claims.entries if unfinished.claims else ():
-            if entry.name == names.destination_record(destination):
-                with tempfile.TemporaryDirectory() as folder:
-                    file = Path(folder) / "record"
-                    self._store.get(entry, file)
-                    path = file.read_text()
-                if names.destination_hash(path) == destination:
-                    there = Folders.of(self._store, "", path)
-                    return replace(self._folders, unsorted=there.unsorted, uploads=there.uploads, unsorted_path=path)
-        return None
+        """The folders of a claim made while another unsorted folder was set, from the record next to it.
+
+        Raises:
+            FolderStateUnknown: the server withholds the record.
+        """
+        name = names.destination_record(destination)
+        if unfinished.claims is None or name not in unfinished.claims.names:
+            return None
+        record = next((entry for entry in unfinished.claims.entries if entry.name == name), None)
+        if record is None:
+            raise FolderStateUnknown(f"The server does not describe {self._folders.raw_path}/{HIDDEN_FOLDER}/{name}")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "record"
+            self._store.get(record, file)
+            path = file.read_text()
+        if names.destination_hash(path) != destination:
+            return None
+        there = Folders.of(self._store, "", path)
+        return replace(self._folders, unsorted=there.unsorted, uploads=there.uploads, unsorted_path=path)
 
     # --- uploads and folders ----------------------------------------------------------------------------------------
 

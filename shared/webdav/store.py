@@ -127,6 +127,11 @@ class Listing:
     now: float | None
     unreadable: tuple[tuple[str, int], ...] = ()
 
+    @property
+    def names(self) -> set[str]:
+        """The names of all members, with those that the server did not describe: they are there."""
+        return {entry.name for entry in self.entries} | {name for name, _ in self.unreadable}
+
     def complaint(self, folder: str) -> str:
         """A message about the members that the server did not describe; empty if there are none."""
         if not self.unreadable:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import PreconditionFailed, ServerUnavailable
+from shared.errors import NotFound, PreconditionFailed, ServerUnavailable
 from shared.webdav.store import Href
 from tests.contract.memory import MemoryServer
 from tests.contract.spy import Call, SpiedAccount
@@ -94,3 +94,24 @@ def test_a_claim_with_an_odd_name_that_is_released_is_not_lost(tmp_path: Path) -
     assert inside(site, RAW) == {"Unknown a_b.png": image(2, width=12)}
     assert poll(site.account, tmp_path) == []
     assert_done(site, {"Unknown a_b.png": image(2, width=12)})
+
+
+def test_an_upload_is_looked_for_where_the_trial_left_it(tmp_path: Path) -> None:
+    """The server ignores If-Match, so the trial moves the upload; one wrong 404 then says that it is nowhere."""
+    site = MemoryServer(conditional=False, etag_tells=False)
+    prepare(site)
+    site.write(f"{RAW}/{NAME}", image())
+    moved: list[Href] = []
+
+    def lie(method: str, href: Href, after: bool) -> None:
+        if method == "MOVE" and after:
+            moved.append(href)
+        if method == "PROPFIND" and not after and not href.endswith("/") and len(moved) == 1:
+            moved.append(href)
+            raise NotFound("status 404")
+
+    site.interfere = lie
+    poll(site.account, tmp_path)
+    assert len(moved) > 1
+    assert poll(site.account, tmp_path) == []
+    assert_done(site, {NAME: image()})

@@ -259,6 +259,7 @@ def test_members_that_the_server_does_not_describe_are_named(propstat: bool) -> 
     found = parse(body, FOLDER, DATE, lambda name: name.endswith(".jpg"))
     assert [entry.name for entry in found.entries] == ["b.jpg"]
     assert found.unreadable == (("a.jpg", 403), ("ü.jpg", 423), ("d.jpg", 500))
+    assert found.names == {"a.jpg", "b.jpg", "d.jpg", "ü.jpg"}
 
 
 @pytest.mark.parametrize(("status", "error"), [(403, Forbidden), (404, NotFound), (423, ServerUnavailable)])
