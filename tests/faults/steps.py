@@ -72,7 +72,13 @@ IN_PLACE = (
 )
 """The steps of the first poll where files are replaced in place, if none fails."""
 BY_CLAIMS = (
-    *("list claims", "list uploads", "list originals", "download", "upload", "look at uploads", "probe", "claim"),
+    *("list claims", "list uploads", "list originals", "download", "upload", "probe", "claim"),
     *("publish", "delete claim"),
 )
 """Those of a later one where copies are published by claims."""
+LOOKS = {
+    "nextcloud without versions": (),
+    "apache": ("look at uploads",),
+    "rclone": ("look at uploads", "look at claims"),
+}
+"""What such a server needs besides: a look at an upload without a checksum, at a claim if conditions are ignored."""

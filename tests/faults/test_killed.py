@@ -9,7 +9,7 @@ from tests.faults.kills import After, HoldNth
 from tests.faults.proxy import faulty
 from tests.faults.scalers import Scalers
 from tests.faults.scenario import Scenario
-from tests.faults.steps import BY_CLAIMS, IN_PLACE, step
+from tests.faults.steps import BY_CLAIMS, IN_PLACE, LOOKS, step
 from tests.faults.tally import tally
 from tests.scaler.harness import RAW
 
@@ -36,7 +36,7 @@ def test_killed_at_each_request(scenario: Scenario, scalers: Scalers, after: boo
     complaints = scenario.complaints()
     tally.add(f"killed {'after' if after else 'before'} each request", tries=len(killed), lost=len(complaints))
     assert not complaints
-    assert set(killed) >= set(IN_PLACE if scenario.nextcloud else BY_CLAIMS)
+    assert set(killed) >= {*IN_PLACE} if scenario.nextcloud else {*BY_CLAIMS, *LOOKS[scenario.site.kind]}
 
 
 @pytest.mark.slow

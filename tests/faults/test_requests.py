@@ -13,7 +13,7 @@ from tests.faults.conftest import nextcloud_of
 from tests.faults.injections import ALL, TYPICAL, Injection
 from tests.faults.proxy import Answer, Exchange, Fault, Proxy, Request, Rule, faulty
 from tests.faults.scenario import Scenario
-from tests.faults.steps import step
+from tests.faults.steps import LOOKS, step
 from tests.faults.tally import tally
 from tests.scaler.harness import HIDDEN, RAW, UNSORTED, claims, prepare
 from tests.servers.fixtures import REAL_KINDS, site_on
@@ -127,8 +127,7 @@ def test_a_step_of_an_image_goes_wrong(anywhere: MakeScenario, name: str) -> Non
     injections = _fitting(ALL if scenario.site.kind.startswith("nextcloud") else TYPICAL, IMAGE_STEPS[name])
     rule = OnePerImage(name, injections)
     _go_wrong(scenario, injections, rule)
-    # A claim is looked at only where the server ignores conditions.
-    assert bool(rule.struck) == (name != "look at claims" or scenario.site.kind == "rclone")
+    assert bool(rule.struck) == (not name.startswith("look at") or name in LOOKS[scenario.site.kind])
     _check(scenario, injections, rule.struck)
 
 
