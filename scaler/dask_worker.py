@@ -29,7 +29,7 @@ from scaler.skip_list import SkipList, installed_version
 from scaler.upscaling import AlreadyUpscaled, upscale_image
 from scaler.workdir import workdir
 from shared.errors import ErrorPolicy, Failure
-from shared.logging import hide_login, redact
+from shared.redaction import hide_login, redact
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken
 from shared.webdav.account import WebDavAccount

@@ -14,7 +14,7 @@ from typing import override
 
 from loguru import logger
 
-from shared import logging as log
+from shared import redaction
 from shared.errors import ErrorPolicy, Failure
 
 # Seconds between two reports.
@@ -53,7 +53,7 @@ class HubActivity:
                 "--report-activity needs JUPYTERHUB_ACTIVITY_URL and JUPYTERHUB_API_TOKEN",
                 "Start it in a terminal of a JupyterHub, or leave the option out.",
             )
-        log.hide(self._token)
+        redaction.hide(self._token)
         self._server = environ.get("JUPYTERHUB_SERVER_NAME", "")
         self._every = every
         self._opener = urllib.request.build_opener(_NoRedirect)

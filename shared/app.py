@@ -13,6 +13,7 @@ from pathlib import Path
 from loguru import logger
 
 from shared import logging as log
+from shared import redaction
 from shared.cli import Options, state_folder
 from shared.errors import Cancelled, Failure
 from shared.events.event import Event, Kind
@@ -46,7 +47,7 @@ def run(
             f"{options.log_file} cannot be written ({error.strerror}). Name another file with --log-file.", err=True
         )
         return 2
-    log.hide(*(os.environ.get(variable, "").strip() for variable in _SECRET_VARIABLES))
+    redaction.hide(*(os.environ.get(variable, "").strip() for variable in _SECRET_VARIABLES))
     _hide_passwords_of_proxies()
     # Otherwise the interpreter runs a full garbage collection at exit.
     atexit.register(gc.freeze)
@@ -79,4 +80,4 @@ def _hide_passwords_of_proxies() -> None:
     for proxy in urllib.request.getproxies().values():
         with contextlib.suppress(ValueError):
             password = urllib.parse.urlsplit(proxy if "://" in proxy else f"//{proxy}").password
-            log.hide(urllib.parse.unquote(password or ""))
+            redaction.hide(urllib.parse.unquote(password or ""))

@@ -11,6 +11,7 @@ from hypothesis import settings
 from loguru import logger
 
 from shared import logging as log
+from shared import redaction
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("any machine", deadline=None)
@@ -95,8 +96,7 @@ def _process_as_new() -> Iterator[None]:
     yield
     for number, before in _HANDLERS.items():
         signal.signal(number, before)
-    log._hidden.clear()
-    log.hide()
+    redaction._hidden.clear()
     logger.remove()
     logging.captureWarnings(capture=False)
     for handler in [known for known in logging.root.handlers if isinstance(known, log._FromStandardLibrary)]:

@@ -4,8 +4,9 @@ Each mutant differs from a module in one place: a comparison turned, a branch ta
 out, a number or a boolean changed, an argument dropped. A mutant that no test notices shows what is not tested. The
 result, with a hash of each module, is kept in docs/mutation.md; what survives there is argued to be equivalent.
 
-Every module names the tests that cover it, the quickest first. Mutants are tested in a copy of the repository, each
-in a process that is forked after the libraries were imported, which takes most of the time of a small test.
+Every module, or function of a module, names its tests. They run once to see which of them reach each line, and a mutant
+is tested with those alone, the quickest first. Each runs in a copy of the repository, in a process that is forked
+after the libraries were imported, which takes most of the time of a small test; as many at once as there are cores.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import copy
 import hashlib
 import importlib
 import importlib.util
+import json
+import multiprocessing
 import os
 import re
 import shlex
@@ -22,17 +25,19 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import coverage
 import pytest
 
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "docs" / "mutation.md"
 COPIED = ("scaler", "mover", "shared", "sandbox", "tests", "docs", "pyproject.toml")
 
-# For each module the tests that notice its mutants.
+# For each module, or function of a module, the tests that notice its mutants.
 TESTS: dict[str, str] = {
     "scaler/marker.py": "tests/scaler/test_marker.py",
     "scaler/rights.py": "tests/scaler/test_rights.py",
@@ -47,8 +52,10 @@ TESTS: dict[str, str] = {
     "mover/selection.py": "tests/mover/test_selection.py",
     "mover/move.py": "tests/mover/test_one_image.py tests/mover/test_meanwhile.py",
     "shared/printable.py": "tests/shared/test_logging.py",
+    "shared/redaction.py": "tests/shared/test_logging.py tests/faults/test_secrets.py",
     "shared/logging.py": "tests/shared/test_logging.py",
     "shared/log_file.py": "tests/shared/test_logging.py",
+    "shared/webdav/client.py::_ask_environment_once": "tests/shared/test_webdav.py tests/shared/webdav",
     "shared/config/vault_session.py": "tests/shared/test_vault_transport.py",
     "shared/config/vault.py": "tests/shared/test_vault_transport.py tests/shared/test_vault.py",
 }
@@ -69,8 +76,8 @@ LIBRARIES = (
     "webdav3.client",
     "wsgidav.wsgidav_app",
 )
-# Longer than any of these tests takes; a mutant may loop for ever.
-TIMEOUT = 240.0
+# Of the time that its tests take without a mutant, and seconds besides; a mutant may loop for ever.
+LONGEST, STARTING = 10, 30.0
 _TURNED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
@@ -98,21 +105,23 @@ class Mutant:
     """A module with one change.
 
     Attributes:
-        line: where, counted from 1.
+        lines: the first and the last one that changed, counted from 1.
         change: in words: the source before and after.
         source: of the whole module.
     """
 
-    line: int
+    lines: tuple[int, int]
     change: str
     source: str
 
 
-def mutants_of(source: str) -> Iterator[Mutant]:
-    """All mutants of a module."""
-    tree = ast.parse(source)
+def mutants_of(module: str) -> Iterator[Mutant]:
+    """All mutants of a module, or of a function of it."""
+    file, _, function = module.partition("::")
+    tree = ast.parse((ROOT / file).read_text())
     seen = {ast.unparse(tree)}
-    for parent in list(ast.walk(tree)):
+    named = [node for node in ast.walk(tree) if getattr(node, "name", "") == function]
+    for parent in [node for top in named or [tree] for node in ast.walk(top)]:
         # How a data class is stored is no behaviour.
         if isinstance(parent, ast.keyword) and parent.arg in ("frozen", "slots", "repr"):
             continue
@@ -127,7 +136,9 @@ def mutants_of(source: str) -> Iterator[Mutant]:
                     _put(parent, field, place, node)
                     if text not in seen:
                         seen.add(text)
-                        yield Mutant(node.lineno, f"{_short(node)} → {_short(changed)}", text)
+                        last = node.test if isinstance(node, ast.If) else node
+                        lines = node.lineno, last.end_lineno or node.lineno
+                        yield Mutant(lines, f"{_short(node)} → {_short(changed)}", text)
 
 
 def _put(parent: ast.AST, field: str, place: int | None, node: ast.AST) -> None:
@@ -166,7 +177,7 @@ def _changed(node: ast.AST) -> Iterator[ast.AST]:  # noqa: PLR0912 - a table
         case ast.Expr(value=ast.Constant()):
             return
         # Without a local name the module would only fail.
-        case ast.Assign(targets=[ast.Name() | ast.Tuple()]):
+        case ast.Assign(targets=[ast.Name() | ast.Tuple(elts=[ast.Name(), *_])]):
             return
         case ast.Expr() | ast.Raise() | ast.Assign() | ast.AugAssign() | ast.Delete():
             yield ast.Pass()
@@ -184,37 +195,117 @@ def _short(node: ast.AST) -> str:
     return line if len(line) <= 60 else line[:57] + "…"
 
 
-class Bench:
-    """A copy of the repository in which mutants are tested."""
+class _Survey:
+    """A plugin of pytest that notes which tests reach each line of a file, and how long they take."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, file: Path) -> None:
+        self._file = str(file)
+        self._coverage = coverage.Coverage(data_file=None, config_file=False, include=[self._file])
+        self._seconds: dict[str, float] = {}
+        self._coverage.start()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        self._coverage.switch_context(item.nodeid)
+        start = time.monotonic()
+        result = yield
+        self._seconds[item.nodeid] = time.monotonic() - start
+        return result
+
+    def reached(self) -> "Reached":
+        self._coverage.stop()
+        lines = self._coverage.get_data().contexts_by_lineno(self._file)
+        return Reached(self._seconds, {line: [test for test in tests if test] for line, tests in lines.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Which tests reach what.
+
+    Attributes:
+        seconds: of each test.
+        tests: by line; none for what runs only while the module is imported.
+    """
+
+    seconds: dict[str, float]
+    tests: dict[int, list[str]]
+
+    def by(self, mutant: Mutant) -> list[str]:
+        """The tests that can notice a mutant, the quickest first."""
+        first, last = mutant.lines
+        lines = [self.tests[line] for line in range(first, last + 1) if line in self.tests]
+        while not lines and first > 1:  # a continued line has no entry of its own
+            first -= 1
+            lines = [self.tests[first]] if first in self.tests else []
+        found = {test for line in lines for test in line} or (self.seconds if [] in lines else ())
+        return sorted(found, key=lambda test: self.seconds[test])
+
+
+class Bench:
+    """A copy of the repository in which mutants of a module are tested."""
+
+    def __init__(self, module: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="mutation-"))
+        self._file = self._folder / _file(module)
         for name in COPIED:
             source = ROOT / name
-            shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder)
+            shutil.copytree(source, self._folder / name) if source.is_dir() else shutil.copy(source, self._folder)
         for library in LIBRARIES:
             importlib.import_module(library)
 
-    def passes(self, module: str, source: str, tests: str) -> bool:
-        """Whether all tests pass with this source."""
-        file = self._folder / module
-        before = file.read_text()
-        file.write_text(source)
-        # Bytecode is recognized by size and second, which two mutants may share.
-        Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
-        try:
-            child = os.fork()
-            if not child:
-                try:
-                    os._exit(self._test(tests))
-                finally:
-                    os._exit(1)
-            return self._status(child) == 0
-        finally:
-            file.write_text(before)
+    def __enter__(self) -> "Bench":
+        return self
 
-    def _test(self, tests: str) -> int:
-        """In the child: run the tests; return their status."""
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder)
+
+    def survey(self, tests: str) -> Reached:
+        """Run all tests, which have to pass."""
+        result = self._folder / "reached.json"
+
+        def run() -> int:
+            survey = _Survey(self._file)
+            status = _pytest(shlex.split(tests), survey)
+            reached = survey.reached()
+            result.write_text(json.dumps([reached.seconds, list(reached.tests.items())]))
+            return status
+
+        if self._run(run, float("inf")):
+            raise SystemExit(f"The tests of {self._file.name} fail without a mutant, or the machine is too busy.")
+        seconds, reached = json.loads(result.read_text())
+        return Reached(seconds, dict(reached))
+
+    def survives(self, mutant: Mutant, reached: Reached) -> bool:
+        """Whether all tests pass with this mutant."""
+        tests = reached.by(mutant)
+        if not tests:
+            return True
+        self._file.write_text(mutant.source)
+        # Bytecode is recognized by size and second, which two mutants may share.
+        Path(importlib.util.cache_from_source(str(self._file))).unlink(missing_ok=True)
+        limit = STARTING + LONGEST * sum(reached.seconds[test] for test in tests)
+        return self._run(lambda: _pytest(tests), limit) == 0
+
+    def _run(self, act: Callable[[], int], limit: float) -> int:
+        """The status of a child process that does it in the copy; 1 if it takes longer than the limit, in seconds."""
+        child = os.fork()
+        if not child:
+            try:
+                self._enter()
+                os._exit(act())
+            finally:
+                os._exit(1)
+        until = time.monotonic() + limit
+        while time.monotonic() < until:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.02)
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return 1
+
+    def _enter(self) -> None:
         os.setsid()
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
@@ -226,56 +317,45 @@ class Bench:
         for name in [name for name in sys.modules if name.partition(".")[0] in COPIED]:
             del sys.modules[name]
         importlib.invalidate_caches()
-        quick = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not server and not slow")
-        imported = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
-        return int(pytest.main([*quick, *imported, *shlex.split(tests)]))
-
-    def _status(self, child: int) -> int:
-        until = time.monotonic() + TIMEOUT
-        while time.monotonic() < until:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.02)
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return 1
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one module."""
-
-    module: str
-    tested: int
-    survivors: tuple[Mutant, ...]
+def _pytest(tests: Sequence[str], *plugins: object) -> int:
+    quick = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not server and not slow")
+    imported = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
+    return int(pytest.main([*quick, *imported, *tests], plugins=plugins))
 
 
-def try_module(bench: Bench, module: str, limit: float) -> Result:
-    """Test all mutants of a module, or those that fit into the time.
+def survivors(module: str) -> list[Mutant]:
+    """The mutants of a module that no test notices, in the order of their lines; each is printed at once."""
+    with Bench(module) as bench:
+        reached = bench.survey(TESTS[module])
+    mutants = list(mutants_of(module))
+    cores = os.cpu_count() or 1
+    shares = [(module, mutants[core::cores], reached) for core in range(cores)]
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("fork")) as pool:
+        found = [mutant for share in pool.map(_survivors_among, shares) for mutant in share]
+    return sorted(found, key=lambda mutant: mutant.lines)
 
-    Args:
-        limit: seconds.
-    """
-    source, tests = (ROOT / module).read_text(), TESTS[module]
-    if not bench.passes(module, ast.unparse(ast.parse(source)), tests):
-        raise SystemExit(f"The tests of {module} fail without a mutant, or the machine is too busy.")
-    survivors, tested, until = [], 0, time.monotonic() + limit
-    # Mixed, so that a part of them is a fair sample.
-    mutants = sorted(mutants_of(source), key=lambda mutant: hashlib.sha256(mutant.source.encode()).digest())
-    for mutant in mutants:
-        if time.monotonic() > until:
-            break
-        tested += 1
-        if bench.passes(module, mutant.source, tests):
-            survivors.append(mutant)
-            _say(f"survived: {module}:{mutant.line}: {mutant.change}")
-    return Result(module, tested, tuple(survivors))
+
+def _survivors_among(share: tuple[str, list[Mutant], Reached]) -> list[Mutant]:
+    module, mutants, reached = share
+    with Bench(module) as bench:
+        found = []
+        for mutant in mutants:
+            if bench.survives(mutant, reached):
+                found.append(mutant)
+                how = "" if reached.by(mutant) else " (no test gets there)"
+                _say(f"survived: {module}:{mutant.lines[0]}: {mutant.change}{how}")
+        return found
 
 
 def hash_of(module: str) -> str:
     """The first digits of a module's SHA-256."""
-    return hashlib.sha256((ROOT / module).read_bytes()).hexdigest()[:12]
+    return hashlib.sha256((ROOT / _file(module)).read_bytes()).hexdigest()[:12]
+
+
+def _file(module: str) -> str:
+    return module.partition("::")[0]
 
 
 def _say(line: str) -> None:
@@ -287,15 +367,12 @@ def main() -> None:
     """Test the modules that are named, or all, and print a row of the table and the survivors of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(TESTS)}")
-    parser.add_argument("--limit", type=float, default=float("inf"), metavar="SECONDS", help="for each module")
-    options = parser.parse_args()
-    for module in options.modules or TESTS:
-        with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-            result = try_module(Bench(Path(folder)), module, options.limit)
-        everything = len(list(mutants_of((ROOT / module).read_text())))
-        _say(f"| `{module}` | {hash_of(module)} | {everything} | {result.tested} | {len(result.survivors)} |")
-        for mutant in result.survivors:
-            _say(f"| `{module}` | {mutant.line} | `{re.sub('[|`]', '/', mutant.change)}` | |")
+    for module in parser.parse_args().modules or TESTS:
+        found = survivors(module)
+        everything = len(list(mutants_of(module)))
+        _say(f"| `{module}` | {hash_of(module)} | {everything} | {len(found)} |")
+        for mutant in found:
+            _say(f"| `{module}` | {mutant.lines[0]} | `{re.sub('[|`]', '/', mutant.change)}` | |")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_va
 from shared.cli import command_line
 from shared.config import urls
 from shared.errors import Failure, InvalidSettings, VaultForbidden, VaultUnavailable
-from shared.logging import hide_login
+from shared.redaction import hide_login
 
 # Seconds after which a denial of access counts as permanent.
 FORBIDDEN_FOR_GOOD = 3600.0

@@ -4,7 +4,7 @@ import ipaddress
 import re
 import urllib.parse
 
-from shared.logging import hide
+from shared.redaction import hide
 
 _REMOTE_PHP = re.compile(r"/remote\.php(/|$).*", re.DOTALL)
 _ACCOUNT_FILES = re.compile(r".*/remote\.php(?:/(?:webdav|dav(?:/files(?:/[^/]+)?)?))?(?:/|$)", re.DOTALL)

@@ -19,7 +19,7 @@ from shared.config import urls
 from shared.config.vault_errors import NOT_VAULT, Access, MountForbidden, translated
 from shared.config.vault_session import open_session
 from shared.errors import VaultForbidden
-from shared.logging import hide
+from shared.redaction import hide
 from shared.transport_errors import Peer
 
 TIMEOUT = 15

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import click
 
 from shared import logging as log
+from shared import redaction
 from shared.cli import command_line
 from shared.config.secrets import KINDS
 from shared.config.source import SecretStore, names_vault, open_vault
@@ -57,7 +58,7 @@ def _read(file: TextIO) -> dict[str, Any]:
         raise click.ClickException(f"{name} is not JSON: {error}") from None
     if problems := problems_of(found):
         message = "\n  ".join([f"{name} is invalid; nothing was written:", *problems])
-        raise click.ClickException(log.safe(message))
+        raise click.ClickException(redaction.safe(message))
     return dict(found)
 
 
@@ -114,5 +115,5 @@ def _show(store: SecretStore) -> None:
         log.show(f"{store.path(name)}{'' if values else ' is missing'}")
         for key in kind.model_fields:
             if values and key in values:
-                shown = log.HIDDEN if key == "password" else json.dumps(values[key], ensure_ascii=False)
+                shown = redaction.HIDDEN if key == "password" else json.dumps(values[key], ensure_ascii=False)
                 log.show(f"  {key: <20} {shown}")

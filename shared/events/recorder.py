@@ -13,7 +13,7 @@ from typing import Protocol
 
 from loguru import logger
 
-from shared import logging as log
+from shared import redaction
 from shared.errors import Failure
 from shared.events.event import LEVELS, Event, Kind, Watch
 from shared.events.thumbnails import Thumbnails
@@ -117,7 +117,7 @@ class Recorder:
             level: of the log line, if it is not the usual one.
         """
         # Names and messages of servers are untrusted.
-        texts = {field: log.safe(getattr(event, field)) for field in ("name", "target", "reason", "hint")}
+        texts = {field: redaction.safe(getattr(event, field)) for field in ("name", "target", "reason", "hint")}
         with self._lock:
             event = event.model_copy(update={**self._origin, **texts, **self._kept(thumbnail)})
             self._log(event, level)

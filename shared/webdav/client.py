@@ -201,7 +201,6 @@ class WebDavClient(Store):
         self._broken_off = False
         self._client = webdav3.client.Client({"webdav_hostname": self._host, "disable_check": True})
         self._client.timeout = (CONNECT_TIMEOUT, account.timeout)
-        self._client.verify = str(account.cacert) if account.cacert else True
         self._authenticate()
         self._client.session.hooks["response"].append(self._remember)
         self._server = _OneServer()
@@ -218,8 +217,9 @@ class WebDavClient(Store):
 
     def _ask_environment_once(self) -> None:
         """Read proxies and certificates from the environment once; requests would read them for every request."""
-        session = self._client.session
-        settings = session.merge_environment_settings(self._host + self._root, {}, None, self._client.verify, None)
+        session, cacert = self._client.session, self._account.cacert
+        verify = str(cacert) if cacert else True
+        settings = session.merge_environment_settings(self._host + self._root, {}, None, verify, None)
         session.proxies, self._client.verify = settings["proxies"], settings["verify"]
         session.trust_env = False
 

@@ -17,7 +17,7 @@ from sandbox.nextcloud import Nextcloud
 from sandbox.seed import ORGANIZED, RAW, UNSORTED
 from sandbox.vault import Vault
 from scaler.config import ScalerConfig, read_config
-from shared import logging as log
+from shared import redaction
 from shared.config.settings import WebDavSecret
 from shared.config.vault import Vault as SharedVault
 from shared.webdav.account import WebDavAccount
@@ -180,14 +180,14 @@ def test_what_settings_reject_is_not_repeated(wrong: dict[str, object]) -> None:
 
 
 def test_every_mixture_of_percent_encodings_is_hidden() -> None:
-    log.hide(PASSWORD)
+    redaction.hide(PASSWORD)
     for written in ("p%23ä%25/+ %22s w€rd", "p%23%C3%a4%25%2f%2b+%22s%20w%e2%82%ACrd"):
-        assert log.redact(f"<{written}>") == f"<{log.HIDDEN}>"
+        assert redaction.redact(f"<{written}>") == f"<{redaction.HIDDEN}>"
 
 
 def test_the_logins_of_a_long_life_do_not_pile_up() -> None:
     for number in range(300):
-        log.hide(f"token of login {number}")
-        log.hide_login("alice", PASSWORD)
-    assert len(log._hidden) <= 100
-    assert log.redact(f"{PASSWORD} token of login 299") == f"{log.HIDDEN} {log.HIDDEN}"
+        redaction.hide(f"token of login {number}")
+        redaction.hide_login("alice", PASSWORD)
+    assert len(redaction._hidden) <= 100
+    assert redaction.redact(f"{PASSWORD} token of login 299") == f"{redaction.HIDDEN} {redaction.HIDDEN}"

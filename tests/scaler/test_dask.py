@@ -12,7 +12,7 @@ from scaler.jobs import Upload, UpscaleJob
 from scaler.memory_budget import Limits
 from scaler.upscaling import AlreadyUpscaled, TooLarge, UploadFolderGone
 from shared.errors import Failure, InvalidSettings, ServerUnavailable, Unauthorized
-from shared.logging import hide_login
+from shared.redaction import hide_login
 from shared.webdav.account import WebDavAccount
 from shared.webdav.store import Entry, Href
 from tests.scaler.cli import Home

@@ -12,6 +12,7 @@ from typing import override
 import pytest
 
 from shared import logging as log
+from shared import redaction
 from shared.activity import HubActivity, NoHub
 
 TOKEN = "a-hubs-token-0123456789"
@@ -86,8 +87,8 @@ def test_a_hub_that_rejects_it_is_said_once_and_the_token_never(hub: Hub, said: 
         for _ in range(4):
             assert hub.heard.acquire(timeout=60)
     assert said.getvalue().count("Cannot report activity") == 1
-    log.hide(TOKEN)
-    assert log.redact(f"token {TOKEN}") == f"token {log.HIDDEN}"
+    redaction.hide(TOKEN)
+    assert redaction.redact(f"token {TOKEN}") == f"token {redaction.HIDDEN}"
 
 
 def test_the_token_follows_no_redirect(hub: Hub, said: io.StringIO) -> None:

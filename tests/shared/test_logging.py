@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from shared import logging as log
+from shared import redaction
 from shared.checks import Checks, Skip
 from shared.errors import Failure
 from shared.printable import printable, printable_lines
@@ -55,14 +56,14 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_secret_in_any_form_is_hidden(said: io.StringIO, form: str) -> None:
-    log.hide_login("alice", SECRET)
+    redaction.hide_login("alice", SECRET)
     logger.info("before {} after", FORMS[form])
     assert FORMS[form] not in said.getvalue()
-    assert f"before {log.HIDDEN} after" in said.getvalue()
+    assert f"before {redaction.HIDDEN} after" in said.getvalue()
 
 
 def test_a_secret_in_a_traceback_is_hidden(said: io.StringIO) -> None:
-    log.hide_login("alice", SECRET)
+    redaction.hide_login("alice", SECRET)
 
     def fail(password: str) -> None:
         raise ValueError(f"password {password!r} is bad")
@@ -81,7 +82,7 @@ def test_a_secret_in_a_file_and_from_a_library_is_hidden(said: io.StringIO, tmp_
     plain, lines = tmp_path / "log.txt", tmp_path / "log.jsonl"
     for file in (plain, lines):
         log.set_up("scaler", "TRACE", file, said)
-        log.hide_login("alice", SECRET)
+        redaction.hide_login("alice", SECRET)
         logging.getLogger("library").warning("sent %s", SECRET)
         try:
             Path("/nowhere", SECRET).read_text()
@@ -89,10 +90,10 @@ def test_a_secret_in_a_file_and_from_a_library_is_hidden(said: io.StringIO, tmp_
             logging.getLogger("library").exception("broke")
         logger.info("héllo {}", SECRET)
     logger.remove()
-    assert "sent " + log.HIDDEN in plain.read_text()
+    assert "sent " + redaction.HIDDEN in plain.read_text()
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     assert len(records) == 3
-    assert records[2]["record"]["message"] == "héllo " + log.HIDDEN
+    assert records[2]["record"]["message"] == "héllo " + redaction.HIDDEN
     for text in (plain.read_text(), lines.read_text(), said.getvalue()):
         assert "rd=" not in text
 
@@ -192,15 +193,15 @@ def test_a_line_that_is_far_too_long_stays_whole(terminal: Terminal) -> None:
 
 
 def test_an_empty_secret_hides_nothing() -> None:
-    log.hide("")
-    assert log.redact("text") == "text"
+    redaction.hide("")
+    assert redaction.redact("text") == "text"
 
 
 @given(st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]), min_size=4))
 def test_whatever_the_secret_it_is_gone(secret: str) -> None:
-    log._hidden.clear()
-    log.hide(secret)
-    assert log.redact(f"<{secret}>") == f"<{log.HIDDEN}>"
+    redaction._hidden.clear()
+    redaction.hide(secret)
+    assert redaction.redact(f"<{secret}>") == f"<{redaction.HIDDEN}>"
 
 
 # --- what others may not do by a name or an answer --------------------------------------------------------------------
@@ -258,7 +259,7 @@ def test_no_text_forges_a_line_or_drives_the_terminal(said: io.StringIO, tmp_pat
 
 
 def test_what_is_printed_is_safe_too(capsys: pytest.CaptureFixture[str]) -> None:
-    log.hide("s3cret")
+    redaction.hide("s3cret")
     log.show(f"s3cret {FORGED}")
     log.show(FORGED, err=True)
     checks = Checks()

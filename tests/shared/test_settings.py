@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shared import logging as log
+from shared import redaction
 from shared.config.settings import (
     FORBIDDEN_FOR_GOOD,
     Secret,
@@ -67,7 +68,7 @@ def test_what_is_read_hides_its_secrets() -> None:
     found = read_all(Shelf({"webdav": GOOD | {"more": "of somebody else"}}), {"webdav": WebDavSecret})
     assert "s3cret" not in repr(found)
     assert "s3cret" not in str(found["webdav"])
-    assert log.redact("the s3cret word") == f"the {log.HIDDEN} word"
+    assert redaction.redact("the s3cret word") == f"the {redaction.HIDDEN} word"
 
 
 @pytest.mark.parametrize("wrong", [{"password": 5}, {"url": "https://alice:s3cret@host/"}, {"username": None}])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import logging as log
+from shared import redaction
 from shared.config.urls import in_clear, inside_account, nextcloud_root, normal, server_root, without_login
 
 
@@ -126,4 +126,4 @@ def test_an_address_that_makes_no_sense_repeats_nothing_of_a_password(url: str) 
 )
 def test_an_address_is_shown_without_its_login(url: str, shown: str) -> None:
     assert without_login(url) == shown
-    assert log.redact("s3cret!") == (log.HIDDEN if "s3cret" in url else "s3cret!")
+    assert redaction.redact("s3cret!") == (redaction.HIDDEN if "s3cret" in url else "s3cret!")

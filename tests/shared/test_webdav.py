@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from sandbox.nextcloud import Nextcloud
-from shared import logging as log
+from shared import redaction
 from shared.config.settings import WebDavSecret
 from shared.errors import (
     Failure,
@@ -238,8 +238,8 @@ def test_a_password_goes_along_in_utf_8_and_never_to_where_a_redirect_leads(serv
         with pytest.raises(NotWebDav, match="redirect"):
             store.list_folder(store.href(""))
         assert elsewhere.asked == []
-    log.hide_login("älice", "pässwörd")
-    assert log.HIDDEN in log.redact(server.asked[0].headers["Authorization"])
+    redaction.hide_login("älice", "pässwörd")
+    assert redaction.HIDDEN in redaction.redact(server.asked[0].headers["Authorization"])
 
 
 def test_a_rejected_password_is_not_sent_again_by_other_threads(server: Canned) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared import logging as log
+from shared import redaction
 from shared.events.event import Event, Kind, Watch
 from shared.events.history import History, read
 from shared.events.presence import Presence
@@ -130,11 +131,11 @@ def test_a_failed_poll_is_told_elsewhere(said: io.StringIO) -> None:
 
 def test_no_secret_is_kept(said: io.StringIO, tmp_path: Path) -> None:
     secret = 'p"ä\\ss word'
-    log.hide(secret)
+    redaction.hide(secret)
     recorder_for("scaler", tmp_path).record(Event(kind=Kind.FAILED, reason=f"no {secret}", hint=f"not {secret}"))
     text = next((tmp_path / "events").iterdir()).read_text()
     record = json.loads(text)
-    assert (record["reason"], record["hint"]) == (f"no {log.HIDDEN}", f"not {log.HIDDEN}")
+    assert (record["reason"], record["hint"]) == (f"no {redaction.HIDDEN}", f"not {redaction.HIDDEN}")
     assert "ss word" not in text + said.getvalue()
 
 
