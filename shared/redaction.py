@@ -34,7 +34,7 @@ def _spelled(secret: str) -> str:
     }
     # Libraries differ in which characters they percent-encode, and in the case of the digits.
     percent_encoded = "".join(_percent_encoded(char) for char in secret)
-    return "|".join([percent_encoded, *sorted(map(re.escape, forms), key=len, reverse=True)])
+    return "|".join([*map(re.escape, forms), percent_encoded])
 
 
 def _percent_encoded(char: str) -> str:

@@ -67,8 +67,8 @@ def translated(error: Exception, access: Access, peer: Peer) -> Failure:
 def _transport(error: OSError, address: str, peer: Peer) -> Failure:
     if isinstance(error, RedirectRefused):
         return VaultUnavailable(
-            f"Vault at {address} redirects to {error.target}, which would receive the login, possibly unencrypted",
-            f"If that is your Vault, set VAULT_ADDR to {error.target}.",
+            f"Vault at {address} redirects to {error}, which would receive the login, possibly unencrypted",
+            f"If that is your Vault, set VAULT_ADDR to {error}.",
         )
     if isinstance(error, requests.TooManyRedirects):
         return VaultUnavailable(f"Vault at {address} redirects in a circle", "Correct VAULT_ADDR.")

@@ -16,15 +16,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class RedirectRefused(requests.RequestException):
-    """A redirect that would show the login to others, or lose it.
-
-    Attributes:
-        target: scheme, host and port that it leads to.
-    """
-
-    def __init__(self, target: str) -> None:
-        super().__init__(f"redirect to {target}")
-        self.target = target
+    """A redirect that would show the login to others, or lose it; `str()` gives scheme, host and port of its target."""
 
 
 class ProxyLoginNeeded(requests.exceptions.ProxyError):

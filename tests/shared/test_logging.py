@@ -13,8 +13,6 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from loguru import logger
 
 from shared import logging as log
@@ -190,18 +188,6 @@ def test_an_images_line_fits_a_terminal(terminal: Terminal, length: int) -> None
 def test_a_line_that_is_far_too_long_stays_whole(terminal: Terminal) -> None:
     logger.bind(image="a.jpg").warning("{}", f"a.jpg is skipped: {'x' * 200}")
     assert "x" * 200 in terminal.getvalue()
-
-
-def test_an_empty_secret_hides_nothing() -> None:
-    redaction.hide("")
-    assert redaction.redact("text") == "text"
-
-
-@given(st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]), min_size=4))
-def test_whatever_the_secret_it_is_gone(secret: str) -> None:
-    redaction._hidden.clear()
-    redaction.hide(secret)
-    assert redaction.redact(f"<{secret}>") == f"<{redaction.HIDDEN}>"
 
 
 # --- what others may not do by a name or an answer --------------------------------------------------------------------

@@ -11,6 +11,7 @@ from loguru import logger
 
 from shared import logging as log
 from shared.config.vault import Vault
+from shared.config.vault_session import _may_follow
 from shared.errors import Failure, InvalidSettings, VaultForbidden, VaultUnavailable
 from tests.servers.canned import Answer, Asked, Canned, canned
 from tests.servers.program import free_port
@@ -124,6 +125,15 @@ def test_a_folder_of_authorities_is_trusted_whatever_its_files_are_called(
         rejected(server, "is not trusted", VAULT_CAPATH=str(tmp_path), VAULT_CACERT=str(other.file))
 
 
+def test_a_folder_of_authorities_takes_the_place_of_the_public_ones(
+    authority: Authority, other: Authority, trusted: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(authority.file))
+    (tmp_path / "ours.pem").write_bytes(other.file.read_bytes())
+    with canned(vault, trusted) as server:
+        rejected(server, "is not trusted", VAULT_CAPATH=str(tmp_path))
+
+
 def test_a_folder_without_certificates(trusted: ssl.SSLContext, tmp_path: Path) -> None:
     with canned(vault, trusted) as server:
         rejected(server, str(tmp_path), "VAULT_CAPATH", kind=InvalidSettings, VAULT_CAPATH=str(tmp_path))
@@ -179,6 +189,19 @@ def test_in_plain_http_another_port_may_be_anybodys(login: dict[str, str]) -> No
         assert target.asked == []
 
 
+@pytest.mark.parametrize(("there", "followed"), [("http://vault:80/v1/y", True), ("http://vault:81/v1/y", False)])
+def test_a_port_may_be_left_out(there: str, followed: bool) -> None:
+    assert _may_follow("http://vault/v1/x", there) == followed
+
+
+def test_the_target_of_a_redirect_is_named_with_its_port() -> None:
+    with (
+        canned(redirecting(lambda _: "https://other.example.com/")) as server,
+        pytest.raises(VaultUnavailable, match=r"redirects to https://other\.example\.com:443, "),
+    ):
+        read(server)
+
+
 @pytest.mark.parametrize("login", LOGINS)
 def test_https_to_https_on_the_same_host_is_followed(
     authority: Authority, trusted: ssl.SSLContext, login: dict[str, str]
@@ -227,7 +250,7 @@ def test_a_login_is_not_turned_into_something_else_by_a_redirect() -> None:
         (Answer(504, b"<html>Gateway Timeout</html>"), "internal error"),
         (said_in_json(501, {"errors": []}), "not initialized"),
         (said_in_json(429, {"errors": ["rate limit quota exceeded"]}), "too many requests"),
-        (Answer(407, b""), "proxy"),
+        (Answer(407, b""), "requires a user name and password"),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value.body)[:40],
 )

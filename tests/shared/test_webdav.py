@@ -242,6 +242,18 @@ def test_a_password_goes_along_in_utf_8_and_never_to_where_a_redirect_leads(serv
     assert redaction.HIDDEN in redaction.redact(server.asked[0].headers["Authorization"])
 
 
+def test_no_login_but_that_of_the_settings_is_sent(
+    server: Canned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login mallory password m4llory\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.answer = lambda _: Answer(404)
+    with connected(WebDavAccount(base_url=server.url, username="", password=SecretStr(""))) as store:
+        assert store.stat(store.href("")) is None
+    assert "Authorization" not in server.asked[0].headers
+
+
 def test_a_rejected_password_is_not_sent_again_by_other_threads(server: Canned) -> None:
     """Nextcloud shuts out everybody at an address after 11 wrong passwords."""
     account = WebDavAccount(base_url=server.url, username="alice", password=SecretStr("old"))
