@@ -1,4 +1,4 @@
-"""Small files that are replaced as a whole."""
+"""Files: small ones that are replaced as a whole, and their size."""
 
 import os
 import tempfile
@@ -20,3 +20,11 @@ def write_atomically(file: Path, content: bytes) -> None:
     except OSError:
         Path(fresh).unlink(missing_ok=True)
         raise
+
+
+def size_of(file: Path) -> int:
+    """The size of a file in bytes; 0 if it cannot be told."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0

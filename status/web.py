@@ -13,7 +13,6 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import (
-    FileResponse,
     HTMLResponse,
     PlainTextResponse,
     RedirectResponse,
@@ -24,7 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.events.thumbnails import thumbnail_file
+from shared.events.thumbnails import read_thumbnail
 from shared.printable import printable
 from status import text
 from status.chart import chart
@@ -110,10 +109,11 @@ def application(state: Path, token: str | None) -> ASGIApp:
         return HTMLResponse(await run_in_threadpool(page.whole, _prefix(request)))
 
     async def thumbnail(request: Request) -> Response:
-        file = thumbnail_file(state / "events" / "thumbnails", request.path_params["name"])
-        if file is None:
+        name = request.path_params["name"]
+        jpeg = await run_in_threadpool(read_thumbnail, state / "events" / "thumbnails", name)
+        if jpeg is None:
             return PlainTextResponse("There is no such thumbnail", 404)
-        return FileResponse(file, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
     async def live(request: Request) -> Response:
         return StreamingResponse(_updates(page, _prefix(request)), media_type="text/event-stream")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import override
 
 from shared.events.event import Event, Kind
+from shared.files import size_of
 
 KEPT_SECONDS = 90 * 86_400.0
 KEPT_BYTES = 64 * 2**20
@@ -34,6 +35,8 @@ class History:
         self._writer = f"{daemon}-{host}"
         self._clock = clock
         self._file: Path | None = None
+        # Bytes until the file is full, as far as this process knows.
+        self._left = 0
         self._torn = False
 
     @override
@@ -57,6 +60,7 @@ class History:
             written = os.write(descriptor, data)
         finally:
             os.close(descriptor)
+        self._left -= written
         self._torn = written < len(data)
         if self._torn:
             raise OSError(f"only {written} of {len(data)} bytes were written")
@@ -64,20 +68,20 @@ class History:
     def _current(self) -> Path:
         """The file to append to; whenever that is a new one, old ones are removed."""
         day = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y%m%d")
-        if self._file is not None and self._file.name.startswith(day) and _size(self._file) < LARGEST_FILE:
+        if self._file is not None and self._file.name.startswith(day) and self._left > 0:
             return self._file
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._prune()
         number = 1
-        while _size(file := self._folder / f"{day}-{self._writer}-{number:03}.jsonl") >= LARGEST_FILE:
+        while (size := size_of(file := self._folder / f"{day}-{self._writer}-{number:03}.jsonl")) >= LARGEST_FILE:
             number += 1
-        self._file, self._torn = file, False
+        self._file, self._left, self._torn = file, LARGEST_FILE - size, False
         return file
 
     def _prune(self) -> None:
         left = KEPT_BYTES
         for file in reversed(files(self._folder)):
-            left -= _size(file)
+            left -= size_of(file)
             if left < 0 or self._clock() - _modified(file) > KEPT_SECONDS:
                 file.unlink(missing_ok=True)
 
@@ -114,13 +118,6 @@ def _event(line: bytes) -> Event | None:
         return Event.model_validate_json(line) if line else None
     except ValueError:
         return None
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0
 
 
 def _modified(file: Path) -> float:

@@ -1,16 +1,23 @@
-"""The folder of thumbnails: a bounded number of small JPEG files, readable by their owner alone."""
+"""The folder of thumbnails: a few hundred JPEG files, one after another in packs, readable by their owner alone.
+
+A file for each would cost more than the thumbnail, above all on NFS. Every process appends to packs of its own.
+"""
 
 import errno
 import os
 import re
 import secrets
+import time
 from pathlib import Path
 from typing import override
 
-KEPT = 300
-# Scanning the folder costs more than writing a file.
-_PRUNE_EVERY = 20
-_NAME = re.compile(r"[0-9a-f]{32}\.jpg")
+from shared.files import size_of
+
+# Bytes; a thumbnail has some five thousand.
+KEPT = 2 * 2**20
+_LARGEST_PACK = KEPT // 8
+_PACK = re.compile(r"[0-9a-f]{32}\.pack")
+_NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,7})-([0-9]{1,7})\.jpg")
 
 
 class Thumbnails:
@@ -22,55 +29,61 @@ class Thumbnails:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._until_pruned = 0
+        self._pack: Path | None = None
+        self._size = 0
 
     @override
     def __str__(self) -> str:
         return f"The folder of thumbnails {self._folder}"
 
     def add(self, jpeg: bytes) -> str:
-        """Store a thumbnail and return the name of its file.
+        """Store a thumbnail and return its name, for `read_thumbnail`.
 
         Raises:
             OSError: it could not be written.
         """
-        if self._until_pruned == 0:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._prune()
-            self._until_pruned = _PRUNE_EVERY
-        self._until_pruned -= 1
-        name = f"{secrets.token_hex(16)}.jpg"
-        file = self._folder / name
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:
-            # Somebody has removed the folder.
-            self._until_pruned = 0
-            raise
+        # If this one cannot be written whole, or somebody has removed the folder, the next begins another.
+        pack, self._pack = self._pack or self._begin(), None
+        descriptor = os.open(pack, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
             written = os.write(descriptor, jpeg)
         finally:
             os.close(descriptor)
         if written < len(jpeg):
-            file.unlink(missing_ok=True)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return name
+        start, self._size = self._size, self._size + written
+        if self._size < _LARGEST_PACK:
+            self._pack = pack
+        return f"{pack.stem}-{start}-{written}.jpg"
 
-    def _prune(self) -> None:
-        """Remove the oldest, so that at most KEPT remain when the next pruning is due."""
-        found = sorted((_modified(file), file) for file in self._folder.iterdir() if _NAME.fullmatch(file.name))
-        for _, file in found[: max(0, len(found) - KEPT + _PRUNE_EVERY)]:
-            file.unlink(missing_ok=True)
+    def _begin(self) -> Path:
+        """Create an empty pack, and remove the oldest ones."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        left = KEPT - _LARGEST_PACK
+        for pack in sorted(filter(_is_pack, self._folder.iterdir()), reverse=True):
+            left -= size_of(pack)
+            if left < 0:
+                pack.unlink(missing_ok=True)
+        # The latest has the largest name.
+        pack = self._folder / f"{time.time_ns():016x}{secrets.token_hex(8)}.pack"
+        pack.touch(0o600, exist_ok=False)
+        self._size = 0
+        return pack
 
 
-def _modified(file: Path) -> float:
+def _is_pack(file: Path) -> bool:
+    return _PACK.fullmatch(file.name) is not None
+
+
+def read_thumbnail(folder: Path, name: str) -> bytes | None:
+    """A thumbnail, as JPEG; None if the name is not that of one that is still there."""
+    if not (parts := _NAME.fullmatch(name)):
+        return None
+    start, length = int(parts[2]), int(parts[3])
     try:
-        return file.stat().st_mtime
-    except FileNotFoundError:  # removed by another scaler
-        return 0.0
-
-
-def thumbnail_file(folder: Path, name: str) -> Path | None:
-    """The file of a thumbnail, if the name is one and the file exists."""
-    file = folder / name
-    return file if _NAME.fullmatch(name) and file.is_file() else None
+        with (folder / f"{parts[1]}.pack").open("rb") as pack:
+            pack.seek(start)
+            jpeg = pack.read(length)
+    except OSError:
+        return None
+    return jpeg if len(jpeg) == length else None

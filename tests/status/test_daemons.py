@@ -20,7 +20,7 @@ from sandbox.nextcloud import Nextcloud
 from sandbox.vault import Vault
 from shared.events.history import read
 from shared.events.presence import running
-from shared.events.thumbnails import thumbnail_file
+from shared.events.thumbnails import read_thumbnail
 from status.summary import load
 from status.terminal import plain
 from tests.faults.daemon_env import DaemonEnv, until
@@ -79,9 +79,9 @@ def test_an_image_is_followed_from_the_raw_folder_to_its_category(home: Home, cl
     assert (done.name, done.link) == (NAME, f"{cloud.url}/index.php/f/{file_id}")
     assert set(done.seconds) == {"download", "compute", "upload", "publish"}
     assert 0 < done.bytes_before < done.bytes_after
-    thumbnail = thumbnail_file(state / "events" / "thumbnails", done.thumbnail)
+    thumbnail = read_thumbnail(state / "events" / "thumbnails", done.thumbnail)
     assert thumbnail is not None
-    assert thumbnail.read_bytes().startswith(b"\xff\xd8\xff")
+    assert thumbnail.startswith(b"\xff\xd8\xff")
     assert [event.target for event in found.filed] == [f"cats/{done.target}"]
     assert [event.name for event in found.skipped] == ["Unknown bad.png"]
     assert found.today == {"upscaled": 1, "filed": 1, "finished after an interruption": 0, "skipped": 1, "failed": 0}

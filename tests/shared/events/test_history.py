@@ -4,16 +4,17 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from shared.events import history, thumbnails
+from shared.events import history
 from shared.events.event import Event, Kind
 from shared.events.history import History, files, read
-from shared.events.thumbnails import KEPT, Thumbnails, thumbnail_file
+from shared.events.thumbnails import KEPT, Thumbnails, read_thumbnail
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -143,23 +144,47 @@ def test_without_a_folder_there_is_nothing_to_read(tmp_path: Path) -> None:
     assert list(read(tmp_path / "missing")) == []
 
 
-def test_a_thumbnail_is_for_its_owner_and_few_are_kept(tmp_path: Path) -> None:
+def test_thumbnails_are_for_their_owner_and_some_hundred_are_kept(tmp_path: Path) -> None:
     folder = tmp_path / "thumbnails"
     kept = Thumbnails(folder)
-    first = kept.add(b"first")
-    assert stat.S_IMODE((folder / first).stat().st_mode) == 0o600
-    other = folder / "not ours.jpg"
-    other.touch()
-    os.utime(folder / first, (1, 1))
-    for number in range(KEPT + 60):
-        last = kept.add(b"%d" % number)
-    assert (folder / last).read_bytes() == b"%d" % (KEPT + 59)
-    assert not (folder / first).exists()
-    assert other.exists()
-    assert KEPT - thumbnails._PRUNE_EVERY <= len(list(folder.iterdir())) - 1 <= KEPT
+    jpegs = [b"%05d" % number * 1000 for number in range(1000)]
+    names = [kept.add(jpeg) for jpeg in jpegs]
+    for pack in folder.iterdir():
+        assert stat.S_IMODE(pack.stat().st_mode) == 0o600
+    found = [read_thumbnail(folder, name) for name in names]
+    lost = found.count(None)
+    assert found[lost:] == jpegs[lost:]
+    assert 300 < len(found) - lost < 450
+    assert sum(pack.stat().st_size for pack in folder.iterdir()) <= KEPT + len(jpegs[0])
 
 
-@pytest.mark.parametrize("name", ["../secret.jpg", "", ".", "a.jpg", "a" * 32, "a" * 32 + ".jpg\n", "A" * 32 + ".jpg"])
-def test_only_the_name_of_a_thumbnail_leads_to_a_file(tmp_path: Path, name: str) -> None:
-    (tmp_path / "a.jpg").touch()
-    assert thumbnail_file(tmp_path, name) is None
+def test_of_many_short_runs_the_latest_thumbnails_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "not ours.jpg").touch()
+    jpegs = [b"%05d" % number * 20_000 for number in range(30)]
+    names = [Thumbnails(tmp_path).add(jpeg) for jpeg in jpegs]
+    assert [read_thumbnail(tmp_path, name) for name in names[-18:]] == jpegs[-18:]
+    assert read_thumbnail(tmp_path, names[0]) is None
+    assert (tmp_path / "not ours.jpg").exists()
+
+
+def test_after_a_failure_another_pack_begins(tmp_path: Path) -> None:
+    folder = tmp_path / "thumbnails"
+    kept = Thumbnails(folder)
+    kept.add(b"first")
+    shutil.rmtree(folder)
+    with pytest.raises(FileNotFoundError):
+        kept.add(b"second")
+    assert read_thumbnail(folder, kept.add(b"third")) == b"third"
+
+
+PACK = "a" * 32
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.jpg", "", ".", f"{PACK}.pack", f"{PACK}-0-3.jpg\n", f"{'A' * 32}-0-3.jpg", f"{PACK}-1-3.jpg"],
+)
+def test_only_the_name_of_a_thumbnail_leads_to_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{PACK}.pack").write_bytes(b"abc")
+    assert read_thumbnail(tmp_path, f"{PACK}-0-3.jpg") == b"abc"
+    assert read_thumbnail(tmp_path, name) is None

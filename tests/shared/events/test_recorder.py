@@ -15,7 +15,7 @@ from shared.events.event import Event, Kind, Watch
 from shared.events.history import History, read
 from shared.events.presence import Presence
 from shared.events.recorder import HEARTBEAT, Recorder
-from shared.events.thumbnails import Thumbnails
+from shared.events.thumbnails import Thumbnails, read_thumbnail
 from tests.fake_time import FakeTime
 
 WATCH = Watch(
@@ -190,5 +190,5 @@ def test_a_thumbnail_is_kept_if_wanted(tmp_path: Path) -> None:
     recorder_for("scaler", tmp_path, thumbnails=True).record(UPSCALED, b"JPEG")
     recorder_for("scaler", tmp_path).record(UPSCALED, b"JPEG")
     with_it, without = read(tmp_path / "events")
-    assert (tmp_path / "events" / "thumbnails" / with_it.thumbnail).read_bytes() == b"JPEG"
+    assert read_thumbnail(tmp_path / "events" / "thumbnails", with_it.thumbnail) == b"JPEG"
     assert without.thumbnail == ""
