@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import math
 import secrets
 import threading
 import urllib.parse
@@ -48,8 +49,10 @@ _LOOK = 30.0
 # The daemon publishes with this part of the requests that all may send at once.
 _OWN_SHARE = 0.3
 _LOOPBACK = ["127.0.0.1", "::1"]
-# What `allocator` sets for a daemon, for the processes of `local`.
-_ALLOCATOR = {"MALLOC_ARENA_MAX": 1, "MALLOC_MMAP_THRESHOLD_": 64 * 2**20, "MALLOC_TRIM_THRESHOLD_": 128 * 2**20}
+# For `local`: each process has as many threads as the thread pool, and computes on so many cores.
+_LOCAL_THREADS, _LOCAL_CORES = 10, 4
+# A process that another one forks has imported everything (`local_workers`).
+_LOCAL_CONFIG = {"distributed.worker.multiprocessing-method": "forkserver", "distributed.worker.profile.enabled": False}
 
 
 @dataclass(frozen=True)
@@ -198,8 +201,13 @@ class Cluster:
     def _open(self) -> Client:
         address = self._options.dask
         if address == "local":
-            with dask.config.set({"distributed.nanny.pre-spawn-environ": _ALLOCATOR}):
-                cluster = LocalCluster(dashboard_address=None, loop=self._loop.loop)
+            with dask.config.set(_LOCAL_CONFIG):
+                cluster = LocalCluster(
+                    n_workers=math.ceil(self._limits.cores / _LOCAL_CORES),
+                    threads_per_worker=_LOCAL_THREADS,
+                    dashboard_address=None,
+                    loop=self._loop.loop,
+                )
             self._close_later(cluster)
             self._max_memory = self._limits.memory // max(1, len(cluster.workers))
             client = Client(cluster, timeout=CONNECT_TIMEOUT, set_as_default=False, loop=self._loop.loop)

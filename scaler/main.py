@@ -207,6 +207,10 @@ def _cluster(
     """The cluster for --dask; only then is distributed imported."""
     if not options or not options["dask"]:
         return contextlib.nullcontext()
+    if options["dask"] == "local":
+        from scaler.local_workers import prepare
+
+        prepare()
     try:
         from scaler.dask_cluster import Cluster, ClusterOptions
     except ImportError as error:

@@ -2,6 +2,8 @@
 
 import base64
 import contextlib
+import os
+import re
 import signal
 import threading
 import urllib.request
@@ -9,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from dask import config as dask_config
 
@@ -221,6 +224,49 @@ def test_a_daemon_that_is_killed_is_followed_by_another(
             daemon.poll().result(LONG)
             daemon.poll().result(LONG)
         assert_all_published(scenario)
+
+
+@pytest.mark.parametrize("victim", ["worker", "daemon"])
+def test_local_processes_may_be_killed_and_none_is_left(
+    in_place: Scenario, tmp_path: Path, the_vault: Vault, victim: str
+) -> None:
+    put_images(in_place)
+    environment = daemon_env(the_vault, tmp_path, in_place)
+    in_place.proxy.rule = held = HeldDownloads(1)
+    with environment.running("scaler", "--once", "--dask", "local") as daemon:
+        held.wait()
+        processes = psutil.Process(daemon.pid).children(recursive=True)
+        (worker,) = (process for process in processes if not process.children() and _has_opencv(process))
+        os.kill(daemon.pid if victim == "daemon" else worker.pid, signal.SIGKILL)
+        held.let_go()
+        status = daemon.ends_within(LONG)
+        _, alive = psutil.wait_procs(processes, LONG)
+        assert alive == []
+    if victim == "daemon":
+        with environment.running("scaler", "--once", "--dask", "local") as daemon:
+            status = daemon.ends_within(LONG)
+    assert status == 0, environment.said
+    assert_all_published(in_place)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_local_processes_leave_a_stop_to_the_daemon(
+    in_place: Scenario, tmp_path: Path, the_vault: Vault, number: signal.Signals
+) -> None:
+    put_images(in_place)
+    environment = daemon_env(the_vault, tmp_path, in_place)
+    in_place.proxy.rule = held = HeldDownloads(1)
+    with environment.running("scaler", "--once", "--dask", "local") as daemon:
+        held.wait()
+        os.killpg(daemon.pid, number)
+        held.let_go()
+        assert daemon.ends_within(LONG) == 0
+    assert not re.search("WARN|ERROR|Traceback", environment.said), environment.said
+
+
+def _has_opencv(process: psutil.Process) -> bool:
+    return any("cv2" in mapped.path for mapped in process.memory_maps())
 
 
 @pytest.mark.long

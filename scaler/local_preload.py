@@ -1,0 +1,10 @@
+"""Imported once for all processes of `--dask local`, by the one that forks them: what they need for their tasks."""
+
+import signal
+
+import scaler.dask_worker
+import scaler.images.codecs  # noqa: F401
+
+# Terminals and service managers send these to all processes; the daemon stops its workers after their last images.
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
