@@ -96,7 +96,7 @@ def upscale_on_worker(task: UpscaleTask) -> Upscaled | Exception:
     hide_login(task.account.username, task.account.password.get_secret_value())
     try:
         job = replace(task.job, upload=task.job.upload.renewed())
-        return upscale_image(job, _resources(worker, task))
+        return replace(upscale_image(job, _resources(worker, task)), worker=worker.address)
     except (Failure, UnsupportedImage, AlreadyUpscaled) as error:
         return redacted(error)
     except Exception:  # noqa: BLE001 - logged by the daemon

@@ -186,6 +186,7 @@ class InFlight:
             bytes_before=entry.size or 0,
             bytes_after=upscaled.size,
             seconds=upscaled.seconds | {"publish": published.seconds},
+            worker=upscaled.worker,
         )
         self._recorder.record(event, upscaled.thumbnail)
 

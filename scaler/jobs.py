@@ -86,6 +86,7 @@ class Upscaled:
         sha256: of the copy, hexadecimal; empty for claims, which do not need it.
         seconds: by stage; waiting for memory counts as computing.
         thumbnail: as JPEG; empty if none was wanted or could be made.
+        worker: the address of the Dask worker that did the job; empty without Dask.
     """
 
     upload: Upload
@@ -95,6 +96,7 @@ class Upscaled:
     sha256: str
     seconds: dict[Stage, float]
     thumbnail: bytes = b""
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)

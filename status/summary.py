@@ -16,7 +16,7 @@ DAYS = 30
 HOURS = 48
 _DONE = {Kind.UPSCALED: "upscaled", Kind.FILED: "filed", Kind.RECOVERED: "finished after an interruption"}
 _COUNTED = _DONE | {Kind.SKIPPED: "skipped", Kind.FAILED: "failed"}
-_MOST = {"images": 24, "filed": 60, "skipped": 200, "failures": 30}
+_MOST = {"images": 24, "filed": 60, "skipped": 200, "failures": 30, "workers": 40}
 
 
 class Hour(BaseModel):
@@ -49,6 +49,7 @@ class Summary(BaseModel):
 
     Attributes:
         today, month: how many images were upscaled, filed and so on, since midnight here and in the last 30 days.
+        workers: how many images each Dask worker upscaled since midnight, the most first.
         hours: the last 48, the current one last.
         images: the latest that were upscaled, newest first, as are `filed` and `failures`.
         skipped: images that were skipped and have not been upscaled or filed since.
@@ -59,6 +60,7 @@ class Summary(BaseModel):
     daemons: list[Daemon]
     today: dict[str, int]
     month: dict[str, int]
+    workers: dict[str, int]
     hours: list[Hour]
     images: list[Event]
     filed: list[Event]
@@ -93,6 +95,7 @@ def summarize(events: Iterable[Event], found: Sequence[Running], now: datetime) 
         daemons=[_daemon(name, newest, found, now) for name in DAEMONS],
         today=_counts(event for event in newest if event.time >= midnight),
         month=_counts(newest),
+        workers=_by_worker(event for event in newest if event.time >= midnight),
         hours=_hours(newest, now),
         more={name: max(0, len(found) - _MOST[name]) for name, found in lists.items()},
         **{name: found[: _MOST[name]] for name, found in lists.items()},
@@ -109,6 +112,10 @@ def _daemon(name: str, newest: Sequence[Event], found: Sequence[Running], now: d
 def _counts(events: Iterable[Event]) -> dict[str, int]:
     counted = Counter(event.kind for event in events)
     return {word: counted[kind] for kind, word in _COUNTED.items()}
+
+
+def _by_worker(events: Iterable[Event]) -> dict[str, int]:
+    return dict(Counter(event.worker for event in events if event.worker).most_common(_MOST["workers"]))
 
 
 def _hours(newest: Iterable[Event], now: datetime) -> list[Hour]:

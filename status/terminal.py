@@ -34,7 +34,10 @@ def _overview(summary: Summary) -> list[tuple[str, str]]:
     rows = [(daemon.name, line) for daemon in summary.daemons for line in text.state(daemon, summary.now)]
     for daemon in summary.daemons:
         rows += [(f"{daemon.name} watches", str(process.watch).removeprefix("Watching ")) for process in daemon.running]
-    return [*rows, ("today", text.counts(summary.today)), ("last 30 days", text.counts(summary.month))]
+    rows.append(("today", text.counts(summary.today)))
+    if summary.workers:
+        rows.append(("today on Dask", text.workers(summary.workers)))
+    return [*rows, ("last 30 days", text.counts(summary.month))]
 
 
 def _lists(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:

@@ -46,6 +46,11 @@ def state(daemon: Daemon, now: datetime) -> list[str]:
     return lines
 
 
+def workers(counted: dict[str, int]) -> str:
+    """Counts of images by worker."""
+    return ", ".join(f"{count} by {worker}" for worker, count in counted.items())
+
+
 def counts(counted: dict[str, int]) -> str:
     """Counts in words."""
     return ", ".join(f"{count} {word}" for word, count in counted.items() if count) or "nothing"

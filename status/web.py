@@ -58,6 +58,7 @@ class Page:
         )
         self._templates.filters |= {
             "counts": text.counts,
+            "workers": text.workers,
             "pixels": text.pixels,
             "size": text.size,
             "printable": printable,

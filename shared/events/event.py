@@ -74,6 +74,7 @@ class Event(BaseModel):
         bytes_before, bytes_after: sizes of the files.
         seconds: by stage; of a poll the whole under "compute".
         thumbnail: its file name in the folder of thumbnails.
+        worker: the Dask worker that upscaled it.
         reason, hint: why, and what the user can do; of a poll, what ended it.
         counts: of a poll, by the words of its log line.
         skipped: images that are skipped at present; of a poll.
@@ -96,6 +97,7 @@ class Event(BaseModel):
     bytes_after: int = 0
     seconds: dict[Stage, float] = {}
     thumbnail: str = ""
+    worker: str = ""
     reason: str = ""
     hint: str = ""
     counts: dict[str, int] = {}

@@ -117,7 +117,9 @@ class Recorder:
             level: of the log line, if it is not the usual one.
         """
         # Names and messages of servers are untrusted.
-        texts = {field: redaction.safe(getattr(event, field)) for field in ("name", "target", "reason", "hint")}
+        texts = {
+            field: redaction.safe(getattr(event, field)) for field in ("name", "target", "worker", "reason", "hint")
+        }
         with self._lock:
             event = event.model_copy(update={**self._origin, **texts, **self._kept(thumbnail)})
             self._log(event, level)
@@ -150,8 +152,9 @@ class Recorder:
         if level != "DEBUG":
             self._said_at = self._clock()
         logger.bind(image=event.name).log(level, "{}", line)
-        if event.kind is Kind.UPSCALED and not event.surprising:
-            logger.debug("{} is now {}", event.name, event.target)
+        if event.kind is Kind.UPSCALED:
+            by = f", upscaled by {event.worker}" if event.worker else ""
+            logger.debug("{} is now {}{}", event.name, event.target, by)
 
     def _heartbeat(self, event: Event) -> tuple[str, str]:
         """The line of a poll: at info level if it had something to do, and once an hour if there was nothing."""

@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -20,9 +21,14 @@ from scaler.dask_cluster import Cluster, ClusterOptions
 from scaler.images.codecs import upscale
 from scaler.service import ScalerService
 from shared.errors import Cancelled, Failure
+from shared.events.event import Kind
+from shared.events.history import read
 from shared.events.presence import running
 from shared.retry import RetryPolicy
 from shared.shutdown import StopToken
+from status import text
+from status.summary import load
+from status.terminal import plain
 from tests.faults.conftest import APACHE, KINDS, NEXTCLOUD, scenario_on
 from tests.faults.daemon_env import DaemonEnv, until
 from tests.faults.proxy import Fault, Hold, Request
@@ -202,8 +208,16 @@ def test_the_cluster_is_named_where_people_look(
         until(lambda: in_place.visible(RAW) == {}, LONG)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             assert 'jupyterhub_images_dask_workers{daemon="scaler"} 2.0' in answer.read().decode()
-        ((_, found),) = running(tmp_path / "state" / "jupyterhub-images" / "running")
+        found_in = tmp_path / "state" / "jupyterhub-images"
+        ((_, found),) = running(found_in / "running")
         assert f"upscaled by the Dask cluster {dask.address}: 2 workers with 2 threads" in found.watch.way
+    done = [event for event in read(found_in / "events") if event.kind is Kind.UPSCALED]
+    workers = Counter(event.worker for event in done)
+    assert sum(workers.values()) == 6
+    assert all(worker.startswith("tcp://127.0.0.1:") for worker in workers)
+    for event in done:
+        assert f"{event.name} is now {event.target}, upscaled by {event.worker}" in environment.said
+    assert "today on Dask: " + text.workers(dict(workers.most_common())) in plain(load(found_in))
 
 
 @pytest.mark.long

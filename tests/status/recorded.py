@@ -21,7 +21,7 @@ WATCH = Watch(
 )
 
 
-def upscaled(name: str, number: int = 1, minutes: float = 0, thumbnail: str = "") -> Event:
+def upscaled(name: str, number: int = 1, minutes: float = 0, thumbnail: str = "", worker: str = "") -> Event:
     return Event(
         kind=Kind.UPSCALED,
         time=NOW - timedelta(minutes=minutes),
@@ -35,6 +35,7 @@ def upscaled(name: str, number: int = 1, minutes: float = 0, thumbnail: str = ""
         bytes_after=7_100_000,
         seconds={"download": 0.3, "compute": 1.4, "upload": 0.5, "publish": 0.2},
         thumbnail=thumbnail,
+        worker=worker,
     )
 
 

@@ -30,6 +30,14 @@ def test_counts_of_today_and_of_the_month() -> None:
     assert (found.today["upscaled"], found.month["upscaled"]) == (1, 3)
 
 
+def test_images_of_today_by_dask_worker() -> None:
+    events = [upscaled(str(number), worker=f"tcp://w{number % 3}:1") for number in range(5)]
+    events += [upscaled("here"), upscaled("old", minutes=60 * 24 * 3, worker="tcp://w7:1")]
+    found = summarize(events, [], NOW)
+    assert found.workers == {"tcp://w0:1": 2, "tcp://w1:1": 2, "tcp://w2:1": 1}
+    assert "today on Dask: 2 by tcp://w0:1, 2 by tcp://w1:1, 1 by tcp://w2:1" in plain(found)
+
+
 def test_the_chart_has_an_hour_for_each_of_two_days() -> None:
     events = [upscaled("a"), upscaled("b", minutes=90), upscaled("c", minutes=60 * (HOURS + 1))]
     hours = summarize(events, [], NOW).hours

@@ -80,9 +80,11 @@ def page(client: Client, **headers: str) -> str:
 
 
 def test_names_are_shown_harmlessly(tmp_path: Path, client: Client) -> None:
-    record(tmp_path, some())
+    record(tmp_path, [*some(), upscaled("elsewhere.jpg", worker="tcp://w\x1b:1")])
     text = page(client)
     parsed = Parsed(text)
+    assert ", took 2.4 s on tcp://w\\x1b:1," in parsed.text
+    assert "1 by tcp://w\\x1b:1" in parsed.text
     assert HOSTILE in parsed.text
     assert "<script>alert(2)</script>" in parsed.text
     assert "\\x1b[31mred\\x07\\u202egpj.exe.jpg" in parsed.text
