@@ -10,6 +10,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -75,9 +76,12 @@ class Daemon:
             )
         )
 
-    def poll(self) -> "Future[Sequence[Failure]]":
-        """Start a poll."""
-        return self._pool.submit(self._service.poll, self.scenario.config)
+    def poll(self, *prefixes: str) -> "Future[Sequence[Failure]]":
+        """Start a poll, for all images or those whose names start so."""
+        config = self.scenario.config
+        if prefixes:
+            config = replace(config, prefixes=prefixes)
+        return self._pool.submit(self._service.poll, config)
 
     def close(self) -> None:
         self._closing.close()
@@ -189,6 +193,24 @@ def test_two_daemons_share_a_cluster(
                 poll.result(LONG)
             one.poll().result(LONG)
         assert_all_published(scenario)
+
+
+@pytest.mark.long
+def test_daemons_divide_the_names_by_prefix(in_place: Scenario, dask: DaskCluster) -> None:
+    """Each image is downloaded once: no daemon touches what another one's prefix matches."""
+    put_images(in_place, 40)
+    downloads: Counter[str] = Counter()
+
+    def count(request: Request) -> None:
+        if request.method == "GET" and "Unknown" in request.path:
+            downloads[request.path] += 1
+
+    in_place.proxy.rule = count
+    with a_daemon(in_place, dask) as one, a_daemon(in_place, dask) as two:
+        polls = [one.poll("Unknown-1", "Unknown-2"), two.poll("Unknown-0", *(f"Unknown-{n}" for n in range(3, 10)))]
+        assert [poll.result(LONG) for poll in polls] == [[], []]
+    assert sorted(downloads.values()) == [1] * 40
+    assert_all_published(in_place)
 
 
 def daemon_env(vault: Vault, folder: Path, scenario: Scenario) -> DaemonEnv:
