@@ -1,6 +1,6 @@
 """What `--dask` costs and where one daemon's limit lies: `python -m tests.bench.dask_scale [overhead|rate|names]`.
 
-overhead: 150 images of 2000 x 1500 by the thread pool and by `--dask local`, whole processes in turn.
+overhead: 150 images of 2000 x 1500 by the thread pool and by `--dask local` in turn, with and without their start.
 rate: tiny images whose workers sleep as if they were upscaling, so that only the daemon and the server limit the rate.
 names: the memory of a daemon for a listing of 100,000 names of images.
 """
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
@@ -31,32 +31,61 @@ from shared.shutdown import StopToken
 from shared.webdav.account import WebDavAccount
 from shared.webdav.multistatus import parse
 from shared.webdav.store import Href
-from tests.bench.baselines import PREFIX, RAW, UNSORTED
+from tests.bench.baselines import PREFIX, RAW, UNSORTED, Scene
 from tests.bench.growth import listing, ours
 from tests.bench.loads import LOADS
-from tests.bench.servers import Scenario, scenario
+from tests.bench.servers import Scenario, environment, scenario
 from tests.servers.dask import DaskCluster, dask_cluster
 
 ROUNDS = 5
+LOCAL = ("--dask", "local")
+# Number, width, height of the images that a daemon starts with.
+FIRST = (20, 200, 150)
+_POLL = re.compile(r"Poll finished in ([0-9.]+) s: (\d+) upscaled")
 SLEEP = 0.5
 IMAGES, WORKERS, THREADS = 600, 2, 32
 NAMES = (10_000, 100_000)
 
 
-def overhead(servers: Scenario) -> str:
-    """The ratio of both ways, whole processes with all that they import and start."""
+def overhead(servers: Scenario, title: str, measure: Callable[[Scenario, Scene], float]) -> str:
+    """The ratio of both ways, in turn."""
     load, seconds = LOADS["many"], dict[bool, list[float]]({True: [], False: []})
     images = servers.draw(load.count, load.width, load.height)
     for number in range(ROUNDS):
         for by_dask in (True, False) if number % 2 else (False, True):
-            options = ("--dask", "local") if by_dask else ()
-            with servers.scene(images, 0.0, options) as scene:
-                seconds[by_dask].append(servers.run(ours(), scene).usage.wall)
+            with servers.scene(images, 0.0, LOCAL if by_dask else ()) as scene:
+                seconds[by_dask].append(measure(servers, scene))
     pairs = [by_dask / alone for by_dask, alone in zip(seconds[True], seconds[False], strict=True)]
     return (
-        f"{load.title}: --dask local {median(seconds[True]):.1f} s, threads {median(seconds[False]):.1f} s;"
+        f"{load.title}, {title}: --dask local {median(seconds[True]):.1f} s, threads {median(seconds[False]):.1f} s;"
         f" ratio {median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
     )
+
+
+def whole_process(servers: Scenario, scene: Scene) -> float:
+    """Seconds of `--once`, with all that it imports and starts."""
+    return servers.run(ours(), scene).usage.wall
+
+
+def running_daemon(servers: Scenario, scene: Scene) -> float:
+    """Seconds of the polls that upscale the images, of a daemon that has already upscaled others."""
+    servers.seed(servers.draw(*FIRST), 0)
+    with tempfile.TemporaryDirectory() as folder, (log := Path(folder) / "log").open("w") as output:
+        command = [*ours().command(scene), "--frequency", "1"]
+        command.remove("--once")
+        with subprocess.Popen(command, env=environment(ours(), scene, folder), stdout=output, stderr=output) as daemon:
+            _wait_until_empty(servers, log, FIRST[0])
+            servers.add(scene.images)
+            _wait_until_empty(servers, log, FIRST[0] + len(list(scene.images.iterdir())))
+            daemon.terminate()
+        polls = _POLL.findall(log.read_text())
+    assert sum(int(count) for _, count in polls) == FIRST[0] + len(list(scene.images.iterdir()))
+    return sum(float(seconds) for seconds, count in polls if int(count) != FIRST[0])
+
+
+def _wait_until_empty(servers: Scenario, log: Path, upscaled: int) -> None:
+    while servers.left() or sum(int(count) for _, count in _POLL.findall(log.read_text())) < upscaled:
+        time.sleep(0.1)
 
 
 def sleeping(task: UpscaleTask) -> Upscaled | Exception:
@@ -131,7 +160,8 @@ def main(what: str = "", number: str = "") -> None:
     logger.remove()
     with scenario() as servers:
         if what in ("", "overhead"):
-            click.echo(overhead(servers))
+            click.echo(overhead(servers, "whole processes", whole_process))
+            click.echo(overhead(servers, "daemons that already run", running_daemon))
         if what in ("", "rate"):
             click.echo(rate(servers))
 

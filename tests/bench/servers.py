@@ -78,12 +78,20 @@ class Scenario:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             os.chown(folder, owner.st_uid, owner.st_gid)
-        then = time.time() - _AGE
-        for image in images.iterdir():
-            os.link(image, self.server.folder / RAW / image.name)
-            os.utime(image, (then, then))
+        self.add(images)
         for number in range(others):
             (self.server.folder / RAW / f"{OTHER}-{number:05}.jpg").touch()
+
+    def add(self, images: Path) -> None:
+        """More images in the raw folder."""
+        then = time.time() - _AGE
+        for image in images.iterdir():
+            os.utime(image, (then, then))
+            os.link(image, self.server.folder / RAW / image.name)
+
+    def left(self) -> list[Path]:
+        """The images that are still in the raw folder."""
+        return list((self.server.folder / RAW).glob(f"{PREFIX}*"))
 
     def run(self, baseline: Baseline, scene: Scene, others: int = 0) -> Run:
         """Let a way do its work, beside so many files that are none of its business, and make sure that it did."""
@@ -91,13 +99,7 @@ class Scenario:
         self.server.clear_log()
         before = cpu_of(self._pid)
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
-            environment = {
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(Path(__file__).parents[2]),
-                "HOME": folder,
-                "TMPDIR": folder,
-            }
-            usage = run(baseline.command(scene), environment | dict(baseline.environment(scene)), Path(folder))
+            usage = run(baseline.command(scene), environment(baseline, scene, folder), Path(folder))
         server_cpu = cpu_of(self._pid) - before
         if baseline.name != FLOOR:
             self.verify(scene.images)
@@ -106,13 +108,21 @@ class Scenario:
 
     def verify(self, images: Path) -> None:
         """Every image is there twice as wide and high, and its original is gone."""
-        left = list((self.server.folder / RAW).glob(f"{PREFIX}*"))
+        left = self.left()
         made = [file for file in (self.server.folder / UNSORTED).iterdir() if file.is_file()]
         expected = sorted(images.iterdir())
         assert not left, f"{len(left)} images are still there"
         assert len(made) == len(expected), f"{len(made)} images came out of {len(expected)}"
         before, after = describe(expected[0].read_bytes()), describe(min(made).read_bytes())
         assert (after.width, after.height) == (2 * before.width, 2 * before.height)
+
+
+def environment(baseline: Baseline, scene: Scene, folder: str) -> dict[str, str]:
+    """Of a way whose files are all in a folder."""
+    root = str(Path(__file__).parents[2])
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": root, "HOME": folder, "TMPDIR": folder} | dict(
+        baseline.environment(scene)
+    )
 
 
 @contextlib.contextmanager
