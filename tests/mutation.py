@@ -47,7 +47,7 @@ TESTS: dict[str, str] = {
     "scaler/rights.py": "tests/scaler/test_rights.py",
     "scaler/selection.py": "tests/scaler/test_selection.py tests/scaler/test_marker.py",
     "scaler/names.py": "tests/scaler/test_names.py",
-    "scaler/moves.py": BY_CLAIMS,
+    "scaler/moves.py": "tests/scaler/test_moves.py " + BY_CLAIMS,
     "scaler/claims.py": BY_CLAIMS,
     "scaler/claim_moves.py": BY_CLAIMS,
     "scaler/recovery.py": (
@@ -130,8 +130,10 @@ def mutants_of(module: str) -> Iterator[Mutant]:
     seen = {ast.unparse(tree)}
     named = [node for node in ast.walk(tree) if getattr(node, "name", "") == function]
     for parent in [node for top in named or [tree] for node in ast.walk(top)]:
-        # How a data class is stored is no behaviour.
-        if isinstance(parent, ast.keyword) and parent.arg in ("frozen", "slots", "repr"):
+        # How a data class is stored and what a type is called is no behaviour.
+        if isinstance(parent, ast.TypeAlias) or (
+            isinstance(parent, ast.keyword) and parent.arg in ("frozen", "slots", "repr")
+        ):
             continue
         for field, value in list(ast.iter_fields(parent)):
             if field in ("annotation", "returns"):
