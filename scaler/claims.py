@@ -87,7 +87,7 @@ class ClaimPublisher:
                 self._honours_if_match = False
                 return self.publish(store, entry, upload, upscaled)
             store.delete(upload.href)
-            return Published(None, upscaled=upscaled)
+            return Published(None)
         if not conditional:
             there = store.stat(claimed)
             # If the claim is gone, another scaler has finished it; the rest is the same.

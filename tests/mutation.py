@@ -38,7 +38,8 @@ REPORT = ROOT / "docs" / "mutation.md"
 COPIED = ("scaler", "mover", "shared", "sandbox", "tests", "docs", "pyproject.toml")
 
 BY_CLAIMS = (
-    "tests/scaler/test_claims.py tests/scaler/test_kept_uploads.py tests/scaler/test_undescribed.py"
+    "tests/scaler/test_claim_moves.py tests/scaler/test_moves.py tests/scaler/test_claims.py"
+    " tests/scaler/test_kept_uploads.py tests/scaler/test_undescribed.py"
     " tests/scaler/test_odd_servers.py tests/scaler/test_recovery.py tests/scaler/test_steps.py -k 'not nextcloud'"
 )
 # For each module, or function of a module, the tests that notice its mutants.
@@ -47,7 +48,7 @@ TESTS: dict[str, str] = {
     "scaler/rights.py": "tests/scaler/test_rights.py",
     "scaler/selection.py": "tests/scaler/test_selection.py tests/scaler/test_marker.py",
     "scaler/names.py": "tests/scaler/test_names.py",
-    "scaler/moves.py": "tests/scaler/test_moves.py " + BY_CLAIMS,
+    "scaler/moves.py": BY_CLAIMS,
     "scaler/claims.py": BY_CLAIMS,
     "scaler/claim_moves.py": BY_CLAIMS,
     "scaler/recovery.py": (
