@@ -205,7 +205,8 @@ class Cluster:
                 cluster = LocalCluster(
                     n_workers=math.ceil(self._limits.cores / _LOCAL_CORES),
                     threads_per_worker=_LOCAL_THREADS,
-                    dashboard_address=None,
+                    # Without one it would listen on a fixed port, and refer to a page that is not there.
+                    dashboard_address="localhost:0",
                     loop=self._loop.loop,
                 )
             self._close_later(cluster)
@@ -413,7 +414,11 @@ def _describe(client: Client) -> str:
     threads = client.nthreads()
     has_dashboard = "dashboard" in client.scheduler_info()["services"]
     dashboard = f", dashboard at {client.dashboard_link}" if has_dashboard else ""
-    return f"{len(threads)} workers with {sum(threads.values())} threads{dashboard}"
+    return f"{_counted(len(threads), 'worker')} with {_counted(sum(threads.values()), 'thread')}{dashboard}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _worker_of(client: Client, future: "Future[Upscaled | Exception]") -> str | None:

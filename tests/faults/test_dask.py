@@ -272,7 +272,7 @@ def test_local_processes_may_be_killed_and_none_is_left(
     with environment.running("scaler", "--once", "--dask", "local") as daemon:
         held.wait()
         processes = psutil.Process(daemon.pid).children(recursive=True)
-        (worker,) = (process for process in processes if not process.children() and _has_opencv(process))
+        worker = next(process for process in processes if not process.children() and _has_opencv(process))
         os.kill(daemon.pid if victim == "daemon" else worker.pid, signal.SIGKILL)
         held.let_go()
         status = daemon.ends_within(LONG)
@@ -298,6 +298,8 @@ def test_local_processes_leave_a_stop_to_the_daemon(
         os.killpg(daemon.pid, number)
         held.let_go()
         assert daemon.ends_within(LONG) == 0
+    said = r"Dask cluster local: (1 worker|\d+ workers) with \d+ threads, dashboard at http://127\.0\.0\.1:\d+/status"
+    assert re.search(said, environment.said)
     assert not re.search("WARN|ERROR|Traceback", environment.said), environment.said
 
 
