@@ -55,7 +55,10 @@ TESTS: dict[str, str] = {
         "tests/scaler/test_recovery.py tests/scaler/test_claims.py tests/scaler/test_undescribed.py"
         " tests/scaler/test_kept_uploads.py tests/scaler/test_odd_servers.py tests/faults/test_state_gaps.py"
     ),
-    "scaler/in_place.py": "tests/scaler/test_in_place.py tests/scaler/test_upload_notes.py tests/scaler/test_steps.py",
+    "scaler/in_place.py": (
+        "tests/scaler/test_in_place_steps.py tests/scaler/test_in_place.py tests/scaler/test_upload_notes.py"
+        " tests/scaler/test_steps.py"
+    ),
     "scaler/detection.py": "tests/scaler/test_detection.py",
     "mover/selection.py": "tests/mover/test_selection.py",
     "mover/move.py": "tests/mover/test_one_image.py tests/mover/test_meanwhile.py tests/mover/test_poll.py",

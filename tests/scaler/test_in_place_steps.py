@@ -1,0 +1,175 @@
+"""The steps of replacing in place one by one, where a server's answers leave something out or are lost."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.nextcloud import Nextcloud
+from scaler.claim_moves import Folders
+from scaler.in_place import PROPERTIES, InPlaceFolders, InPlacePublisher
+from scaler.jobs import Published, Upload, Upscaled
+from scaler.moves import OutcomeUnknown, inside
+from scaler.names import new_owner
+from scaler.upload_notes import UploadNotes
+from shared.errors import PreconditionFailed, ServerUnavailable
+from shared.retry import RetryPolicy
+from shared.webdav.store import Assembled, Assembly, Entry, Href, put_verified
+from tests.contract.spy import Call, SpiedStore
+from tests.fake_time import FakeTime
+from tests.scaler.cloud import DATE, FILE, NAME, CloudSite
+from tests.scaler.harness import RAW, UNSORTED, image
+
+COPY = image(3, width=20)
+
+
+class AnswersChanged(SpiedStore):
+    """Changes what is answered to an assembly."""
+
+    answer: Callable[[Assembled], Assembled] = staticmethod(lambda assembled: assembled)
+
+    def assemble(self, upload: Href, target: Entry, assembly: Assembly) -> Assembled:
+        return self.answer(super().assemble(upload, target, assembly))
+
+
+@dataclass
+class Bench:
+    """A Nextcloud with an original and an upload, and the publisher."""
+
+    cloud: Nextcloud
+    store: AnswersChanged
+    publisher: InPlacePublisher
+    entry: Entry
+    upload: Upload
+    calls: list[Call]
+    acts: dict[tuple[str, bool], Callable[[], None]] = field(default_factory=dict)
+
+    def publish(self) -> Published:
+        upscaled = Upscaled(self.upload, 1, 1, len(COPY), hashlib.sha256(COPY).hexdigest(), {})
+        return self.publisher.publish(self.store, self.entry, self.upload, upscaled)
+
+    @property
+    def methods(self) -> list[str]:
+        return [call.method for call in self.calls if not call.after]
+
+
+@pytest.fixture
+def bench(cloud: Nextcloud, cloud_site: CloudSite, tmp_path: Path) -> Iterator[Bench]:
+    cloud.write(FILE, image(), mtime=DATE)
+    retry = RetryPolicy(FakeTime().stop())
+    connections = cloud_site.account.open(retry)
+    with connections.connect() as store:
+        folders = Folders.of(store, RAW, UNSORTED)
+        publisher = InPlacePublisher(
+            folders=InPlaceFolders.of(connections, folders.raw, folders.unsorted),
+            connections=connections,
+            retry=retry,
+            notes=UploadNotes(tmp_path, "place"),
+            owner=new_owner(),
+        )
+        upload = publisher.new_upload()
+        assert upload.folder is not None
+        store.make_folder(upload.folder)
+        entry = store.stat(inside(folders.raw, NAME), PROPERTIES)
+        assert entry is not None
+        put_verified(store, upload.href, COPY, chunk_of=entry.href)
+        calls: list[Call] = []
+
+        def spy(call: Call) -> None:
+            calls.append(call)
+            if act := made.acts.pop((call.method, call.after), None):
+                act()
+
+        made = Bench(cloud, AnswersChanged(store, spy), publisher, entry, upload, calls)
+        yield made
+    connections.close()
+
+
+def test_an_answer_without_an_etag_is_looked_up(bench: Bench) -> None:
+    bench.store.answer = lambda assembled: replace(assembled, etag=None)
+    name = bench.publish().name
+    assert bench.cloud.read(f"{UNSORTED}/{name}") == COPY
+    assert bench.methods == ["assemble", "stat", "move"]
+
+
+@pytest.mark.parametrize("act", ["replace", "delete"])
+def test_what_a_person_does_right_after_an_answer_without_an_etag_wins(bench: Bench, act: str) -> None:
+    def interfere() -> None:
+        bench.cloud.write(FILE, b"by a person") if act == "replace" else bench.cloud.delete(FILE)
+
+    bench.store.answer = lambda assembled: replace(assembled, etag=None)
+    bench.acts["assemble", True] = interfere
+    with pytest.raises(OutcomeUnknown, match="changed again immediately"):
+        bench.publish()
+    assert "move" not in bench.methods
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_an_image_that_a_person_changes_before_it_is_moved_on_stays(bench: Bench, told: bool) -> None:
+    if not told:
+        bench.store.answer = lambda assembled: replace(assembled, etag=None)
+    bench.acts["move", False] = lambda: bench.cloud.write(FILE, b"by a person")
+    with pytest.raises(PreconditionFailed, match="was changed after it was upscaled"):
+        bench.publish()
+    assert bench.cloud.read(FILE) == b"by a person"
+
+
+def test_an_assembly_that_created_a_file_is_not_moved_on(bench: Bench) -> None:
+    bench.store.answer = lambda assembled: replace(assembled, created=True)
+    with pytest.raises(OutcomeUnknown, match="was deleted while it was replaced"):
+        bench.publish()
+    assert bench.methods == ["assemble"]
+
+
+@pytest.mark.parametrize("missing", ["answer", "listing"])
+def test_a_file_id_that_is_not_told_is_not_another_one(bench: Bench, missing: str) -> None:
+    if missing == "answer":
+        bench.store.answer = lambda assembled: replace(assembled, file_id=None)
+    else:
+        bench.entry = replace(bench.entry, file_id=None)
+        # Without it, the move that follows cannot be verified, but has an answer.
+    assert bench.publish().name is not None
+
+
+def test_a_lost_answer_to_an_assembly_costs_no_download(bench: Bench) -> None:
+    def lose() -> None:
+        raise ServerUnavailable("503")
+
+    bench.acts["assemble", True] = lose
+    assert bench.publish().name is not None
+    assert bench.methods == ["assemble", "stat", "move"]
+
+
+def test_a_note_is_kept_until_the_image_is_published(bench: Bench) -> None:
+    def look() -> None:
+        note = bench.publisher.notes.get(bench.entry.file_id)
+        assert note is not None
+        assert note.upload == bench.upload.id
+
+    bench.acts["assemble", False] = look
+    bench.publish()
+    assert ("assemble", False) not in bench.acts
+    assert bench.publisher.notes.get(bench.entry.file_id) is None
+
+
+def test_a_note_is_forgotten_when_another_poll_finishes_the_image(bench: Bench) -> None:
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    bench.acts["move", False] = die
+    with pytest.raises(KeyboardInterrupt):
+        bench.publish()
+    assert bench.publisher.notes.get(bench.entry.file_id) is not None
+    entry = bench.store.stat(bench.entry.href, PROPERTIES)
+    assert entry is not None
+    name = bench.publisher.finish(entry, bench.upload.id).name
+    assert bench.cloud.read(f"{UNSORTED}/{name}") == COPY
+    assert bench.publisher.notes.get(bench.entry.file_id) is None
+
+
+def test_an_abandoned_upload_is_deleted(bench: Bench) -> None:
+    assert len(bench.cloud.uploads()) == 1
+    bench.publisher.abandon(bench.store, bench.upload)
+    assert bench.cloud.uploads() == []
