@@ -133,11 +133,11 @@ def mutants_of(module: str) -> Iterator[Mutant]:
     tree = ast.parse((ROOT / file).read_text())
     seen = {ast.unparse(tree)}
     named = [node for node in ast.walk(tree) if getattr(node, "name", "") == function]
+    # What a type is called is no behaviour.
+    names = {id(node) for alias in ast.walk(tree) if isinstance(alias, ast.TypeAlias) for node in ast.walk(alias)}
     for parent in [node for top in named or [tree] for node in ast.walk(top)]:
-        # How a data class is stored and what a type is called is no behaviour.
-        if isinstance(parent, ast.TypeAlias) or (
-            isinstance(parent, ast.keyword) and parent.arg in ("frozen", "slots", "repr")
-        ):
+        # How a data class is stored is none either.
+        if id(parent) in names or (isinstance(parent, ast.keyword) and parent.arg in ("frozen", "slots", "repr")):
             continue
         for field, value in list(ast.iter_fields(parent)):
             if field in ("annotation", "returns"):
