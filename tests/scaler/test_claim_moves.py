@@ -12,7 +12,16 @@ from scaler.jobs import Published, Upload, Upscaled
 from scaler.moves import MovesRejected, NameLock, Outcome, OutcomeUnknown, inside, move_own
 from scaler.names import ClaimName, new_id, new_owner
 from scaler.upscaling import UploadFolderGone
-from shared.errors import Failure, Forbidden, NotAccepted, NotFound, PreconditionFailed, ServerUnavailable, Unauthorized
+from shared.errors import (
+    Failure,
+    Forbidden,
+    NotAccepted,
+    NotFound,
+    PreconditionFailed,
+    ServerUnavailable,
+    StorageFull,
+    Unauthorized,
+)
 from shared.retry import RetryPolicy
 from shared.webdav.store import Entry, Href, Store
 from tests.contract.memory import MemoryServer
@@ -157,11 +166,15 @@ def test_a_publication_is_one_request(bench: Bench) -> None:
 def test_a_copy_that_another_scaler_published_amid_a_rejection_keeps_its_original_out_of_sight(bench: Bench) -> None:
     assert bench.take_claim()
 
+    moves: list[Href] = []
+
     def reject(method: str, href: Href, after: bool) -> None:
-        if method == "MOVE" and not after and href == bench.upload and uploads(bench.site):
+        if method == "MOVE" and not after and href == bench.upload:
+            moves.append(href)
+            if len(moves) == 1:
+                raise Forbidden("403")
             bench.site.remove(bench.upload.strip("/"))
             bench.site.write(f"{UNSORTED}/Unknown_20261127T120000Z.png", COPY)
-            raise Forbidden("403")
 
     bench.site.interfere = reject
     assert bench.publish() is None
@@ -295,8 +308,9 @@ def test_a_server_that_moves_nothing_is_named_and_nothing_is_left(bench: Bench) 
     assert files_in(bench.site, RAW) == {NAME: ORIGINAL}
 
 
-def test_a_password_that_is_rejected_says_nothing_about_moves(bench: Bench) -> None:
-    bench.answer("MOVE", Unauthorized("status 401"))
-    with pytest.raises(Unauthorized):
+@pytest.mark.parametrize("error", [Unauthorized("status 401"), StorageFull("status 507")])
+def test_what_ends_the_poll_says_nothing_about_moves(bench: Bench, error: Failure) -> None:
+    bench.answer("MOVE", error)
+    with pytest.raises(type(error)):
         bench.publish_by(bench.publisher)
     assert len(uploads(bench.site)) == 1
