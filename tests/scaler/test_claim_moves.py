@@ -10,7 +10,7 @@ from scaler.claim_moves import ClaimMoves, Folders, is_listed
 from scaler.claims import ClaimPublisher
 from scaler.jobs import Published, Upload, Upscaled
 from scaler.moves import MovesRejected, NameLock, Outcome, OutcomeUnknown, inside, move_own
-from scaler.names import ClaimName, new_id, new_owner
+from scaler.names import ClaimName, final_name, new_id, new_owner
 from scaler.upscaling import UploadFolderGone
 from shared.errors import (
     Failure,
@@ -161,6 +161,14 @@ def test_a_publication_is_one_request(bench: Bench) -> None:
     name = bench.publish()
     assert name in files_in(bench.site, UNSORTED)
     assert bench.sent == ["MOVE"]
+
+
+def test_the_next_number_is_tried_if_a_name_is_taken(bench: Bench) -> None:
+    assert bench.take_claim()
+    taken = [final_name(NAME, bench.claim.id, number) for number in (1, 2)]
+    for name in taken:
+        bench.site.write(f"{UNSORTED}/{name}", b"by a person")
+    assert bench.publish() == final_name(NAME, bench.claim.id, 3)
 
 
 def test_a_copy_that_another_scaler_published_amid_a_rejection_keeps_its_original_out_of_sight(bench: Bench) -> None:

@@ -241,6 +241,14 @@ def test_a_file_that_took_the_name_of_a_removed_image_is_not_ours(bench: Bench, 
     assert bench.publish().name is None
 
 
+def test_the_next_number_is_tried_if_a_name_is_taken(bench: Bench) -> None:
+    taken = [final_name(NAME, bench.upload.id, number) for number in (1, 2)]
+    for name in taken:
+        bench.cloud.write(f"{UNSORTED}/{name}", b"by a person")
+    assert bench.publish().name == final_name(NAME, bench.upload.id, 3)
+    assert all(bench.cloud.read(f"{UNSORTED}/{name}") == b"by a person" for name in taken)
+
+
 def test_a_move_that_is_rejected_is_no_name_that_is_taken(bench: Bench) -> None:
     bench.cloud.write(f"{UNSORTED}/{final_name(NAME, bench.upload.id)}", b"by a person")
     bench.acts["move", False] = failing(Forbidden("403"))
