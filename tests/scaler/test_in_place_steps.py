@@ -241,6 +241,18 @@ def test_a_file_that_took_the_name_of_a_removed_image_is_not_ours(bench: Bench, 
     assert bench.publish().name is None
 
 
+def test_a_new_image_under_the_name_of_one_that_was_moved_is_another(bench: Bench) -> None:
+    def interfere() -> None:
+        bench.cloud.write(FILE, b"by a person")
+        raise ServerUnavailable("503")
+
+    bench.acts["move", True] = interfere
+    name = bench.publish().name
+    assert bench.cloud.read(f"{UNSORTED}/{name}") == COPY
+    assert bench.cloud.read(FILE) == b"by a person"
+    assert bench.methods.count("move") == 1
+
+
 def test_the_next_number_is_tried_if_a_name_is_taken(bench: Bench) -> None:
     taken = [final_name(NAME, bench.upload.id, number) for number in (1, 2)]
     for name in taken:
