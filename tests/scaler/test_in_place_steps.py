@@ -230,6 +230,19 @@ def test_only_content_of_the_same_size_may_be_ours(bench: Bench, size: int, down
     assert bench.cloud.read(FILE) == b"x" * size
 
 
+def test_an_image_that_is_gone_while_it_is_compared_is_not_ours(bench: Bench) -> None:
+    bench.acts["assemble", False] = lambda: bench.cloud.write(FILE, b"x" * len(COPY))
+    bench.acts["get", False] = lambda: bench.cloud.delete(FILE)
+    with pytest.raises(PreconditionFailed, match="was replaced since it was listed"):
+        bench.publish()
+    assert bench.cloud.uploads() == []
+
+
+def test_an_image_that_is_removed_before_it_is_moved_on_is_gone(bench: Bench) -> None:
+    bench.acts["move", False] = lambda: bench.cloud.delete(FILE)
+    assert bench.publish().name is None
+
+
 @pytest.mark.parametrize("error", [NotFound("404"), PreconditionFailed("412")])
 def test_a_file_that_took_the_name_of_a_removed_image_is_not_ours(bench: Bench, error: Failure) -> None:
     def interfere() -> None:
