@@ -165,10 +165,9 @@ def test_a_publication_is_one_request(bench: Bench) -> None:
 
 def test_the_next_number_is_tried_if_a_name_is_taken(bench: Bench) -> None:
     assert bench.take_claim()
-    taken = [final_name(NAME, bench.claim.id, number) for number in (1, 2)]
-    for name in taken:
-        bench.site.write(f"{UNSORTED}/{name}", b"by a person")
-    assert bench.publish() == final_name(NAME, bench.claim.id, 3)
+    taken = f"{UNSORTED}/{final_name(NAME, bench.claim.id)}"
+    bench.site.write(taken, b"by a person")
+    assert bench.publish() == final_name(NAME, bench.claim.id, 2)
 
 
 def test_a_copy_that_another_scaler_published_amid_a_rejection_keeps_its_original_out_of_sight(bench: Bench) -> None:
