@@ -52,7 +52,8 @@ TESTS: dict[str, str] = {
     "scaler/claims.py": BY_CLAIMS,
     "scaler/claim_moves.py": BY_CLAIMS,
     "scaler/recovery.py": (
-        "tests/scaler/test_recovery.py tests/scaler/test_claims.py tests/scaler/test_undescribed.py"
+        "tests/scaler/test_recovery_steps.py tests/scaler/test_recovery.py tests/scaler/test_claims.py"
+        " tests/scaler/test_undescribed.py"
         " tests/scaler/test_kept_uploads.py tests/scaler/test_odd_servers.py tests/faults/test_state_gaps.py"
     ),
     "scaler/in_place.py": (
