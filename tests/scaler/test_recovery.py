@@ -7,9 +7,6 @@ import pytest
 
 from scaler.names import DISCARDED, ClaimName, version_hash
 from scaler.recovery import (
-    OTHERS_DISCARDED_AFTER,
-    OTHERS_ORPHAN_AFTER,
-    OWN_ORPHAN_AFTER,
     RecoveryAction,
     action_for,
     orphans,
@@ -19,6 +16,8 @@ from shared.webdav.store import Entry, Href, Listing
 from tests.contract.memory import MemoryServer
 from tests.scaler.harness import HIDDEN, RAW, UNSORTED, image, inside, poll, prepare
 
+# Seconds.
+HOUR, DAY, WEEK = 3600.0, 86_400.0, 604_800.0
 MINE, OTHER = "aaaaaaaa", "bbbbbbbb"
 NOW = 1_800_000_000.0
 FOLDER = Entry(".scaler", Href("/u/.scaler/"), True, None, None, None)
@@ -61,11 +60,11 @@ def test_a_claim_of_another_version_than_was_read_is_put_back() -> None:
 @pytest.mark.parametrize(
     ("owner", "age", "dead"),
     [
-        (MINE, OWN_ORPHAN_AFTER, False),
-        (MINE, OWN_ORPHAN_AFTER + 1, True),
-        (OTHER, OWN_ORPHAN_AFTER + 1, False),
-        (OTHER, OTHERS_ORPHAN_AFTER, False),
-        (OTHER, OTHERS_ORPHAN_AFTER + 1, True),
+        (MINE, HOUR, False),
+        (MINE, HOUR + 1, True),
+        (OTHER, HOUR + 1, False),
+        (OTHER, DAY, False),
+        (OTHER, DAY + 1, True),
         (MINE, None, False),
     ],
 )
@@ -75,7 +74,7 @@ def test_when_an_upload_is_given_up(owner: str, age: float | None, dead: bool) -
 
 
 def test_what_others_have_given_up_stays_for_a_week() -> None:
-    for age, dead in ((OTHERS_DISCARDED_AFTER, False), (OTHERS_DISCARDED_AFTER + 1, True)):
+    for age, dead in ((WEEK, False), (WEEK + 1, True)):
         lying = entry(upload_id(OTHER) + DISCARDED, age=age)
         assert orphans(listing(lying), [], MINE, NOW) == ([lying] if dead else [])
         # A claim may still need it.
@@ -85,7 +84,7 @@ def test_what_others_have_given_up_stays_for_a_week() -> None:
 
 
 def test_what_is_never_an_orphan() -> None:
-    old = 10 * OTHERS_ORPHAN_AFTER
+    old = 10 * DAY
     claimed = entry(upload_id(OTHER), age=old)
     notes = entry("somebody's notes.txt", age=old)
     claim = ClaimName(claimed.name, "12345678", "Unknown.jpg")
@@ -101,7 +100,7 @@ def test_an_upload_of_another_scaler_is_renamed_before_it_is_deleted(memory_site
     prepare(memory_site)
     assert poll(memory_site.account, tmp_path) == []
     old = upload_id(OTHER)
-    memory_site.write(f"{UNSORTED}/{HIDDEN}/{old}", b"upscaled", age=OTHERS_ORPHAN_AFTER + 60)
+    memory_site.write(f"{UNSORTED}/{HIDDEN}/{old}", b"upscaled", age=DAY + 60)
     assert poll(memory_site.account, tmp_path) == []
     # Its scaler may only sleep; it finds out by the new name, and a week later nobody needs it.
     assert inside(memory_site, f"{UNSORTED}/{HIDDEN}") == {old + DISCARDED: b"upscaled"}
