@@ -62,7 +62,10 @@ TESTS: dict[str, str] = {
     ),
     "scaler/detection.py": "tests/scaler/test_detection.py",
     "mover/selection.py": "tests/mover/test_selection.py",
-    "mover/move.py": "tests/mover/test_one_image.py tests/mover/test_meanwhile.py tests/mover/test_poll.py",
+    "mover/move.py": (
+        "tests/mover/test_move_steps.py tests/mover/test_one_image.py tests/mover/test_meanwhile.py"
+        " tests/mover/test_poll.py"
+    ),
     "shared/printable.py": "tests/shared/test_logging.py",
     "shared/redaction.py": "tests/shared/test_redaction.py tests/shared/test_logging.py tests/faults/test_secrets.py",
     "shared/logging.py": "tests/shared/test_logging.py",

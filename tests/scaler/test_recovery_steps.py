@@ -110,15 +110,26 @@ def test_where_nothing_is_unfinished_two_listings_suffice(bench: Bench) -> None:
     assert found.claimed == []
 
 
-@pytest.mark.parametrize("first", [Recovery.run, Recovery.make_ready])
-def test_hidden_folders_and_the_record_are_made_once(empty: Bench, first: Callable[[Recovery], object]) -> None:
-    first(empty.recovery())
+def test_hidden_folders_and_the_record_are_made_once(empty: Bench) -> None:
+    empty.recovery().run()
     assert empty.site.files() == {f"{CLAIMS}/{RECORD}": UNSORTED.encode()}
-    assert [line for line in empty.sent if line.startswith("MKCOL")] == [f"MKCOL {CLAIMS}", f"MKCOL {UPLOADS}"]
-    assert empty.sent.count(f"PUT {CLAIMS}/{RECORD}") == 1
+    assert empty.sent == [
+        f"PROPFIND {CLAIMS}",
+        f"MKCOL {CLAIMS}",
+        f"PUT {CLAIMS}/{RECORD}",
+        # For claims made since; it shows the record too.
+        f"PROPFIND {CLAIMS}",
+        f"MKCOL {UPLOADS}",
+    ]
     empty.sent.clear()
     empty.recovery().run()
     assert empty.sent == [f"PROPFIND {CLAIMS}", f"PROPFIND {UPLOADS}"]
+
+
+def test_they_are_made_before_there_is_anything_to_finish(empty: Bench) -> None:
+    empty.recovery().make_ready()
+    assert empty.site.files() == {f"{CLAIMS}/{RECORD}": UNSORTED.encode()}
+    assert [line for line in empty.sent if line.startswith("MKCOL")] == [f"MKCOL {CLAIMS}", f"MKCOL {UPLOADS}"]
 
 
 @pytest.mark.parametrize(("missing", "key"), [(RAW, "RAW_REMOTE_DIR"), (UNSORTED, "UNSORTED_REMOTE_DIR")])
@@ -281,14 +292,19 @@ def test_a_claim_of_another_unsorted_folder_is_published_there(bench: Bench) -> 
     assert inside(bench.site, UNSORTED) == inside(bench.site, RAW) == claims(bench.site) == {}
 
 
-@pytest.mark.parametrize("record", [None, b"another folder"])
-def test_a_claim_of_an_unknown_folder_goes_back(bench: Bench, record: bytes | None) -> None:
+def test_a_claim_of_an_unknown_folder_goes_back(bench: Bench) -> None:
     bench.claim(unsorted=ELSEWHERE, upload=f"{ELSEWHERE}/.scaler")
-    if record:
-        bench.site.write(f"{CLAIMS}/{ITS_RECORD}", record)
     bench.recovery().run()
     assert inside(bench.site, RAW) == {NAME: ORIGINAL}
     assert claims(bench.site) == inside(bench.site, ELSEWHERE) == {}
+
+
+def test_a_record_that_names_another_folder_is_not_believed(bench: Bench) -> None:
+    bench.claim(unsorted=ELSEWHERE)
+    bench.site.write(f"{CLAIMS}/{ITS_RECORD}", UNSORTED.encode())
+    bench.recovery().run()
+    assert inside(bench.site, RAW) == {NAME: ORIGINAL}
+    assert claims(bench.site) == inside(bench.site, UNSORTED) == {}
 
 
 # --- uploads that nobody claimed ------------------------------------------------------------------------------------
