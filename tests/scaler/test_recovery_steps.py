@@ -55,10 +55,12 @@ class Bench:
     def recovery(self, *kept: str) -> Recovery:
         return Recovery(self.store, self.moves, OWNER, kept)
 
-    def claim(self, *, name: str = NAME, unsorted: str = UNSORTED, upload: str | None = UPLOADS) -> str:
+    def claim(
+        self, *, name: str = NAME, unsorted: str = UNSORTED, upload: str | None = UPLOADS, version: str = ""
+    ) -> str:
         """Leave a claim, and its upload in a folder; the id of the upload."""
         upload_id = new_id(OTHER)
-        self.site.write(f"{CLAIMS}/{ClaimName(upload_id, destination_hash(unsorted), name)}", ORIGINAL)
+        self.site.write(f"{CLAIMS}/{ClaimName(upload_id, destination_hash(unsorted), name, version)}", ORIGINAL)
         if upload:
             self.site.write(f"{upload}/{upload_id}", COPY)
         return upload_id
@@ -202,6 +204,29 @@ def test_an_upload_that_the_listing_left_out_is_published_all_the_same(bench: Be
     assert claims(bench.site) == {}
 
 
+@pytest.mark.parametrize("uploaded", [True, False])
+def test_a_claim_of_a_version_that_was_not_read_goes_back(bench: Bench, uploaded: bool) -> None:
+    bench.claim(version="0" * 8, upload=UPLOADS if uploaded else None)
+    bench.recovery().run()
+    assert inside(bench.site, RAW) == {NAME: ORIGINAL}
+    assert inside(bench.site, UNSORTED) == claims(bench.site) == {}
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_what_another_scaler_finishes_first_is_not_said_to_be_ours(bench: Bench, released: bool) -> None:
+    upload_id = bench.claim(version="0" * 8 if released else "")
+    (claim,) = claims(bench.site)
+
+    def rule(method: str, path: str, after: bool) -> None:
+        if method == "MOVE" and not after:
+            bench.site.remove(f"{CLAIMS}/{claim}" if released else f"{UPLOADS}/{upload_id}")
+
+    bench.rule = rule
+    with log_lines() as said:
+        bench.recovery().run()
+    assert said == []
+
+
 def test_a_claim_whose_upload_folder_is_gone_goes_back(bench: Bench) -> None:
     bench.claim(upload=None)
     bench.site.remove(UPLOADS)
@@ -297,6 +322,14 @@ def test_a_claim_of_an_unknown_folder_goes_back(bench: Bench) -> None:
     bench.recovery().run()
     assert inside(bench.site, RAW) == {NAME: ORIGINAL}
     assert claims(bench.site) == inside(bench.site, ELSEWHERE) == {}
+
+
+def test_contradictory_answers_name_the_folder_that_they_are_about(bench: Bench) -> None:
+    bench.claim(unsorted=ELSEWHERE, upload=f"{ELSEWHERE}/.scaler")
+    bench.site.write(f"{CLAIMS}/{ITS_RECORD}", ELSEWHERE.encode())
+    bench.rule = answering("PROPFIND", f"{ELSEWHERE}/.scaler", NotFound("404"), None, NotFound("404"))
+    with pytest.raises(FolderStateUnknown, match=re.escape(f"about {ELSEWHERE}/.scaler")):
+        bench.recovery().run()
 
 
 def test_a_record_that_names_another_folder_is_not_believed(bench: Bench) -> None:
