@@ -161,6 +161,8 @@ def test_a_folder_that_another_scaler_makes_at_the_same_moment(empty: Bench) -> 
     empty.recovery().run()
     assert [*inside(empty.site, UNSORTED).values()] == [COPY]
     assert claims(empty.site) == {}
+    # The first one, the look whether it is there now, and what is finished.
+    assert empty.sent.count(f"PROPFIND {CLAIMS}") == 3
 
 
 def test_a_folder_that_may_not_be_made_is_a_failure(empty: Bench) -> None:
