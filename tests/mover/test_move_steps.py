@@ -21,7 +21,7 @@ from shared.errors import (
 )
 from shared.retry import RetryPolicy
 from shared.webdav.store import BASIC, Entry, Prop, Store, Tag
-from tests.contract.spy import Call, SpiedAccount
+from tests.contract.spy import Call, SpiedAccount, SpiedStore
 from tests.fake_time import FakeTime
 from tests.mover.harness import IMAGES, UNSORTED, config, files, put
 
@@ -231,3 +231,20 @@ def test_a_file_above_a_folder_is_named(bench: Bench) -> None:
     bench.write("new")
     with pytest.raises(FolderUnusable, match="a file has the name of a folder above it"):
         CategoryFolders().ensure(bench.store, "new/one")
+
+
+def test_a_base_folder_that_is_missing_is_not_created(bench: Bench) -> None:
+    calls: list[str] = []
+
+    def spy(call: Call) -> None:
+        calls.append(call.method)
+        raise ParentNotFound("409")
+
+    with pytest.raises(FolderUnusable):
+        CategoryFolders().ensure(SpiedStore(bench.store, spy), "new")
+    assert calls == ["make_folder"]
+
+
+def test_a_folder_that_is_back_may_be_used(bench: Bench) -> None:
+    bench.nextcloud.mkdir(FOLDER)
+    CategoryFolders().forget(bench.store, FOLDER)
