@@ -31,6 +31,7 @@ from scaler.dask_worker import (
     upscale_on_worker,
 )
 from scaler.jobs import Resources, Upscaled, UpscaleJob
+from scaler.local_workers import PRELOADED
 from scaler.memory_budget import Limits
 from scaler.upscaling import TooLarge, upscale_image
 from shared.errors import Cancelled, Failure, InvalidSettings, Unauthorized
@@ -51,8 +52,6 @@ _OWN_SHARE = 0.3
 _LOOPBACK = ["127.0.0.1", "::1"]
 # For `local`: each process has as many threads as the thread pool, and computes on so many cores.
 _LOCAL_THREADS, _LOCAL_CORES = 10, 4
-# A process that another one forks has imported everything (`local_workers`).
-_LOCAL_CONFIG = {"distributed.worker.multiprocessing-method": "forkserver", "distributed.worker.profile.enabled": False}
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,7 @@ class ClusterOptions:
         dask_insecure: the password may travel unencrypted.
         dask_fallback: upscale in this process while the cluster is unavailable.
         max_memory: bytes for a worker process; None for what it finds.
+        start_method: of the processes of `local`, from `local_workers.prepare`.
     """
 
     dask: str
@@ -76,6 +76,7 @@ class ClusterOptions:
     dask_insecure: bool
     dask_fallback: bool
     max_memory: int | None
+    start_method: str = ""
 
 
 class WorkerFailed(Failure):
@@ -201,7 +202,12 @@ class Cluster:
     def _open(self) -> Client:
         address = self._options.dask
         if address == "local":
-            with dask.config.set(_LOCAL_CONFIG):
+            config = {
+                "distributed.worker.multiprocessing-method": self._options.start_method,
+                "distributed.worker.preload": [PRELOADED],
+                "distributed.worker.profile.enabled": False,
+            }
+            with dask.config.set(config):
                 cluster = LocalCluster(
                     n_workers=math.ceil(self._limits.cores / _LOCAL_CORES),
                     threads_per_worker=_LOCAL_THREADS,

@@ -1,4 +1,4 @@
-"""Imported once for all processes of `--dask local`, by the one that forks them: what they need for their tasks."""
+"""Imported by the processes of `--dask local`, or by the one that forks them: what they need for their tasks."""
 
 import signal
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import signal
+import tempfile
 import threading
 import urllib.request
 from collections import Counter
@@ -262,15 +263,29 @@ def test_a_daemon_that_is_killed_is_followed_by_another(
         assert_all_published(scenario)
 
 
-@pytest.mark.parametrize("victim", ["worker", "daemon"])
+@pytest.fixture
+def temporary(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A folder for temporary files, whose path may be too long for a socket in it."""
+    if request.param == "long":
+        folder = tmp_path / ("long" * 30)
+        folder.mkdir()
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
+
+
+@pytest.mark.parametrize(("victim", "temporary"), [("worker", "short"), ("daemon", "long")], indirect=["temporary"])
 def test_local_processes_may_be_killed_and_none_is_left(
-    in_place: Scenario, tmp_path: Path, the_vault: Vault, victim: str
+    in_place: Scenario, tmp_path: Path, the_vault: Vault, victim: str, temporary: Path
 ) -> None:
     put_images(in_place)
     environment = daemon_env(the_vault, tmp_path, in_place)
+    environment.environment["TMPDIR"] = str(temporary)
     in_place.proxy.rule = held = HeldDownloads(1)
     with environment.running("scaler", "--once", "--dask", "local") as daemon:
         held.wait()
+        assert "Dask cluster local" in environment.said
         processes = psutil.Process(daemon.pid).children(recursive=True)
         worker = next(process for process in processes if not process.children() and _has_opencv(process))
         os.kill(daemon.pid if victim == "daemon" else worker.pid, signal.SIGKILL)
@@ -286,12 +301,14 @@ def test_local_processes_may_be_killed_and_none_is_left(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("temporary", ["short", "long"], indirect=True)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_local_processes_leave_a_stop_to_the_daemon(
-    in_place: Scenario, tmp_path: Path, the_vault: Vault, number: signal.Signals
+    in_place: Scenario, tmp_path: Path, the_vault: Vault, number: signal.Signals, temporary: Path
 ) -> None:
     put_images(in_place)
     environment = daemon_env(the_vault, tmp_path, in_place)
+    environment.environment["TMPDIR"] = str(temporary)
     in_place.proxy.rule = held = HeldDownloads(1)
     with environment.running("scaler", "--once", "--dask", "local") as daemon:
         held.wait()
