@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -82,11 +83,11 @@ def upscale_image(job: UpscaleJob, resources: Resources) -> Upscaled:
             resources.stop.check()
             reservation.shrink(len(upscaled))
             watch.ended("compute")
-            _send(job, resources, folder, upscaled)
+            upload = _send(job, resources, folder, upscaled)
             sha256 = hashlib.sha256(upscaled).hexdigest() if folder else ""
             watch.ended("upload")
             return Upscaled(
-                upload=job.upload,
+                upload=upload,
                 width=header.width,
                 height=header.height,
                 size=len(upscaled),
@@ -171,20 +172,56 @@ def _make_folder(folder: Href, resources: Resources) -> bool:
         return store.make_folder(folder)
 
 
-def _send(job: UpscaleJob, resources: Resources, folder: Future[bool] | None, upscaled: bytes) -> None:
-    chunk_of = job.entry.href if folder else None
+class _StillThere(Exception):
+    """An upload without an answer could not be deleted, so no other may be sent: they would pile up."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+@dataclass
+class _Attempts:
+    """The current attempt to upload a copy; each gets a name of its own."""
+
+    upload: Upload
+
+    def send(self, store: Store, data: bytes) -> None:
+        """Upload and verify."""
+
+        def another() -> Href:
+            try:
+                store.delete(self.upload.href)
+            except Failure as error:
+                raise _StillThere(error) from error
+            self.upload = self.upload.renewed()
+            return self.upload.href
+
+        put_verified(store, self.upload.href, data, another=another)
+
+
+def _send(job: UpscaleJob, resources: Resources, folder: Future[bool] | None, upscaled: bytes) -> Upload:
+    """Upload and verify; return what holds the copy."""
+    attempts = _Attempts(job.upload)
     try:
         if folder:
             folder.result()
         with resources.connections.connect() as store:
-            put_verified(store, job.upload.href, upscaled, chunk_of=chunk_of)
+            if folder:
+                # The same name each time: what is cut off late is noticed by the assembly, which knows the length.
+                put_verified(store, job.upload.href, upscaled, chunk_of=job.entry.href)
+            else:
+                attempts.send(store, upscaled)
+    except _StillThere as stop:
+        raise stop.failure from None
     except (Failure, Cancelled) as error:
         if not folder:
-            _delete(job.upload, resources)
+            _delete(attempts.upload, resources)
         if isinstance(error, NotFound | ParentNotFound):
             # The caller would mistake NotFound for a missing original.
             raise UploadFolderGone from error
         raise
+    return attempts.upload
 
 
 def _delete(upload: Upload, resources: Resources) -> None:

@@ -1,6 +1,6 @@
 """Retry as a decorator around a store: in the client, one method is one request."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import override
 
@@ -40,6 +40,10 @@ class RetryingStore(Store):
     @override
     def put(self, href: Href, data: bytes, *, chunk_of: Href | None = None) -> Stored:
         return self._retry(lambda: self._store.put(href, data, chunk_of=chunk_of))
+
+    @override
+    def put_new(self, address: Callable[[], Href], data: bytes, *, chunk_of: Href | None = None) -> tuple[Href, Stored]:
+        return self._retry(lambda: self._store.put_new(address, data, chunk_of=chunk_of))
 
     @override
     def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:

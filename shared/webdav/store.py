@@ -7,6 +7,8 @@ Terms:
     Store: a client of one server; one method is one request. Connections: where threads borrow a store.
 """
 
+import functools
+import itertools
 import tempfile
 import urllib.parse
 from collections.abc import Callable, Collection, Hashable
@@ -238,6 +240,14 @@ class Store(Protocol):
         """
         ...
 
+    def put_new(self, address: Callable[[], Href], data: bytes, *, chunk_of: Href | None = None) -> tuple[Href, Stored]:
+        """Like `put`, with an address for each attempt; returns the last one.
+
+        One without an answer may be executed late, and where its body was cut off a Nextcloud then empties the file.
+        """
+        href = address()
+        return href, self.put(href, data, chunk_of=chunk_of)
+
     def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:
         """Move, never over another file (RFC 4918, 9.9 with `Overwrite: F`). Sent once.
 
@@ -278,17 +288,29 @@ class Store(Protocol):
         ...
 
 
-def put_verified(store: Store, href: Href, data: bytes, *, chunk_of: Href | None = None) -> None:
+def put_verified(
+    store: Store,
+    href: Href,
+    data: bytes,
+    *,
+    chunk_of: Href | None = None,
+    another: Callable[[], Href] | None = None,
+) -> None:
     """Upload and verify: by the SHA-256 that the server confirms, by the size that it lists, or by a download.
+
+    Args:
+        another: the address for a further attempt, as in `Store.put_new`; the last one holds the data.
 
     Raises:
         IntegrityError: the server has something else.
         NotFound, ParentNotFound: the folder does not exist.
     """
+    addresses = itertools.chain([href], iter(another, None) if another else itertools.repeat(href))
     size: int | None = 0
     # One retry, since it may arrive complete the second time.
     for _ in range(2):
-        if store.put(href, data, chunk_of=chunk_of).confirmed:
+        href, stored = store.put_new(functools.partial(next, addresses), data, chunk_of=chunk_of)
+        if stored.confirmed:
             return
         there = store.stat(href)
         size = there.size if there else 0

@@ -134,6 +134,16 @@ class SpiedStore(Store):
         with self._shown("put", href):
             return self._store.put(href, data, chunk_of=chunk_of)
 
+    def put_new(self, address: Callable[[], Href], data: bytes, *, chunk_of: Href | None = None) -> tuple[Href, Stored]:
+        def shown() -> Href:
+            href = address()
+            self._spy(Call("put", href, None, after=False))
+            return href
+
+        href, stored = self._store.put_new(shown, data, chunk_of=chunk_of)
+        self._spy(Call("put", href, None, after=True))
+        return href, stored
+
     def move(self, source: Href, target: Href, *, if_match: str | None = None) -> None:
         with self._shown("move", source, target):
             self._store.move(source, target, if_match=if_match)
