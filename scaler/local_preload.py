@@ -3,7 +3,10 @@
 import signal
 
 import scaler.dask_worker
-import scaler.images.codecs  # noqa: F401
+import scaler.images.codecs  # noqa: F401 - for the processes that are forked
+from scaler.allocator import keep_blocks
+
+keep_blocks()
 
 # Terminals and service managers send these to all processes; the daemon stops its workers after their last images.
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -84,6 +84,7 @@ def summarize(events: Iterable[Event], found: Sequence[Running], now: datetime) 
     """
     newest = sorted(events, key=lambda event: event.time, reverse=True)
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    today = [event for event in newest if event.time >= midnight]
     lists = {
         "images": [event for event in newest if event.kind in (Kind.UPSCALED, Kind.RECOVERED) and event.name],
         "filed": [event for event in newest if event.kind is Kind.FILED],
@@ -93,9 +94,9 @@ def summarize(events: Iterable[Event], found: Sequence[Running], now: datetime) 
     return Summary(
         now=now,
         daemons=[_daemon(name, newest, found, now) for name in DAEMONS],
-        today=_counts(event for event in newest if event.time >= midnight),
+        today=_counts(today),
         month=_counts(newest),
-        workers=_by_worker(event for event in newest if event.time >= midnight),
+        workers=_by_worker(today),
         hours=_hours(newest, now),
         more={name: max(0, len(found) - _MOST[name]) for name, found in lists.items()},
         **{name: found[: _MOST[name]] for name, found in lists.items()},

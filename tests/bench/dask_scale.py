@@ -70,16 +70,17 @@ def whole_process(servers: Scenario, scene: Scene) -> float:
 def running_daemon(servers: Scenario, scene: Scene) -> float:
     """Seconds of the polls that upscale the images, of a daemon that has already upscaled others."""
     servers.seed(servers.draw(*FIRST), 0)
+    total = FIRST[0] + len(list(scene.images.iterdir()))
     with tempfile.TemporaryDirectory() as folder, (log := Path(folder) / "log").open("w") as output:
         command = [*ours().command(scene), "--frequency", "1"]
         command.remove("--once")
         with subprocess.Popen(command, env=environment(ours(), scene, folder), stdout=output, stderr=output) as daemon:
             _wait_until_empty(servers, log, FIRST[0])
             servers.add(scene.images)
-            _wait_until_empty(servers, log, FIRST[0] + len(list(scene.images.iterdir())))
+            _wait_until_empty(servers, log, total)
             daemon.terminate()
         polls = _POLL.findall(log.read_text())
-    assert sum(int(count) for _, count in polls) == FIRST[0] + len(list(scene.images.iterdir()))
+    assert sum(int(count) for _, count in polls) == total
     return sum(float(seconds) for seconds, count in polls if int(count) != FIRST[0])
 
 

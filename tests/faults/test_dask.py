@@ -264,24 +264,23 @@ def test_a_daemon_that_is_killed_is_followed_by_another(
 
 
 @pytest.fixture
-def temporary(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A folder for temporary files, whose path may be too long for a socket in it."""
-    if request.param == "long":
-        folder = tmp_path / ("long" * 30)
-        folder.mkdir()
-        yield folder
-    else:
-        with tempfile.TemporaryDirectory() as name:
-            yield Path(name)
+def environment(
+    request: pytest.FixtureRequest, in_place: Scenario, tmp_path: Path, the_vault: Vault
+) -> Iterator[DaemonEnv]:
+    """With a folder for temporary files whose path is short, or too long for a socket in it."""
+    made = daemon_env(the_vault, tmp_path, in_place)
+    with tempfile.TemporaryDirectory() as short:
+        folder = Path(short) if request.param == "short" else tmp_path / ("long" * 30)
+        folder.mkdir(exist_ok=True)
+        made.environment["TMPDIR"] = str(folder)
+        yield made
 
 
-@pytest.mark.parametrize(("victim", "temporary"), [("worker", "short"), ("daemon", "long")], indirect=["temporary"])
+@pytest.mark.parametrize(("victim", "environment"), [("worker", "short"), ("daemon", "long")], indirect=["environment"])
 def test_local_processes_may_be_killed_and_none_is_left(
-    in_place: Scenario, tmp_path: Path, the_vault: Vault, victim: str, temporary: Path
+    in_place: Scenario, victim: str, environment: DaemonEnv
 ) -> None:
     put_images(in_place)
-    environment = daemon_env(the_vault, tmp_path, in_place)
-    environment.environment["TMPDIR"] = str(temporary)
     in_place.proxy.rule = held = HeldDownloads(1)
     with environment.running("scaler", "--once", "--dask", "local") as daemon:
         held.wait()
@@ -301,14 +300,12 @@ def test_local_processes_may_be_killed_and_none_is_left(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("temporary", ["short", "long"], indirect=True)
+@pytest.mark.parametrize("environment", ["short", "long"], indirect=True)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_local_processes_leave_a_stop_to_the_daemon(
-    in_place: Scenario, tmp_path: Path, the_vault: Vault, number: signal.Signals, temporary: Path
+    in_place: Scenario, number: signal.Signals, environment: DaemonEnv
 ) -> None:
     put_images(in_place)
-    environment = daemon_env(the_vault, tmp_path, in_place)
-    environment.environment["TMPDIR"] = str(temporary)
     in_place.proxy.rule = held = HeldDownloads(1)
     with environment.running("scaler", "--once", "--dask", "local") as daemon:
         held.wait()
