@@ -12,6 +12,7 @@ import math
 import secrets
 import threading
 import urllib.parse
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -116,6 +117,7 @@ class Cluster:
         # Why the client can no longer be used.
         self._problem: ClusterUnavailable | None = None
         self._max_memory = options.max_memory
+        self._only_worker = False
         # Only workers on this host may get tasks: others could join at any time.
         self._only_here = options.dask.startswith("tcp:") and not options.dask_insecure
         self._unauthorized: Unauthorized | None = None
@@ -150,7 +152,9 @@ class Cluster:
         certificate = account.cacert.read_bytes() if account.cacert else None
 
         def upscale(job: UpscaleJob, resources: Resources) -> Upscaled:
-            task = UpscaleTask(account, certificate, job, self._max_memory, self._requests, software())
+            task = UpscaleTask(
+                account, certificate, job, self._max_memory, self._requests, self._only_worker, software()
+            )
             try:
                 return self._upscale(task)
             except ClusterUnavailable as failure:
@@ -202,28 +206,40 @@ class Cluster:
     def _open(self) -> Client:
         address = self._options.dask
         if address == "local":
-            config = {
-                "distributed.worker.multiprocessing-method": self._options.start_method,
-                "distributed.worker.preload": [PRELOADED],
-                "distributed.worker.profile.enabled": False,
-            }
-            with dask.config.set(config):
-                cluster = LocalCluster(
-                    n_workers=math.ceil(self._limits.cores / _LOCAL_CORES),
-                    threads_per_worker=_LOCAL_THREADS,
-                    # Without one it would listen on a fixed port, and refer to a page that is not there.
-                    dashboard_address="localhost:0",
-                    loop=self._loop.loop,
-                )
-            self._close_later(cluster)
-            self._max_memory = self._limits.memory // max(1, len(cluster.workers))
-            client = Client(cluster, timeout=CONNECT_TIMEOUT, set_as_default=False, loop=self._loop.loop)
+            client = self._open_local()
         elif address.startswith("gateway"):
             client = self._open_gateway(address.partition(":")[2])
         else:
             client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False, loop=self._loop.loop)
         self._close_later(client)
         return client
+
+    def _open_local(self) -> Client:
+        """Start the processes; the client and the scheduler, both in this process, talk without a socket."""
+        # Off the network Dask warns that it has no address there, which it only takes as a name.
+        warnings.filterwarnings("ignore", "Couldn't detect a suitable IP address", RuntimeWarning)
+        processes = math.ceil(self._limits.cores / _LOCAL_CORES)
+        config = {
+            "distributed.worker.multiprocessing-method": self._options.start_method,
+            "distributed.worker.preload": [PRELOADED],
+            "distributed.worker.profile.enabled": False,
+            # How often each process looks whether its event loop is slow.
+            "distributed.admin.tick.interval": "500ms",
+        }
+        with dask.config.set(config):
+            cluster = LocalCluster(
+                n_workers=processes,
+                threads_per_worker=_LOCAL_THREADS,
+                # Without one it would listen on a fixed port, and refer to a page that is not there.
+                dashboard_address="localhost:0",
+                scheduler_kwargs={"protocol": ["tcp", "inproc"], "host": ["127.0.0.1", None], "port": [0, None]},
+                loop=self._loop.loop,
+            )
+        self._close_later(cluster)
+        self._max_memory, self._only_worker = self._limits.memory // processes, processes == 1
+        assert cluster.scheduler  # noqa: S101 - it runs by now
+        address = cluster.scheduler.listeners[1].contact_address
+        return Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False, loop=self._loop.loop)
 
     def _open_gateway(self, name: str) -> Client:
         found = asyncio.run_coroutine_threadsafe(_gateway_cluster(name), self._loop.loop.asyncio_loop)
@@ -288,7 +304,7 @@ class Cluster:
         finally:
             # A running task continues, but its result is dropped. This fails if the connection is lost, harmlessly.
             with contextlib.suppress(Exception):
-                future.cancel()
+                future.release()
 
     def _wait(self, client: Client, future: "Future[Upscaled | Exception]", name: str) -> Upscaled | Exception:
         clock, limit = self._stop.clock, self._options.dask_timeout

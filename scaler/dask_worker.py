@@ -62,6 +62,7 @@ class UpscaleTask:
         certificate: the content of `account.cacert`, a file that the worker does not have.
         max_memory: bytes that a worker process may use; None for what Dask and its control group leave it.
         requests: sent to the image server at once, by all workers together.
+        only_worker: there is one worker process, so it alone counts its requests; asking the scheduler takes longer.
         software: of the daemon, as from `software`.
     """
 
@@ -70,6 +71,7 @@ class UpscaleTask:
     job: UpscaleJob
     max_memory: int | None
     requests: int
+    only_worker: bool
     software: tuple[str, str]
 
 
@@ -138,7 +140,7 @@ class _ClusterLimit(AbstractContextManager[None]):
 def _resources(worker: Worker, task: UpscaleTask) -> Resources:
     with _MAKING:
         process = _process(worker.state.nthreads, worker.memory_manager.memory_limit, task.max_memory)
-        connections = _connections(task.account, task.certificate, task.requests, process.folder)
+        connections = _connections(task.account, task.certificate, task.requests, task.only_worker, process.folder)
     return Resources(
         connections, process.budget, process.folder, _STOP, process.executor, flight_notes=process.flight_notes
     )
@@ -187,11 +189,13 @@ def _retry(_account: WebDavAccount) -> RetryPolicy:
 
 
 @functools.lru_cache(maxsize=4)
-def _connections(account: WebDavAccount, certificate: bytes | None, requests: int, folder: Path) -> Connections:
+def _connections(
+    account: WebDavAccount, certificate: bytes | None, requests: int, only_worker: bool, folder: Path
+) -> Connections:
     if certificate is not None:
         file = folder / f"{hashlib.sha256(certificate).hexdigest()}.pem"
         file.write_bytes(certificate)
         account = account.model_copy(update={"cacert": file})
-    limit = _ClusterLimit(requests, account.base_url)
+    limit = threading.BoundedSemaphore(requests) if only_worker else _ClusterLimit(requests, account.base_url)
     with limit:
         return LimitedConnections(account.open(_retry(account)), limit)

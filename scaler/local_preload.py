@@ -2,9 +2,12 @@
 
 import signal
 
-import scaler.dask_worker
-import scaler.images.codecs  # noqa: F401 - for the processes that are forked
 from scaler.allocator import keep_blocks
+from shared.start import importing
+
+with importing():
+    import scaler.dask_worker
+    import scaler.images.codecs  # noqa: F401 - for the processes that are forked
 
 keep_blocks()
 

@@ -119,6 +119,10 @@ def main(
 
     Settings come from Vault; see the README.
     """
+    if cluster["dask"] == "local":
+        from scaler.local_workers import prepare
+
+        cluster["start_method"] = prepare()
     # Imported here so that --help is quick.
     with importing():
         from shared.app import run
@@ -207,13 +211,9 @@ def _cluster(
     """The cluster for --dask; only then is distributed imported."""
     if not options or not options["dask"]:
         return contextlib.nullcontext()
-    start_method = ""
-    if options["dask"] == "local":
-        from scaler.local_workers import prepare
-
-        start_method = prepare()
     try:
-        from scaler.dask_cluster import Cluster, ClusterOptions
+        with importing():
+            from scaler.dask_cluster import Cluster, ClusterOptions
     except ImportError as error:
         from shared.errors import InvalidSettings
 
@@ -221,4 +221,4 @@ def _cluster(
             f"--dask needs packages that are not installed ({error})",
             "Start with ./run.sh, which installs them, or install jupyterhub-images[dask].",
         ) from error
-    return Cluster(ClusterOptions(**options, max_memory=max_memory, start_method=start_method), bounds, retry.stop)
+    return Cluster(ClusterOptions(**options, max_memory=max_memory), bounds, retry.stop)

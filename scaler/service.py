@@ -77,7 +77,7 @@ class ScalerService:
         # OpenCV leaks a little memory with every new thread, so these live as long as the daemon.
         self.executor = ThreadPoolExecutor(threads, "image")
         self._budget = MemoryBudget(limits)
-        self._host = Host(self.cleanup_executor, state, names.new_owner())
+        self._host = Host(self.cleanup_executor, state, names.new_owner(), upscales=cluster is None)
         self._log_once = LogOnce()
         self._session: Session | None = None
         self._stop.on_request.append(self._close_notes)

@@ -65,16 +65,18 @@ class Host:
         executor: for small requests in parallel with the work.
         state: folder for state that survives a restart.
         owner: of this process's uploads.
+        upscales: this process does, rather than a cluster.
     """
 
     executor: Executor
     state: Path
     owner: str
     name_lock: NameLock = field(default_factory=NameLock)
+    upscales: bool = True
 
     def load_opencv(self) -> None:
         """Load it in the background while the first requests are under way."""
-        if "scaler.images.codecs" not in sys.modules:
+        if self.upscales and "scaler.images.codecs" not in sys.modules:
             self.executor.submit(load_opencv)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,6 +22,7 @@ from dask import config as dask_config
 from sandbox.vault import Vault
 from scaler.dask_cluster import Cluster, ClusterOptions
 from scaler.images.codecs import upscale
+from scaler.memory_budget import Limits
 from scaler.service import ScalerService
 from shared.errors import Cancelled, Failure
 from shared.events.event import Kind
@@ -49,22 +51,30 @@ class Daemon:
     """A daemon in this process whose images are upscaled by the cluster."""
 
     def __init__(
-        self, scenario: Scenario, dask: DaskCluster | GatewayCluster, *, timeout: float = 600.0, fallback: bool = False
+        self,
+        scenario: Scenario,
+        address: str,
+        *,
+        requests: int = 10,
+        timeout: float = 600.0,
+        fallback: bool = False,
+        limits: Limits = LIMITS,
     ) -> None:
         options = ClusterOptions(
-            dask=dask.address,
+            dask=address,
             in_flight=None,
-            dask_requests=10,
+            dask_requests=requests,
             dask_timeout=timeout,
             dask_insecure=False,
             dask_fallback=fallback,
             max_memory=None,
+            start_method="spawn",
         )
         self.stop = StopToken()
         self.scenario = scenario
         self._closing = contextlib.ExitStack()
         self._closing.enter_context(pool := ThreadPoolExecutor(1))
-        self.cluster = self._closing.enter_context(Cluster(options, LIMITS, self.stop))
+        self.cluster = self._closing.enter_context(Cluster(options, limits, self.stop))
         self._pool = pool
         self._service = self._closing.enter_context(
             ScalerService(
@@ -89,10 +99,8 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def a_daemon(
-    scenario: Scenario, dask: DaskCluster | GatewayCluster, *, timeout: float = 600.0, fallback: bool = False
-) -> Iterator[Daemon]:
-    with contextlib.closing(Daemon(scenario, dask, timeout=timeout, fallback=fallback)) as daemon:
+def a_daemon(scenario: Scenario, address: str, **options: Any) -> Iterator[Daemon]:
+    with contextlib.closing(Daemon(scenario, address, **options)) as daemon:
         yield daemon
 
 
@@ -150,7 +158,7 @@ def upscale_while_a_worker_is_killed(scenario: Scenario, dask: DaskCluster | Gat
     """Kill a worker amid an image; nothing is lost, and the password is in no log."""
     put_images(scenario)
     scenario.proxy.rule = held = HeldDownloads()
-    with a_daemon(scenario, dask) as daemon:
+    with a_daemon(scenario, dask.address) as daemon:
         poll = daemon.poll()
         held.wait()
         dask.kill_worker(0)
@@ -189,11 +197,39 @@ def test_two_daemons_share_a_cluster(
 ) -> None:
     for scenario in scenario_on(request, kind, tmp_path):
         put_images(scenario, 20)
-        with a_daemon(scenario, dask) as one, a_daemon(scenario, dask) as two:
+        with a_daemon(scenario, dask.address) as one, a_daemon(scenario, dask.address) as two:
             for poll in [one.poll(), two.poll()]:
                 poll.result(LONG)
             one.poll().result(LONG)
         assert_all_published(scenario)
+
+
+@pytest.mark.parametrize("where", ["cluster", "one process", pytest.param("two", marks=pytest.mark.long)])
+def test_all_workers_together_send_no_more_requests_than_allowed(
+    in_place: Scenario, tmp_path: Path, where: str
+) -> None:
+    """Of four requests three are left to the workers, so they wait for the first three downloads before the fourth."""
+    put_images(in_place, 8)
+    in_place.proxy.rule = held = HeldDownloads(4)
+    with contextlib.ExitStack() as closing:
+        address = "local"
+        if where == "cluster":
+            dask = closing.enter_context(dask_cluster(tmp_path / "dask", 0))
+            for _ in range(2):
+                dask.add_worker(4)
+            until(lambda: dask.registered == 2, LONG)
+            address = dask.address
+        limits = Limits(cores=8 if where == "two" else 2, memory=LIMITS.memory)
+        with a_daemon(in_place, address, requests=4, limits=limits) as daemon:
+            poll = daemon.poll()
+            fourth, *allowed = held.holds
+            for hold in allowed:
+                assert hold.wait(LONG)
+            assert daemon.cluster.workers == (1 if where == "one process" else 2)
+            assert not fourth.wait(2)
+            held.let_go()
+            assert poll.result(LONG) == []
+    assert_all_published(in_place)
 
 
 @pytest.mark.long
@@ -207,7 +243,7 @@ def test_daemons_divide_the_names_by_prefix(in_place: Scenario, dask: DaskCluste
             downloads[request.path] += 1
 
     in_place.proxy.rule = count
-    with a_daemon(in_place, dask) as one, a_daemon(in_place, dask) as two:
+    with a_daemon(in_place, dask.address) as one, a_daemon(in_place, dask.address) as two:
         polls = [one.poll("Unknown-1", "Unknown-2"), two.poll("Unknown-0", *(f"Unknown-{n}" for n in range(3, 10)))]
         assert [poll.result(LONG) for poll in polls] == [[], []]
     assert sorted(downloads.values()) == [1] * 40
@@ -257,7 +293,7 @@ def test_a_daemon_that_is_killed_is_followed_by_another(
             killed.signal(signal.SIGKILL)
             killed.ends_within()
         held.let_go()
-        with a_daemon(scenario, dask) as daemon:
+        with a_daemon(scenario, dask.address) as daemon:
             daemon.poll().result(LONG)
             daemon.poll().result(LONG)
         assert_all_published(scenario)
@@ -312,7 +348,7 @@ def test_local_processes_leave_a_stop_to_the_daemon(
         os.killpg(daemon.pid, number)
         held.let_go()
         assert daemon.ends_within(LONG) == 0
-    said = r"Dask cluster local: (1 worker|\d+ workers) with \d+ threads, dashboard at http://127\.0\.0\.1:\d+/status"
+    said = r"Dask cluster local: (1 worker|\d+ workers) with \d+ threads, dashboard at http://localhost:\d+/status"
     assert re.search(said, environment.said)
     assert not re.search("WARN|ERROR|Traceback", environment.said), environment.said
 
@@ -330,7 +366,7 @@ def test_several_polls_with_a_killed_worker(
     for scenario in scenario_on(request, kind, tmp_path):
         put_images(scenario, 20)
         scenario.proxy.rule = held = HeldDownloads()
-        with a_daemon(scenario, dask) as daemon:
+        with a_daemon(scenario, dask.address) as daemon:
             poll = daemon.poll()
             held.wait()
             dask.kill_worker(1)
@@ -344,7 +380,7 @@ def test_several_polls_with_a_killed_worker(
 def test_a_scheduler_that_comes_back_gets_the_rest(in_place: Scenario, dask: DaskCluster) -> None:
     put_images(in_place)
     in_place.proxy.rule = held = HeldDownloads()
-    with a_daemon(in_place, dask) as daemon:
+    with a_daemon(in_place, dask.address) as daemon:
         poll = daemon.poll()
         held.wait()
         dask.kill_scheduler()
@@ -363,7 +399,7 @@ def test_a_scheduler_that_comes_back_gets_the_rest(in_place: Scenario, dask: Das
 def test_a_lost_scheduler_is_replaced_by_this_process_if_asked_to(in_place: Scenario, dask: DaskCluster) -> None:
     put_images(in_place)
     in_place.proxy.rule = held = HeldDownloads()
-    with a_daemon(in_place, dask, fallback=True) as daemon:
+    with a_daemon(in_place, dask.address, fallback=True) as daemon:
         poll = daemon.poll()
         held.wait()
         dask.kill_scheduler()
@@ -375,7 +411,7 @@ def test_a_lost_scheduler_is_replaced_by_this_process_if_asked_to(in_place: Scen
 @pytest.mark.long
 def test_an_image_on_a_worker_that_hangs_is_tried_again(in_place: Scenario, dask: DaskCluster) -> None:
     put_images(in_place, 3)
-    with a_daemon(in_place, dask, timeout=10) as daemon:
+    with a_daemon(in_place, dask.address, timeout=10) as daemon:
         in_place.proxy.rule = held = HeldDownloads()
         poll = daemon.poll()
         held.wait()
@@ -391,7 +427,7 @@ def test_an_image_on_a_worker_that_hangs_is_tried_again(in_place: Scenario, dask
 def test_images_wait_while_there_are_no_workers(in_place: Scenario, dask: DaskCluster) -> None:
     put_images(in_place)
     in_place.proxy.rule = held = HeldDownloads()
-    with a_daemon(in_place, dask, timeout=4) as daemon:
+    with a_daemon(in_place, dask.address, timeout=4) as daemon:
         poll = daemon.poll()
         held.wait()
         dask.kill_worker(0)
@@ -413,7 +449,7 @@ def test_a_stop_gives_up_what_runs_elsewhere(
     for scenario in scenario_on(request, kind, tmp_path):
         put_images(scenario)
         scenario.proxy.rule = held = HeldDownloads()
-        with a_daemon(scenario, dask) as daemon:
+        with a_daemon(scenario, dask.address) as daemon:
             poll = daemon.poll()
             held.wait()
             daemon.stop.request()
@@ -422,6 +458,6 @@ def test_a_stop_gives_up_what_runs_elsewhere(
             held.let_go()
         assert scenario.complaints() == []
         scenario.proxy.rule = None
-        with a_daemon(scenario, dask) as daemon:
+        with a_daemon(scenario, dask.address) as daemon:
             assert daemon.poll().result(LONG) == []
         assert_all_published(scenario)

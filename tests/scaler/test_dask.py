@@ -112,7 +112,7 @@ def test_a_renewed_upload_lies_beside_the_first(upload: Upload) -> None:
 
 
 def test_a_task_travels_and_shows_nothing_of_itself() -> None:
-    task = UpscaleTask(ACCOUNT, b"certificate", UpscaleJob(ENTRY, IN_PLACE, None, 95), None, 7, software())
+    task = UpscaleTask(ACCOUNT, b"certificate", UpscaleJob(ENTRY, IN_PLACE, None, 95), None, 7, False, software())
     assert pickle.loads(pickle.dumps(task)) == task
     for shown in (repr(task), str(task), repr((task,))):
         assert PASSWORD not in shown
