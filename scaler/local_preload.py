@@ -3,6 +3,7 @@
 import signal
 
 from scaler.allocator import keep_blocks
+from scaler.local_workers import STOPS
 from shared.start import importing
 
 with importing():
@@ -11,6 +12,6 @@ with importing():
 
 keep_blocks()
 
-# Terminals and service managers send these to all processes; the daemon stops its workers after their last images.
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+# Processes that are not forked have not inherited this.
+for number in STOPS:
     signal.signal(number, signal.SIG_IGN)

@@ -7,6 +7,7 @@ import re
 import signal
 import tempfile
 import threading
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -351,6 +352,17 @@ def test_local_processes_leave_a_stop_to_the_daemon(
     said = r"Dask cluster local: (1 worker|\d+ workers) with \d+ threads, dashboard at http://localhost:\d+/status"
     assert re.search(said, environment.said)
     assert not re.search("WARN|ERROR|Traceback", environment.said), environment.said
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [0.3, 0.5, 0.7, 0.9, 1.1, 1.3])
+@pytest.mark.parametrize("environment", ["short"], indirect=True)
+def test_an_interrupt_amid_the_start_shows_no_traceback(environment: DaemonEnv, seconds: float) -> None:
+    with environment.running("scaler", "--once", "--dask", "local") as daemon:
+        time.sleep(seconds)
+        os.killpg(daemon.pid, signal.SIGINT)
+        daemon.ends_within(LONG)
+    assert "Traceback" not in environment.said
 
 
 def _has_opencv(process: psutil.Process) -> bool:
