@@ -6,43 +6,27 @@ on what becomes of a task: an upload that is not published is removed by the ser
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
-import math
 import secrets
 import threading
-import urllib.parse
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Callable, Mapping
 
-import dask
-from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed import Client, Future, KilledWorker
 from distributed.utils import LoopRunner
 from loguru import logger
 
-from scaler.dask_worker import (
-    OPENCV,
-    PACKAGE,
-    ClusterUnavailable,
-    UpscaleTask,
-    opencv_version,
-    software,
-    upscale_on_worker,
-)
+from scaler.dask_connection import Connection, connect, describe, version_differences
+from scaler.dask_options import ClusterOptions, check_address
+from scaler.dask_worker import ClusterUnavailable, UpscaleTask, software, upscale_on_worker
 from scaler.jobs import Resources, Upscaled, UpscaleJob
-from scaler.local_workers import PRELOADED
 from scaler.memory_budget import Limits
 from scaler.upscaling import TooLarge, upscale_image
-from shared.errors import Cancelled, Failure, InvalidSettings, Unauthorized
+from shared.errors import Cancelled, Failure, Unauthorized
 from shared.shutdown import StopToken
 from shared.webdav.account import WebDavAccount
 from shared.webdav.store import Account
 
 # Seconds.
-CONNECT_TIMEOUT = 10.0
-CLOSE_TIMEOUT = 3.0
 # How often a waiting thread checks for a stop request, and where its task is.
 _GLANCE = 1.0
 # A result is a few hundred bytes.
@@ -51,33 +35,6 @@ _LOOK = 30.0
 # The daemon publishes with this part of the requests that all may send at once.
 _OWN_SHARE = 0.3
 _LOOPBACK = ["127.0.0.1", "::1"]
-# For `local`: each process has as many threads as the thread pool, and computes on so many cores.
-_LOCAL_THREADS, _LOCAL_CORES = 10, 4
-
-
-@dataclass(frozen=True)
-class ClusterOptions:
-    """The options of the command line.
-
-    Attributes:
-        dask: the address: `tcp://…`, `tls://…`, `local`, `gateway` or `gateway:NAME`.
-        in_flight: images; None for twice the cluster's threads.
-        dask_requests: to the image server at once, from the cluster and the daemon together.
-        dask_timeout: seconds that a worker may take for an image.
-        dask_insecure: the password may travel unencrypted.
-        dask_fallback: upscale in this process while the cluster is unavailable.
-        max_memory: bytes for a worker process; None for what it finds.
-        start_method: of the processes of `local`, from `local_workers.prepare`.
-    """
-
-    dask: str
-    in_flight: int | None
-    dask_requests: int
-    dask_timeout: float
-    dask_insecure: bool
-    dask_fallback: bool
-    max_memory: int | None
-    start_method: str = ""
 
 
 class WorkerFailed(Failure):
@@ -113,11 +70,9 @@ class Cluster:
         # One for all clients: a client that cannot connect would leak its own loop.
         self._loop = LoopRunner()
         self._closing = contextlib.ExitStack()
-        self._client: Client | None = None
-        # Why the client can no longer be used.
+        self._connection: Connection | None = None
+        # Why the connection can no longer be used.
         self._problem: ClusterUnavailable | None = None
-        self._max_memory = options.max_memory
-        self._only_worker = False
         # Only workers on this host may get tasks: others could join at any time.
         self._only_here = options.dask.startswith("tcp:") and not options.dask_insecure
         self._unauthorized: Unauthorized | None = None
@@ -136,9 +91,9 @@ class Cluster:
         self._unauthorized = None
         threads: Mapping[str, int] = {}
         with contextlib.suppress(ClusterUnavailable):
-            client = self._connect()
+            client = self._connect().client
             threads = client.nthreads()
-            self.description = f"the Dask cluster {self._options.dask}: {_describe(client)}"
+            self.description = f"the Dask cluster {self._options.dask}: {describe(client)}"
         self.workers = len(threads)
         # A cluster that starts workers on demand needs something to do first.
         return self._options.in_flight or 2 * sum(threads.values()) or 10
@@ -152,11 +107,8 @@ class Cluster:
         certificate = account.cacert.read_bytes() if account.cacert else None
 
         def upscale(job: UpscaleJob, resources: Resources) -> Upscaled:
-            task = UpscaleTask(
-                account, certificate, job, self._max_memory, self._requests, self._only_worker, software()
-            )
             try:
-                return self._upscale(task)
+                return self._upscale(account, certificate, job)
             except ClusterUnavailable as failure:
                 if not self._options.dask_fallback:
                     raise
@@ -171,88 +123,36 @@ class Cluster:
         Raises:
             ClusterUnavailable: it cannot be reached, or versions differ; the message names each.
         """
-        client = self._connect()
+        client = self._connect().client
         try:
-            versions = cast("Mapping[str, Any]", client.get_versions(packages=[PACKAGE, *OPENCV]))
+            wrong = list(version_differences(client))
         except Exception as error:
             raise self._lost(error) from error
-        wrong = list(_mismatches(versions))
         if wrong:
             raise ClusterUnavailable(
                 "; ".join(wrong), "Use the same versions for the daemon, the scheduler and the workers."
             )
-        return [_describe(client), "the versions are the same everywhere"]
+        return [describe(client), "the versions are the same everywhere"]
 
     # --- connecting -------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> Client:
-        """The client of a cluster that can be used; only one thread may call this, while no image is in flight."""
-        if self._client is not None and self._problem is None and self._client.status == "running":
-            return self._client
+    def _connect(self) -> Connection:
+        """A connection that can be used; only one thread may call this, while no image is in flight."""
+        connection = self._connection
+        if connection is not None and self._problem is None and connection.client.status == "running":
+            return connection
         if not self._loop.is_started():
             self._loop.start()
         self._closing.close()
-        self._client = self._problem = None
+        self._connection = self._problem = None
         try:
-            client = self._open()
-            _check_workers(client, insecure=self._options.dask_insecure)
-            logger.info("Dask cluster {}: {}", self._options.dask, _describe(client))
+            connection = connect(self._options, self._limits, self._loop.loop, self._closing)
+            logger.info("Dask cluster {}: {}", self._options.dask, describe(connection.client))
         except Exception as error:
             self._closing.close()
             raise self._lost(error) from error
-        self._client, self._said = client, ""
-        return client
-
-    def _open(self) -> Client:
-        address = self._options.dask
-        if address == "local":
-            client = self._open_local()
-        elif address.startswith("gateway"):
-            client = self._open_gateway(address.partition(":")[2])
-        else:
-            client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False, loop=self._loop.loop)
-        self._close_later(client)
-        return client
-
-    def _open_local(self) -> Client:
-        """Start the processes; the client and the scheduler, both in this process, talk without a socket."""
-        # Off the network Dask warns that it has no address there, which it only takes as a name.
-        warnings.filterwarnings("ignore", "Couldn't detect a suitable IP address", RuntimeWarning)
-        processes = math.ceil(self._limits.cores / _LOCAL_CORES)
-        config = {
-            "distributed.worker.multiprocessing-method": self._options.start_method,
-            "distributed.worker.preload": [PRELOADED],
-            "distributed.worker.profile.enabled": False,
-            # How often each process looks whether its event loop is slow.
-            "distributed.admin.tick.interval": "500ms",
-        }
-        with dask.config.set(config):
-            cluster = LocalCluster(
-                n_workers=processes,
-                threads_per_worker=_LOCAL_THREADS,
-                # Without one it would listen on a fixed port, and refer to a page that is not there.
-                dashboard_address="localhost:0",
-                scheduler_kwargs={"protocol": ["tcp", "inproc"], "host": ["127.0.0.1", None], "port": [0, None]},
-                loop=self._loop.loop,
-            )
-        self._close_later(cluster)
-        self._max_memory, self._only_worker = self._limits.memory // processes, processes == 1
-        assert cluster.scheduler  # noqa: S101 - it runs by now
-        address = cluster.scheduler.listeners[1].contact_address
-        return Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False, loop=self._loop.loop)
-
-    def _open_gateway(self, name: str) -> Client:
-        found = asyncio.run_coroutine_threadsafe(_gateway_cluster(name), self._loop.loop.asyncio_loop)
-        address, security = found.result()
-        return Client(address, security=security, timeout=CONNECT_TIMEOUT, set_as_default=False, loop=self._loop.loop)
-
-    def _close_later(self, connected: Client | LocalCluster) -> None:
-        def close() -> None:
-            # A cluster that does not answer cannot be closed in time; its processes end with this one.
-            with contextlib.suppress(Exception):
-                connected.close(timeout=CLOSE_TIMEOUT)
-
-        self._closing.callback(close)
+        self._connection, self._said = connection, ""
+        return connection
 
     def _lost(self, error: BaseException) -> ClusterUnavailable:
         """The failure for an error of Dask; no more images are submitted until the next poll has reconnected."""
@@ -272,14 +172,23 @@ class Cluster:
 
     # --- one image --------------------------------------------------------------------------------------------------
 
-    def _upscale(self, task: UpscaleTask) -> Upscaled:
-        client = self._client
-        if self._problem or client is None:
+    def _upscale(self, account: WebDavAccount, certificate: bytes | None, job: UpscaleJob) -> Upscaled:
+        connection = self._connection
+        if self._problem or connection is None:
             raise self._problem or ClusterUnavailable("The Dask cluster is not connected")
+        task = UpscaleTask(
+            account=account,
+            certificate=certificate,
+            job=job,
+            max_memory=connection.max_memory,
+            requests=self._requests,
+            only_worker=connection.only_worker,
+            software=software(),
+        )
         try:
-            answer = self._run(client, task)
+            answer = self._run(connection.client, task)
         except KilledWorker as error:
-            raise self._after_kills(task.job, error) from error
+            raise self._after_kills(job, error) from error
         except (Failure, Cancelled):
             raise
         except (Exception, asyncio.CancelledError) as error:
@@ -365,105 +274,6 @@ def _log_as_we_do() -> None:
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
 
 
-def check_address(address: str, *, insecure: bool) -> None:
-    """Check the address of --dask.
-
-    Raises:
-        InvalidSettings: it is none, or the password would travel over it unencrypted.
-    """
-    if address in ("local", "gateway") or (address.startswith("gateway:") and address != "gateway:"):
-        return
-    url = urllib.parse.urlsplit(address)
-    try:
-        valid = address.startswith(("tcp://", "tls://")) and url.hostname and url.port and "@" not in url.netloc
-    except ValueError:
-        valid = False
-    if not valid:
-        raise InvalidSettings(
-            "--dask is not the address of a Dask cluster",
-            "Use tcp://HOST:PORT, tls://HOST:PORT, local or gateway[:NAME].",
-        )
-    if not (insecure or _is_confidential(address)):
-        raise InvalidSettings(
-            f"Over {address} the password of the image server would travel unencrypted",
-            "Use tls://, gateway or a scheduler on this machine, or allow it with --dask-insecure.",
-        )
-
-
-async def _gateway_cluster(name: str) -> tuple[str, object]:
-    """The address of a cluster's scheduler and how it is encrypted; without a name, of the only one.
-
-    A gateway's client complains when it is collected after it was closed, unless it is asynchronous.
-    """
-    from dask_gateway import Gateway  # noqa: PLC0415 - not needed for other clusters
-
-    async with Gateway(asynchronous=True) as gateway:
-        if not name:
-            running = [report.name for report in await gateway.list_clusters()]
-            if len(running) != 1:
-                raise ClusterUnavailable(
-                    f"{len(running)} clusters are running on the Dask gateway",
-                    f"Choose one with --dask gateway:NAME ({', '.join(running)})." if running else "Start one first.",
-                )
-            (name,) = running
-        report = await gateway.get_cluster(name)
-        if not report.scheduler_address:
-            raise ClusterUnavailable(f"The cluster {name} of the Dask gateway is not running", "Start it first.")
-        return report.scheduler_address, report.security
-
-
-def _is_confidential(address: str) -> bool:
-    """Whether no one else can read what is sent there."""
-    url = urllib.parse.urlsplit(address)
-    with contextlib.suppress(ValueError):
-        return url.scheme == "tls" or ipaddress.ip_address(url.hostname or "").is_loopback
-    return url.hostname == "localhost"
-
-
-def _check_workers(client: Client, *, insecure: bool) -> None:
-    """Raise if the scheduler would pass the password on unencrypted."""
-    if insecure:
-        return
-    for address in client.scheduler_info()["workers"]:
-        if not _is_confidential(address):
-            raise ClusterUnavailable(
-                f"The password of the image server would travel to the worker {address} unencrypted",
-                "Use TLS for the whole cluster, or allow it with --dask-insecure.",
-            )
-
-
-def _describe(client: Client) -> str:
-    threads = client.nthreads()
-    has_dashboard = "dashboard" in client.scheduler_info()["services"]
-    dashboard = f", dashboard at {client.dashboard_link}" if has_dashboard else ""
-    return f"{_counted(len(threads), 'worker')} with {_counted(sum(threads.values()), 'thread')}{dashboard}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _worker_of(client: Client, future: "Future[Upscaled | Exception]") -> str | None:
     """The worker that a task was given to; None while it waits for one."""
     return next((worker for worker, keys in client.processing().items() if future.key in keys), None)
-
-
-def _mismatches(versions: Mapping[str, Any]) -> Iterator[str]:
-    """Version differences on the scheduler and the workers; a scheduler needs no OpenCV."""
-    ours = _software(versions["client"])
-    others = {"the scheduler": versions["scheduler"]}
-    others |= {f"the worker {worker}": found for worker, found in versions["workers"].items()}
-    for place, found in others.items():
-        for name, version in _software(found).items():
-            if version != ours[name] and not (place == "the scheduler" and name == "OpenCV"):
-                yield f"{place} has {name} {version}, this daemon {ours[name]}"
-
-
-def _software(found: Mapping[str, Any]) -> dict[str, str]:
-    packages = found["packages"]
-    return {
-        "Python": ".".join(packages["python"].split(".")[:2]),
-        PACKAGE: packages[PACKAGE] or "missing",
-        "OpenCV": opencv_version(packages),
-        "distributed": packages["distributed"],
-    }

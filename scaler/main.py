@@ -213,7 +213,8 @@ def _cluster(
         return contextlib.nullcontext()
     try:
         with importing():
-            from scaler.dask_cluster import Cluster, ClusterOptions
+            from scaler.dask_cluster import Cluster
+            from scaler.dask_options import ClusterOptions
     except ImportError as error:
         from shared.errors import InvalidSettings
 

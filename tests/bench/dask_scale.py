@@ -20,7 +20,8 @@ from loguru import logger
 from pydantic import SecretStr
 
 from scaler.config import ScalerConfig
-from scaler.dask_cluster import Cluster, ClusterOptions
+from scaler.dask_cluster import Cluster
+from scaler.dask_options import ClusterOptions
 from scaler.dask_worker import UpscaleTask, upscale_on_worker
 from scaler.jobs import Upscaled
 from scaler.memory_budget import limits

@@ -13,7 +13,7 @@ from tests.bench.servers import scenario
 MIB = 2**20
 HEAVY = {"pydantic", "hvac", "requests", "loguru", "lxml", "cv2", "numpy", "nc_py_api", "tenacity"}
 # Without tornado: tenacity imports it wherever it is installed.
-DASK = {"dask", "distributed", "dask_gateway", "scaler.dask_cluster", "scaler.dask_worker"}
+DASK = {"dask", "distributed", "dask_gateway", "scaler.dask_cluster", "scaler.dask_connection", "scaler.dask_worker"}
 
 
 def test_our_own_share_of_ten_thousand_names_is_small() -> None:

@@ -21,7 +21,8 @@ import pytest
 from dask import config as dask_config
 
 from sandbox.vault import Vault
-from scaler.dask_cluster import Cluster, ClusterOptions
+from scaler.dask_cluster import Cluster
+from scaler.dask_options import ClusterOptions
 from scaler.images.codecs import upscale
 from scaler.memory_budget import Limits
 from scaler.service import ScalerService

@@ -5,7 +5,7 @@ import pickle
 import pytest
 from pydantic import SecretStr
 
-from scaler.dask_cluster import check_address
+from scaler.dask_options import check_address
 from scaler.dask_worker import UpscaleTask, redacted, software, worker_limits
 from scaler.images.probe import UnsupportedImage
 from scaler.jobs import Upload, UpscaleJob
