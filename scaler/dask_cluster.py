@@ -20,11 +20,12 @@ from scaler.dask_options import ClusterOptions, check_address
 from scaler.dask_worker import ClusterUnavailable, UpscaleTask, software, upscale_on_worker
 from scaler.jobs import Resources, Upscaled, UpscaleJob
 from scaler.memory_budget import Limits
+from scaler.selection import Version, version
 from scaler.upscaling import TooLarge, upscale_image
 from shared.errors import Cancelled, Failure, Unauthorized
 from shared.shutdown import StopToken
 from shared.webdav.account import WebDavAccount
-from shared.webdav.store import Account
+from shared.webdav.store import Account, Entry, Href
 
 # Seconds.
 # How often a waiting thread checks for a stop request, and where its task is.
@@ -75,8 +76,9 @@ class Cluster:
         self._problem: ClusterUnavailable | None = None
         # Only workers on this host may get tasks: others could join at any time.
         self._only_here = options.dask.startswith("tcp:") and not options.dask_insecure
+        self._is_local = options.dask == "local"
         self._unauthorized: Unauthorized | None = None
-        self._killed: set[str] = set()
+        self._suspects: set[tuple[Href, Version]] = set()
         self._said = ""
 
     def __enter__(self) -> "Cluster":
@@ -117,6 +119,13 @@ class Cluster:
 
         return upscale
 
+    def is_suspect(self, entry: Entry) -> bool:
+        """Whether workers died with this version of an image, and none has finished it since.
+
+        Dask cannot tell which of the images on a worker killed it. Tried alone, only the one at fault kills more.
+        """
+        return _key(entry) in self._suspects
+
     def check(self) -> list[str]:
         """Connect, and compare all versions that the result depends on.
 
@@ -138,9 +147,8 @@ class Cluster:
 
     def _connect(self) -> Connection:
         """A connection that can be used; only one thread may call this, while no image is in flight."""
-        connection = self._connection
-        if connection is not None and self._problem is None and connection.client.status == "running":
-            return connection
+        if self._connection is not None and self._is_usable(self._connection):
+            return self._connection
         if not self._loop.is_started():
             self._loop.start()
         self._closing.close()
@@ -153,6 +161,12 @@ class Cluster:
             raise self._lost(error) from error
         self._connection, self._said = connection, ""
         return connection
+
+    def _is_usable(self, connection: Connection) -> bool:
+        if self._problem is not None or connection.client.status != "running":
+            return False
+        # Dask may have failed to start a process again, and does not try twice.
+        return not self._is_local or bool(connection.client.nthreads())
 
     def _lost(self, error: BaseException) -> ClusterUnavailable:
         """The failure for an error of Dask; no more images are submitted until the next poll has reconnected."""
@@ -188,11 +202,12 @@ class Cluster:
         try:
             answer = self._run(connection.client, task)
         except KilledWorker as error:
-            raise self._after_kills(job, error) from error
+            raise self._after_kills(job.entry, error) from error
         except (Failure, Cancelled):
             raise
         except (Exception, asyncio.CancelledError) as error:
             raise self._lost(error) from error
+        self._suspects.discard(_key(job.entry))
         if isinstance(answer, Unauthorized):
             self._unauthorized = answer
         if isinstance(answer, Exception):
@@ -243,24 +258,30 @@ class Cluster:
                 )
 
     def _note_if_empty(self, client: Client) -> None:
-        """Log that no worker is left; with --dask-fallback, raise."""
+        """Log that no worker is left; raise if nobody else would start one, or with --dask-fallback."""
         if not client.nthreads():
+            empty = ClusterUnavailable("The Dask cluster has no workers")
+            if self._is_local:
+                raise self._lost(empty)
             if self._options.dask_fallback:
-                raise ClusterUnavailable("The Dask cluster has no workers")
+                raise empty
             self._say("The Dask cluster has no workers; images wait for one")
 
-    def _after_kills(self, job: UpscaleJob, error: KilledWorker) -> Exception:
-        """The failure after several workers died with an image: the first time the cluster may be at fault."""
-        version = f"{job.entry.href} {job.entry.etag}"
-        if version in self._killed:
+    def _after_kills(self, entry: Entry, error: KilledWorker) -> Exception:
+        """The failure after several workers died with an image: the first time another image may be at fault."""
+        if self.is_suspect(entry):
             return TooLarge(
                 f"{error.allowed_failures + 1} workers died while upscaling it, twice; they may have too little memory"
             )
-        self._killed.add(version)
+        self._suspects.add(_key(entry))
         return WorkerFailed(
-            f"{error.allowed_failures + 1} workers died while they upscaled {job.entry.name}",
-            "It is tried once more; give the workers more memory, or start fewer threads on each.",
+            f"{error.allowed_failures + 1} workers died while they upscaled {entry.name}",
+            "It is tried once more, alone; give the workers more memory, or start fewer threads on each.",
         )
+
+
+def _key(entry: Entry) -> tuple[Href, Version]:
+    return entry.href, version(entry)
 
 
 def _log_as_we_do() -> None:

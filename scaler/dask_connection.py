@@ -78,16 +78,19 @@ def _start_processes(
         "distributed.worker.profile.enabled": False,
         # How often each process looks whether its event loop is slow.
         "distributed.admin.tick.interval": "500ms",
+        # A worker that died is started again at once; Dask would drop it if it were just starting after this time.
+        "distributed.deploy.lost-worker-timeout": "1h",
     }
-    with dask.config.set(config):
-        cluster = LocalCluster(
-            n_workers=processes,
-            threads_per_worker=_LOCAL_THREADS,
-            # Without one it would listen on a fixed port, and refer to a page that is not there.
-            dashboard_address="localhost:0",
-            scheduler_kwargs={"protocol": ["tcp", "inproc"], "host": ["127.0.0.1", None], "port": [0, None]},
-            loop=loop,
-        )
+    # Until the end, since Dask reads it again for each process that it starts.
+    closing.enter_context(dask.config.set(config))
+    cluster = LocalCluster(
+        n_workers=processes,
+        threads_per_worker=_LOCAL_THREADS,
+        # Without one it would listen on a fixed port, and refer to a page that is not there.
+        dashboard_address="localhost:0",
+        scheduler_kwargs={"protocol": ["tcp", "inproc"], "host": ["127.0.0.1", None], "port": [0, None]},
+        loop=loop,
+    )
     _close_later(cluster, closing)
     assert cluster.scheduler  # noqa: S101 - it runs by now
     client = _client(cluster.scheduler.listeners[1].contact_address, loop, closing)

@@ -3,8 +3,8 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
-from multiprocessing import forkserver, set_forkserver_preload
+from collections.abc import Iterable, Iterator
+from multiprocessing import forkserver, resource_tracker, set_forkserver_preload
 
 PRELOADED = "scaler.local_preload"
 # Terminals and service managers send these to all processes; the daemon stops its workers after their last images.
@@ -21,7 +21,9 @@ def prepare() -> str:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     set_forkserver_preload([PRELOADED])
     try:
-        with _ignoring_stops():
+        # It unblocks these signals when it starts.
+        resource_tracker.ensure_running()
+        with _blocked(STOPS):
             forkserver.ensure_running()
     except OSError:
         # It listens on a socket in the folder for temporary files, whose path can be too long for that.
@@ -30,11 +32,13 @@ def prepare() -> str:
 
 
 @contextlib.contextmanager
-def _ignoring_stops() -> Iterator[None]:
-    """Processes that are started now inherit that; Ctrl-C would show their tracebacks before they could ignore it."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in STOPS}
+def _blocked(numbers: Iterable[int]) -> Iterator[None]:
+    """Postpone signals to this process. Processes that it starts inherit that, and never get them.
+
+    Ctrl-C would otherwise show their tracebacks before they could ignore it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

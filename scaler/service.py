@@ -31,7 +31,7 @@ from shared.retry import RetryPolicy
 from shared.scheduler import ends_poll
 from shared.webdav.account import open_as_nextcloud
 from shared.webdav.limited import LimitedConnections
-from shared.webdav.store import Connections
+from shared.webdav.store import Connections, Entry
 
 if TYPE_CHECKING:
     from scaler.dask_cluster import Cluster
@@ -200,6 +200,10 @@ class ScalerService:
             self.executor.shutdown()
             self.executor, self._threads = ThreadPoolExecutor(threads, "image"), threads
 
+    def _is_suspect(self, session: Session, entry: Entry) -> bool:
+        on_cluster = self._cluster is not None and self._cluster.is_suspect(entry)
+        return on_cluster or session.skip_list.is_suspect(entry)
+
     def _do(self, session: Session, work: Work, report: PollReport) -> None:
         for failure in work.failures:
             report.failed.append(failure)
@@ -242,7 +246,7 @@ class ScalerService:
                     quality=self._quality,
                     thumbnails=self._recorder.wants_thumbnails,
                 )
-                suspects = [entry for entry in work.take if session.skip_list.is_suspect(entry)]
+                suspects = [entry for entry in work.take if self._is_suspect(session, entry)]
                 in_flight.process_all(pipeline.process, [entry for entry in work.take if entry not in suspects])
                 for entry in suspects:
                     in_flight.process_all(pipeline.process, [entry])

@@ -37,7 +37,7 @@ from status.summary import load
 from status.terminal import plain
 from tests.faults.conftest import APACHE, KINDS, NEXTCLOUD, scenario_on
 from tests.faults.daemon_env import DaemonEnv, until
-from tests.faults.proxy import Fault, Hold, Request
+from tests.faults.proxy import Exchange, Fault, Gone, Hold, Request
 from tests.faults.scenario import Scenario, image
 from tests.scaler.cli import CONSTANTS, webdav_secret
 from tests.scaler.harness import LIMITS, RAW, UNSORTED
@@ -324,8 +324,7 @@ def test_local_processes_may_be_killed_and_none_is_left(
         held.wait()
         assert "Dask cluster local" in environment.said
         processes = psutil.Process(daemon.pid).children(recursive=True)
-        worker = next(process for process in processes if not process.children() and _has_opencv(process))
-        os.kill(daemon.pid if victim == "daemon" else worker.pid, signal.SIGKILL)
+        os.kill(daemon.pid if victim == "daemon" else _local_worker(daemon.pid).pid, signal.SIGKILL)
         held.let_go()
         status = daemon.ends_within(LONG)
         _, alive = psutil.wait_procs(processes, LONG)
@@ -364,6 +363,70 @@ def test_an_interrupt_amid_the_start_shows_no_traceback(environment: DaemonEnv, 
         os.killpg(daemon.pid, signal.SIGINT)
         daemon.ends_within(LONG)
     assert "Traceback" not in environment.said
+
+
+@pytest.mark.parametrize("environment", ["short"], indirect=True)
+def test_a_local_worker_that_could_not_be_started_again_is_replaced(in_place: Scenario, environment: DaemonEnv) -> None:
+    put_images(in_place, 2)
+    with environment.running("scaler", "--frequency", "1", "--dask", "local") as daemon:
+        until(lambda: in_place.visible(RAW) == {}, LONG)
+        process = psutil.Process(daemon.pid)
+        limits = process.rlimit(psutil.RLIMIT_NOFILE)
+        process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds() - 2, limits[1]))
+        _local_worker(daemon.pid).kill()
+        until(lambda: "Too many open files" in environment.said, LONG)
+        # Dask tries a little longer, and says no more.
+        time.sleep(2)
+        process.rlimit(psutil.RLIMIT_NOFILE, limits)
+        for number in range(2, 4):
+            in_place.add(f"Unknown-{number}.png", number)
+        until(lambda: in_place.visible(RAW) == {}, LONG)
+    assert_all_published(in_place)
+
+
+class Killer:
+    """Kills the worker of a daemon that downloads the first image; the others stay on it until that is over."""
+
+    def __init__(self, deaths: int) -> None:
+        self.daemon = 0
+        self.suspected = threading.Event()
+        self._left = deaths
+
+    def __call__(self, request: Request) -> Fault | None:
+        if request.method != "GET" or "Unknown" not in request.path:
+            return None
+        return self.kill if "Unknown-0" in request.path else self.wait
+
+    def kill(self, _: Exchange) -> None:
+        _local_worker(self.daemon).kill()
+        self._left -= 1
+        if not self._left:
+            self.suspected.set()
+        raise Gone
+
+    def wait(self, exchange: Exchange) -> None:
+        assert self.suspected.wait(LONG)
+        exchange.answer(exchange.forward())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("environment", ["short"], indirect=True)
+def test_an_image_that_kills_its_worker_is_skipped_alone(in_place: Scenario, environment: DaemonEnv) -> None:
+    """Dask blames all images that a worker had."""
+    put_images(in_place)
+    in_place.proxy.rule = killer = Killer(4)
+    with environment.running("scaler", "--frequency", "1", "--dask", "local") as daemon:
+        killer.daemon = daemon.pid
+        until(lambda: "Unknown-0.png is skipped" in environment.said, LONG)
+        until(lambda: list(in_place.visible(RAW)) == ["Unknown-0.png"], LONG)
+    assert environment.said.count("is skipped") == 1
+    in_place.originals.pop("Unknown-0.png")
+    assert len(in_place.visible(UNSORTED)) == len(in_place.originals) == 5
+
+
+def _local_worker(daemon: int) -> psutil.Process:
+    processes = psutil.Process(daemon).children(recursive=True)
+    return next(process for process in processes if not process.children() and _has_opencv(process))
 
 
 def _has_opencv(process: psutil.Process) -> bool:
