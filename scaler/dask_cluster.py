@@ -114,7 +114,7 @@ class Cluster:
             except ClusterUnavailable as failure:
                 if not self._options.dask_fallback:
                     raise
-                self._say(f"{failure.message}; this process upscales the images until then")
+                self._say(f"{failure.message}; this process upscales the images meanwhile")
                 return upscale_image(job, resources)
 
         return upscale
@@ -155,7 +155,7 @@ class Cluster:
         self._connection = self._problem = None
         try:
             connection = connect(self._options, self._limits, self._loop.loop, self._closing)
-            logger.info("Dask cluster {}: {}", self._options.dask, describe(connection.client))
+            logger.debug("Dask cluster {}: {}", self._options.dask, describe(connection.client))
         except Exception as error:
             self._closing.close()
             raise self._lost(error) from error
@@ -173,7 +173,7 @@ class Cluster:
         if not isinstance(error, ClusterUnavailable):
             error = ClusterUnavailable(
                 f"The Dask cluster {self._options.dask} failed ({type(error).__name__}: {error})",
-                "See whether its scheduler and workers run; `scaler --check` with the same options says more.",
+                "See whether its address is right, and its scheduler runs.",
             )
         self._problem = error
         return error

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from shared.cli import cacert
-from shared.config.settings import WebDavSecret, folder, json_list
+from shared.config.settings import WebDavSecret, folder, json_list, prefix
 from shared.errors import Failure, Forbidden, NotFound
 from shared.logging import show
 from shared.retry import RetryPolicy
@@ -209,7 +209,7 @@ class _Folders:
     def _ask_prefixes(self) -> list[str]:
         answer = _prompt("Prefixes of their names, separated by commas", self._defaults["RAW_NAMES_PREFIXES"])
         listed = json_list(answer) if answer.startswith("[") else [part.strip() for part in answer.split(",")]
-        prefixes = [str(prefix) for prefix in listed if prefix]
+        prefixes = [prefix(str(each)) for each in listed if each]
         if not prefixes:
             raise ValueError("At least one prefix is needed: images whose names start with it are upscaled.")
         return prefixes

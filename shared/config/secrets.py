@@ -4,14 +4,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from shared.config.settings import Secret, WebDavSecret, folder, json_list
+from shared.config.settings import Secret, WebDavSecret, folder, json_list, prefix
 
 
 class ScalerConstants(Secret):
     """`scaler_constants`."""
 
     RAW_NAMES_PREFIXES: Annotated[
-        list[Annotated[str, Field(min_length=1)]], BeforeValidator(json_list), Field(min_length=1)
+        list[Annotated[str, AfterValidator(prefix)]], BeforeValidator(json_list), Field(min_length=1)
     ]
     RAW_REMOTE_DIR: Annotated[str, AfterValidator(folder)]
     UNSORTED_REMOTE_DIR: Annotated[str, AfterValidator(folder)]

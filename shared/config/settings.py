@@ -76,6 +76,17 @@ def folder(value: str) -> str:
     return "/".join(parts)
 
 
+def prefix(value: str) -> str:
+    """How the names of files begin.
+
+    Raises:
+        ValueError: empty, or with a slash, so that no name begins like that.
+    """
+    if not value or "/" in value:
+        raise ValueError("must be the beginning of file names, without a slash")
+    return value
+
+
 def _is_control(char: str) -> bool:
     """Whether it is a control character or a lone surrogate, which no address can hold."""
     return unicodedata.category(char) in ("Cc", "Cs")

@@ -124,6 +124,7 @@ def test_the_next_time_the_answers_are_the_defaults(vault: Vault, nextcloud: Nex
         pytest.param(4, [","], "At least one prefix", id="empty list"),
         pytest.param(4, ["[]"], "At least one prefix", id="empty JSON list"),
         pytest.param(4, ["[1"], "must be a list", id="broken JSON list"),
+        pytest.param(4, ["data/raw"], "without a slash", id="a folder for a prefix"),
         pytest.param(5, ["raw"], "must differ", id="the raw folder again"),
         pytest.param(
             6, ["shared"], "create files (right C) or create folders (right K) in shared", id="no right for the mover"
