@@ -47,7 +47,7 @@ class Session:
     """The connections to one account, and the findings with one configuration.
 
     Args:
-        retry: knows of this account alone.
+        retry: used for this account only.
 
     Raises:
         Failure: the server did not say who the account is.

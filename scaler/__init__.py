@@ -1,1 +1,1 @@
-"""Doubles the size of raw images on a WebDAV server."""
+"""Upscales the raw images on a WebDAV server."""

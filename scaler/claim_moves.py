@@ -154,7 +154,8 @@ class ClaimMoves:
         """Move a claimed original back to its name, or to a numbered one; None if the claim is gone.
 
         Raises:
-            OutcomeUnknown: it is said to be gone, and is listed: what tells that it is to be released must stay.
+            OutcomeUnknown: the server says that the claim is gone, and still lists it; its discarded upload has to
+                stay, since that marks the claim for release.
         """
         name = move_numbered(
             store,

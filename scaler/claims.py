@@ -62,7 +62,7 @@ class ClaimPublisher:
     def abandon(self, store: Store, upload: Upload) -> None:
         """Delete an upload that is not to be published, unless its original is claimed.
 
-        What has the original's name now may be another file. Without its upload a claim counts as published.
+        A claim whose upload is missing counts as published, even if another file has the original's name by now.
         """
         with contextlib.suppress(NotFound):
             there = store.list_folder(self._folders.claims).names

@@ -31,7 +31,7 @@ class Capability:
 def detect_in_place(
     store: Store, connections: Connections, folders: InPlaceFolders, pause: Callable[[float], object]
 ) -> Capability:
-    """Test a condition that must fail and an assembly whose checksum must be listed, and ask whether versions are kept.
+    """Test whether the server honours `If`, lists the checksum of an assembly, and keeps versions.
 
     Args:
         pause: waits this many seconds before the next attempt.

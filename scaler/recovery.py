@@ -125,7 +125,7 @@ class Recovery:
         try:
             return self._run()
         except FolderStateUnknown:
-            # Another scaler may have created a folder in between. A fresh look is what a scaler has that starts now.
+            # Another scaler may have created a folder in between: list again, as a scaler that starts now would.
             return self._run()
 
     def _run(self) -> UnfinishedWork:

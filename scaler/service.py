@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class ScalerService:
-    """Keeps the threads, the local folder and the session from one poll to the next.
+    """Keeps the threads and the session from one poll to the next.
 
     Args:
         threads: images processed concurrently.

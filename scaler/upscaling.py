@@ -140,7 +140,7 @@ def _download(store: Store, entry: Entry, file: Path) -> str:
     try:
         return store.get(entry, file)
     except Forbidden as error:
-        # So Apache answers when a file is moved away while it opens it.
+        # Apache answers 403 when a file is moved while it opens it.
         if store.stat(entry.href) is None:
             raise NotFound(f"{entry.name} was removed since it was listed") from error
         raise

@@ -10,7 +10,7 @@ from shared.webdav.store import Connections, Store
 
 @dataclass(frozen=True)
 class LimitedConnections:
-    """Connections that wait for a limit before they are lent, which bounds the requests to a server at one time.
+    """Connections that wait for a limit before they are lent, so that few requests reach a server at once.
 
     Attributes:
         limit: entered before a store is lent and left when it is returned; a semaphore, also one of several processes.

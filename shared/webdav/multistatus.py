@@ -182,7 +182,7 @@ def _check(root: etree._Element) -> None:
 
 
 def _path(href: str) -> str:
-    """The path of an address, which mostly is nothing else."""
+    """The path of an href; most hrefs are nothing but a path."""
     if href.startswith("/") and not href.startswith("//") and "?" not in href and "#" not in href:
         return href
     return urllib.parse.urlsplit(href).path

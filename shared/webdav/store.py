@@ -243,7 +243,7 @@ class Store(Protocol):
     def put_new(self, address: Callable[[], Href], data: bytes, *, chunk_of: Href | None = None) -> tuple[Href, Stored]:
         """Like `put`, with an address for each attempt; returns the last one.
 
-        One without an answer may be executed late, and where its body was cut off a Nextcloud then empties the file.
+        The server may execute an unanswered attempt late; if its body was cut off, a Nextcloud empties the file then.
         """
         href = address()
         return href, self.put(href, data, chunk_of=chunk_of)
