@@ -76,7 +76,6 @@ class Cluster:
         self._problem: ClusterUnavailable | None = None
         # Only workers on this host may get tasks: others could join at any time.
         self._only_here = options.dask.startswith("tcp:") and not options.dask_insecure
-        self._is_local = options.dask == "local"
         self._unauthorized: Unauthorized | None = None
         self._suspects: set[tuple[Href, Version]] = set()
         self._said = ""
@@ -155,7 +154,6 @@ class Cluster:
         self._connection = self._problem = None
         try:
             connection = connect(self._options, self._limits, self._loop.loop, self._closing)
-            logger.debug("Dask cluster {}: {}", self._options.dask, describe(connection.client))
         except Exception as error:
             self._closing.close()
             raise self._lost(error) from error
@@ -166,7 +164,7 @@ class Cluster:
         if self._problem is not None or connection.client.status != "running":
             return False
         # Dask may have failed to start a process again, and does not try twice.
-        return not self._is_local or bool(connection.client.nthreads())
+        return not self._options.is_local or bool(connection.client.nthreads())
 
     def _lost(self, error: BaseException) -> ClusterUnavailable:
         """The failure for an error of Dask; no more images are submitted until the next poll has reconnected."""
@@ -207,11 +205,11 @@ class Cluster:
             raise
         except (Exception, asyncio.CancelledError) as error:
             raise self._lost(error) from error
-        self._suspects.discard(_key(job.entry))
         if isinstance(answer, Unauthorized):
             self._unauthorized = answer
         if isinstance(answer, Exception):
             raise answer
+        self._suspects.discard(_key(job.entry))
         return answer
 
     def _run(self, client: Client, task: UpscaleTask) -> Upscaled | Exception:
@@ -261,7 +259,7 @@ class Cluster:
         """Log that no worker is left; raise if nobody else would start one, or with --dask-fallback."""
         if not client.nthreads():
             empty = ClusterUnavailable("The Dask cluster has no workers")
-            if self._is_local:
+            if self._options.is_local:
                 raise self._lost(empty)
             if self._options.dask_fallback:
                 raise empty

@@ -18,8 +18,8 @@ from scaler.local_workers import PRELOADED
 from scaler.memory_budget import Limits
 
 # Seconds.
-CONNECT_TIMEOUT = 10.0
-CLOSE_TIMEOUT = 3.0
+_CONNECT_TIMEOUT = 10.0
+_CLOSE_TIMEOUT = 3.0
 # For `local`: each process has as many threads as the thread pool, and computes on so many cores.
 _LOCAL_THREADS, _LOCAL_CORES = 10, 4
 
@@ -52,7 +52,7 @@ def connect(
         ClusterUnavailable: there is no such cluster, or the password would be passed on unencrypted.
         Exception: whatever Dask raises if it cannot be reached or started.
     """
-    if options.dask == "local":
+    if options.is_local:
         connection = _start_processes(options, limits, loop, closing)
     else:
         address, security = options.dask, None
@@ -98,7 +98,7 @@ def _start_processes(
 
 
 def _client(address: str, loop: BaseAsyncIOLoop, closing: contextlib.ExitStack, security: object = None) -> Client:
-    client = Client(address, security=security, timeout=CONNECT_TIMEOUT, set_as_default=False, loop=loop)
+    client = Client(address, security=security, timeout=_CONNECT_TIMEOUT, set_as_default=False, loop=loop)
     _close_later(client, closing)
     return client
 
@@ -107,7 +107,7 @@ def _close_later(connected: Client | LocalCluster, closing: contextlib.ExitStack
     def close() -> None:
         # A cluster that does not answer cannot be closed in time; its processes end with this one.
         with contextlib.suppress(Exception):
-            connected.close(timeout=CLOSE_TIMEOUT)
+            connected.close(timeout=_CLOSE_TIMEOUT)
 
     closing.callback(close)
 

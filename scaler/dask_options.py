@@ -32,6 +32,11 @@ class ClusterOptions:
     max_memory: int | None
     start_method: str = ""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether this daemon starts the cluster, with processes on this machine."""
+        return self.dask == "local"
+
 
 def check_address(address: str, *, insecure: bool) -> None:
     """Check the address of --dask.

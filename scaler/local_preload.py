@@ -12,6 +12,6 @@ with importing():
 
 keep_blocks()
 
-# Processes that are not forked have not inherited this.
+# Processes that are not forked have not inherited that these are blocked.
 for number in STOPS:
     signal.signal(number, signal.SIG_IGN)
